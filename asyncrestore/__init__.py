@@ -1,0 +1,3 @@
+"""asyncrestore."""
+
+__version__ = "0.1.0"

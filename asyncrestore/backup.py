@@ -1,0 +1,194 @@
+"""Backup: copies the log of a source into a store, segment by segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from asyncrestore.catalog import list_backup, publish_segment
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.errors import Conflict, UsageError
+from asyncrestore.history import PAGE_DATOMS, LiveHistory
+from asyncrestore.opening import as_database, as_store
+from asyncrestore.progress import Progress
+from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncrestore.catalog import Backup
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.model import LogChunk
+    from asyncrestore.opening import AnyDatabase, AnyStore
+    from asyncrestore.progress import OnProgress
+    from asyncrestore.stores.base import Store
+
+SEGMENT_TRANSACTIONS = 10_000
+SEGMENT_DATOMS = 131_072
+"""A segment that has this many datoms ends early, so that one always fits into memory, several times."""
+
+
+@dataclass(slots=True)
+class BackupReport:
+    """What a backup did.
+
+    Attributes:
+        source: identity of the source database.
+        name: of the backup.
+        store: the store's URI.
+        end: the first t that is not in the store.
+        segments: ranges that were missing and are there now.
+        transactions: in those segments.
+        datoms: in those segments.
+        bytes: size of those segments.
+        seconds: how long it took.
+    """
+
+    source: str
+    name: str
+    store: str
+    end: int
+    segments: list[SegmentRange] = field(default_factory=list)
+    transactions: int = 0
+    datoms: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+async def backup(
+    source: AnyDatabase,
+    store: AnyStore,
+    *,
+    name: str | None = None,
+    segment_size: int = SEGMENT_TRANSACTIONS,
+    parallel: int = 3,
+    on_progress: OnProgress | None = None,
+) -> BackupReport:
+    """Copies what a store does not have yet of a database's log, up to the database's present t.
+
+    Args:
+        source: a database, open or as a URI.
+        store: a store, open or as a URI; made if it does not exist.
+        name: of the backup in the store; without it the database's name.
+        segment_size: how many t a segment covers at most; one with very many datoms is cut earlier.
+        parallel: how many segments are read and written at once.
+        on_progress: is told the watermarks.
+
+    Raises:
+        NotFound: there is no such database. UsageError: a URI or number is wrong.
+        Conflict: the store has another database's backup under the name, or other content.
+        StoreFailed, NotAuthorized: the store cannot be written.
+        SegmentDamaged: the newest segment in the store cannot be read.
+    """
+    if segment_size < 1 or parallel < 1:
+        raise UsageError("segment_size and parallel must be at least 1")
+    async with open_connector() as connector:
+        database = await as_database(connector, source)
+        job = _Backup(
+            database, await LiveHistory.open(database), as_store(store), name or database.name, segment_size
+        )
+        return await job.run(parallel, on_progress or (lambda _: None))
+
+
+class _Backup:
+    def __init__(
+        self, database: Database, history: LiveHistory, store: Store, name: str, segment_size: int
+    ) -> None:
+        self._database = database
+        self._history = history
+        self._store = store
+        self._name = name
+        self._segment_size = segment_size
+        self._report = BackupReport(database.identity, name, store.uri, history.end)
+
+    async def run(self, parallel: int, on_progress: OnProgress) -> BackupReport:
+        started = monotonic()
+        there = await list_backup(self._store, self._name)
+        await self._check(there)
+        missing = there.gaps(self._history.end)
+        self._progress = Progress(start_t=0, end_t=sum(gap.end - gap.start for gap in missing))
+        self._on_progress = on_progress
+        on_progress(self._progress)
+        ranges = self._plan(missing)
+        async with task_group() as tasks:
+            for _ in range(parallel):
+                tasks.start_soon(self._work, ranges)
+        self._report.segments.sort()
+        self._report.seconds = monotonic() - started
+        return self._report
+
+    async def _check(self, there: Backup) -> None:
+        """The backup that is there must be of this database, and not ahead of it."""
+        if not there.segments:
+            return
+        newest = there.chain()[-1]
+        segment = await there.read(newest.range)
+        if segment.info.source != self._database.identity:
+            raise Conflict(
+                f"{there.where()} is a backup of another database ({segment.info.source}) than {self._database.uri} "
+                f"({self._database.identity})",
+                hint="Give this backup another --name.",
+            )
+        if there.end > self._history.end:
+            raise Conflict(
+                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t {self._history.end - 1}",
+                hint="The database was put back to an earlier state. Back it up under another --name.",
+            )
+
+    def _plan(self, missing: list[SegmentRange]) -> Iterator[SegmentRange]:
+        """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike."""
+        size = self._segment_size
+        for gap in missing:
+            at = gap.start
+            while at < gap.end:
+                end = min(gap.end, (at // size + 1) * size)
+                yield SegmentRange(at, end)
+                at = end
+
+    async def _work(self, ranges: Iterator[SegmentRange]) -> None:
+        """Copies ranges until none is left; several of these share the iterator."""
+        for range_ in ranges:
+            start: int | None = range_.start
+            while start is not None:
+                start = await self._copy(SegmentRange(start, range_.end))
+
+    async def _copy(self, range_: SegmentRange) -> int | None:
+        """Copies a range, or as much of it as fits into a segment; answers where to go on, None at its end."""
+        chunks: list[LogChunk] = []
+        next_t: int | None = range_.start
+        while next_t is not None and sum(map(len, chunks)) < SEGMENT_DATOMS:
+            next_t, chunk = await self._database.read_log(next_t, range_.end, size=PAGE_DATOMS)
+            if chunk:
+                chunks.append(chunk)
+        covered = SegmentRange(range_.start, range_.end if next_t is None else next_t)
+        data = await to_thread.run_sync(self._encode, chunks, covered)
+        self._done(
+            covered, chunks, len(data), written=await publish_segment(self._store, self._name, covered, data)
+        )
+        return next_t
+
+    def _encode(self, chunks: list[LogChunk], range_: SegmentRange) -> bytes:
+        return encode(
+            chunks,
+            range_,
+            source=self._database.identity,
+            name=self._database.name,
+            bootstrap_t=self._history.bootstrap_t,
+            schema=self._history.schema_as_of(range_.start - 1),
+        )
+
+    def _done(self, range_: SegmentRange, chunks: list[LogChunk], size: int, *, written: bool) -> None:
+        transactions = sum(len(set(chunk.tx)) for chunk in chunks)
+        if written:
+            self._report.segments.append(range_)
+            self._report.transactions += transactions
+            self._report.datoms += sum(map(len, chunks))
+            self._report.bytes += size
+        self._progress.committed_t += range_.end - range_.start
+        self._progress.transactions += transactions
+        self._progress.datoms += sum(map(len, chunks))
+        self._on_progress(self._progress)

@@ -1,0 +1,64 @@
+"""Where a database's own history begins: after the transactions that it was born with, and those a restore put there.
+
+Bootstrap transactions stand at the head of the log, dated at the Unix epoch itself or not at all, and hold nothing but base
+schema. A user may date a transaction at the epoch too, so the date alone does not tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.model import LogChunk, Transaction
+
+_RESERVED = ("db", "fressian", "asyncrestore")
+_HEAD_DATOMS = 4096
+
+
+async def find_bootstrap_t(database: Database) -> int:
+    """The t before the first transaction of the database's own history (of its last bootstrap transaction, or above it)."""
+    idents = _idents(await database.schema_history())
+    start: int | None = 0
+    basis = await database.basis_t()
+    while start is not None:
+        start, chunk = await database.read_log(start, basis + 1, size=_HEAD_DATOMS)
+        for transaction in chunk.transactions():
+            if not _is_bootstrap(transaction, idents):
+                return transaction.t - 1
+    return basis
+
+
+def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:
+    """When each entity got which ident: (transaction, ident)."""
+    rows = list(chunk.rows())
+    ident = next(a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident")
+    idents: dict[int, list[tuple[int, str]]] = {}
+    for tx, (e, a, _, raw, added) in rows:
+        if a == ident and added:
+            idents.setdefault(e, []).append((tx, str(raw)))
+    return idents
+
+
+def _is_bootstrap(transaction: Transaction, idents: dict[int, list[tuple[int, str]]]) -> bool:
+    tx = transaction.tx
+
+    def reserved(entity: int) -> bool:
+        names = [name for when, name in idents.get(entity, ()) if when <= tx]
+        namespaces = [name.rpartition("/")[0] for name in names]
+        return bool(names) and all(space.split(".")[0] in _RESERVED for space in namespaces)
+
+    told_something = False
+    for e, a, kind, raw, _ in transaction.datoms:
+        if e != tx:
+            if not reserved(e):
+                return False
+            told_something = True
+        elif kind == "i":
+            if raw != 0:
+                return False
+        elif not any(name.startswith("asyncrestore/") for _, name in idents.get(a, ())):
+            return False
+        else:
+            told_something = True
+    return told_something

@@ -1,0 +1,167 @@
+"""Datoms as an Arrow table and back, column by column, without a Python object for each datom."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asyncrestore.model import T_MASK, LogChunk
+from asyncrestore.values import KINDS
+
+if TYPE_CHECKING:
+    from asyncrestore.schema import Schema
+
+SCHEMA = pa.schema(
+    [
+        pa.field("t", pa.int64(), nullable=False),
+        pa.field("tx", pa.int64(), nullable=False),
+        pa.field("e", pa.int64(), nullable=False),
+        pa.field("a", pa.int64(), nullable=False),
+        pa.field("attribute", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("type", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("added", pa.bool_(), nullable=False),
+        pa.field("value_ref", pa.int64()),
+        pa.field("value_long", pa.int64()),
+        pa.field("value_double", pa.float64()),
+        pa.field("value_float", pa.float32()),
+        pa.field("value_boolean", pa.bool_()),
+        pa.field("value_instant", pa.timestamp("ms", tz="UTC")),
+        pa.field("value_text", pa.string()),
+    ]
+)
+
+_LETTERS = pa.array([ord(kind) for kind in KINDS], pa.uint8())
+_TYPES = pa.array(KINDS.values(), pa.string())
+_NUMERIC = pa.array([ord(kind) for kind in "blrdfi"], pa.uint8())
+
+
+def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
+    """The chunk as a table; the schema, as of before it, names its attributes and is moved on to after it."""
+    kinds = _bytes(chunk.kinds)
+    tx, numbers = _longs(chunk.tx), _longs(chunk.numbers)
+    null = pa.scalar(None, pa.int64())
+
+    def of_kind(letter: str) -> pa.Array:
+        return pc.if_else(pc.equal(kinds, ord(letter)), numbers, null)
+
+    values = {
+        "t": pc.bit_wise_and(tx, T_MASK),
+        "tx": tx,
+        "e": _longs(chunk.e),
+        "a": _longs(chunk.a),
+        "attribute": _idents(chunk, schema),
+        "type": pa.DictionaryArray.from_arrays(pc.index_in(kinds, _LETTERS), _TYPES),
+        "added": pc.equal(_bytes(chunk.added), ord("+")),
+        "value_ref": of_kind("r"),
+        "value_long": of_kind("l"),
+        "value_double": of_kind("d").view(pa.float64()),
+        "value_float": of_kind("f").cast(pa.int32()).view(pa.float32()),
+        "value_boolean": of_kind("b").cast(pa.bool_()),
+        "value_instant": of_kind("i").view(pa.timestamp("ms", tz="UTC")),
+        "value_text": _spread(chunk.texts, pc.invert(pc.is_in(kinds, _NUMERIC))),
+    }
+    return pa.table(values, schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> LogChunk:
+    """The opposite of `to_table`."""
+
+    def column(name: str) -> pa.Array:
+        return table.column(name).combine_chunks()
+
+    types = column("type")
+    kinds = pc.take(_LETTERS, pc.index_in(types.dictionary_decode(), _TYPES))
+    numbers = pc.coalesce(
+        column("value_ref"),
+        column("value_long"),
+        column("value_double").view(pa.int64()),
+        column("value_float").view(pa.int32()).cast(pa.int64()),
+        column("value_boolean").cast(pa.int64()),
+        column("value_instant").view(pa.int64()),
+        pa.scalar(0, pa.int64()),
+    )
+    kind_text = _text(kinds)
+    texts = column("value_text").drop_null().to_pylist()
+    if "t" in kind_text:
+        text_kinds = (kind for kind in kind_text if kind not in "blrdfi")
+        texts = [
+            _slots(json.loads(text)) if kind == "t" else text
+            for kind, text in zip(text_kinds, texts, strict=True)
+        ]
+    added = pc.if_else(column("added"), pa.scalar(ord("+"), pa.uint8()), pa.scalar(ord("-"), pa.uint8()))
+    return LogChunk(
+        _array(column("tx")),
+        _array(column("e")),
+        _array(column("a")),
+        _array(numbers),
+        kind_text,
+        _text(added),
+        texts,
+    )
+
+
+def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
+    """Each datom's attribute by name, as of before its transaction; a row that changes the schema changes the names after it."""
+    pieces: list[pa.Array] = []
+    a = _longs(chunk.a)
+    start = 0
+    for position, transaction in _changes(chunk, schema):
+        pieces.append(_named(a[start:position], schema))
+        schema.apply(transaction)
+        start = position
+    pieces.append(_named(a[start:], schema))
+    return pa.concat_arrays(piece.dictionary_decode() for piece in pieces).dictionary_encode()
+
+
+def _changes(chunk: LogChunk, schema: Schema) -> list[tuple[int, list[Any]]]:
+    """Positions just after the transactions that change the schema, with their datoms."""
+    if not schema.touches((0, a, "", 0, True) for a in set(chunk.a)):
+        return []
+    changes, position = [], 0
+    for transaction in chunk.transactions():
+        position += len(transaction.datoms)
+        if schema.touches(transaction.datoms):
+            changes.append((position, transaction.datoms))
+    return changes
+
+
+def _named(a: pa.Array, schema: Schema) -> pa.Array:
+    ids = pc.unique(a)
+    known = (schema.attributes.get(attribute) for attribute in ids.to_pylist())
+    names = pa.array([None if attribute is None else attribute.ident for attribute in known], pa.string())
+    return pa.DictionaryArray.from_arrays(pc.index_in(a, ids), names)
+
+
+def _spread(texts: list[Any], mask: pa.Array) -> pa.Array:
+    """The texts at the rows where the mask is true, null elsewhere."""
+    values = pa.array([text if isinstance(text, str) else json.dumps(text) for text in texts], pa.string())
+    positions = pc.subtract(pc.cumulative_sum(mask.cast(pa.int64())), 1)
+    return pc.take(values, pc.if_else(mask, positions, pa.scalar(None, pa.int64())))
+
+
+def _slots(value: Any) -> Any:  # noqa: ANN401 - nested tuples of a tuple's slots
+    return tuple(_slots(slot) for slot in value) if isinstance(value, list) else value
+
+
+def _longs(column: array[int]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(column)])
+
+
+def _bytes(text: str) -> pa.Array:
+    return pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text.encode("ascii"))])
+
+
+def _array(column: pa.Array) -> array[int]:
+    values = array("q")
+    values.frombytes(memoryview(column.buffers()[1])[8 * column.offset : 8 * (column.offset + len(column))])
+    return values
+
+
+def _text(letters: pa.Array) -> str:
+    return bytes(memoryview(letters.buffers()[1])[letters.offset : letters.offset + len(letters)]).decode(
+        "ascii"
+    )

@@ -1,0 +1,285 @@
+"""Compares two histories transaction by transaction: a source's, and the target's that was restored from it.
+
+The target's ids are renamed back to the source's by the original ids in its own log. Nothing of the resolver is used here: what it did is what is checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from asyncrestore.ids import IdCache, SeenIds
+from asyncrestore.model import Transaction, t_to_tx, tx_to_t
+from asyncrestore.pipeline.budget import ByteBudget
+from asyncrestore.pipeline.prefetch import prefetch
+from asyncrestore.schema import ORIGINAL_ID
+from asyncrestore.target import bookkeeping_attributes
+from asyncrestore.tasks import task_group
+from asyncrestore.values import to_python
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.history import History, LiveHistory
+    from asyncrestore.model import Datom, LogChunk
+    from asyncrestore.progress import OnProgress, Progress
+    from asyncrestore.schema import Schema
+
+PREFETCH_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Differences:
+    """What differs: the first few in words, and how many in all."""
+
+    limit: int
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, text: str) -> None:
+        """Counts one difference."""
+        self.count += 1
+        if len(self.first) < self.limit:
+            self.first.append(text)
+
+
+class TargetReader:
+    """Reads a target's transactions with their ids renamed to the source's.
+
+    An id is looked up in the original ids that passed by; those forgotten are asked for, so memory stays bounded.
+    """
+
+    def __init__(
+        self,
+        target: Database,
+        original_id: int,
+        own: frozenset[int],
+        base: dict[int, int],
+        differences: Differences,
+        cache_size: int = 2_000_000,
+    ) -> None:
+        self._target = target
+        self._original_id = original_id
+        self._own = own
+        self._base = base
+        self._differences = differences
+        self._cache = IdCache(cache_size)
+        self._seen = SeenIds()
+
+    async def read(
+        self, chunks: MemoryObjectReceiveStream[LogChunk]
+    ) -> AsyncIterator[tuple[int | None, Transaction]]:
+        """The target's transactions: source id of each (None for a foreign one), and its datoms in the source's ids."""
+        async for chunk in chunks:
+            transactions = list(chunk.transactions())
+            names = await self._names(transactions)
+            for transaction in transactions:
+                yield names.get(transaction.tx), self._renamed(transaction, names)
+
+    def _renamed(self, transaction: Transaction, names: dict[int, int]) -> Transaction:
+        def name(kind: str, raw: Any) -> Any:  # noqa: ANN401 - raw values
+            if kind == "r":
+                return names.get(raw, f"target entity {raw}")
+            if kind != "t":
+                return raw
+            return tuple(None if slot is None else (slot[0], name(*slot)) for slot in raw)
+
+        return Transaction(
+            transaction.tx,
+            [
+                (
+                    names.get(e, -e),
+                    names.get(a, -a),
+                    kind,
+                    raw if kind not in "rt" else name(kind, raw),
+                    added,
+                )
+                for e, a, kind, raw, added in transaction.datoms
+                if a not in self._own
+            ],
+        )
+
+    async def _names(self, transactions: list[Transaction]) -> dict[int, int]:
+        """The source id of every entity that the transactions mention; an entity without one is left out."""
+        await self._note_original_ids(transactions)
+        names: dict[int, int] = {}
+        unknown = []
+        for entity in _mentioned(transactions):
+            source = self._base.get(entity)
+            if source is None:
+                source = self._cache.get(entity)
+            if source is None:
+                unknown.append(entity)
+            else:
+                names[entity] = source
+        if unknown:
+            found = await self._target.values(ORIGINAL_ID, unknown)
+            names.update(
+                {entity: source for entity, source in zip(unknown, found, strict=True) if source is not None}
+            )
+        return names
+
+    async def _note_original_ids(self, transactions: list[Transaction]) -> None:
+        """Takes in the original ids given by these transactions, and checks that each names one entity."""
+        holders: dict[int, int] = {}
+        doubtful = []
+        for transaction in transactions:
+            for e, a, _, raw, added in transaction.datoms:
+                if a == self._original_id and isinstance(raw, int):
+                    if not added:
+                        self._differences.add(
+                            f"target t {transaction.t}: the original id {raw} was taken from entity {e}"
+                        )
+                    elif holders.setdefault(raw, e) != e:
+                        self._differences.add(
+                            f"target t {transaction.t}: original id {raw} is on two entities"
+                        )
+                    self._cache.put(e, raw)
+                    if not self._seen.is_new(raw):
+                        doubtful.append(raw)
+        # Original ids come in the order of their counters: one below those seen before may have been given before.
+        for source, entities in zip(doubtful, await self._target.holders(ORIGINAL_ID, doubtful), strict=True):
+            if entities != [holders[source]]:
+                self._differences.add(f"original id {source} belongs to the target's entities {entities}")
+        self._seen.add_all(holders)
+
+
+def _mentioned(transactions: Iterable[Transaction]) -> set[int]:
+    mentioned = set()
+    for transaction in transactions:
+        for e, a, kind, raw, _ in transaction.datoms:
+            mentioned.add(e)
+            mentioned.add(a)
+            if kind in "rt":
+                mentioned.update(_references(kind, raw))
+    return mentioned
+
+
+def _references(kind: str, raw: Any) -> Iterable[int]:  # noqa: ANN401 - raw values
+    if kind == "r":
+        return (raw,)
+    return (slot[1] for slot in raw if slot is not None and slot[0] == "r")
+
+
+async def _next(
+    transactions: AsyncIterator[tuple[int | None, Transaction]],
+) -> tuple[int | None, Transaction | None]:
+    try:
+        return await transactions.__anext__()
+    except StopAsyncIteration:
+        return None, None
+
+
+class Comparison:
+    """Compares a history with a target's, in step.
+
+    Args:
+        schema: of the source as of its bootstrap; moved on with the log.
+        differences: takes what is found.
+        progress: is moved on with the source's t.
+        on_progress: is told it.
+    """
+
+    def __init__(
+        self, schema: Schema, differences: Differences, progress: Progress, on_progress: OnProgress
+    ) -> None:
+        self._schema = schema
+        self._differences = differences
+        self._progress = progress
+        self._on_progress = on_progress
+
+    async def run(
+        self,
+        expected: MemoryObjectReceiveStream[LogChunk],
+        actual: AsyncIterator[tuple[int | None, Transaction]],
+    ) -> None:
+        """Compares all transactions, each with the one that its original id names."""
+        source_tx, found = await _next(actual)
+        async for chunk in expected:
+            for transaction in chunk.transactions():
+                while found is not None and (source_tx is None or source_tx < transaction.tx):
+                    self._unexpected(source_tx, found)
+                    source_tx, found = await _next(actual)
+                wanted = self._own_datoms(transaction)
+                if found is None or source_tx != transaction.tx:
+                    self._differences.add(f"t {transaction.t}: the transaction is missing in the target")
+                else:
+                    self._compare(transaction.t, wanted, found)
+                    source_tx, found = await _next(actual)
+                self._progress.transactions += 1
+                self._progress.datoms += len(transaction.datoms)
+            self._progress.committed_t = tx_to_t(chunk.tx[-1]) + 1
+            self._on_progress(self._progress)
+        while found is not None:
+            self._unexpected(source_tx, found)
+            source_tx, found = await _next(actual)
+
+    def _unexpected(self, source_tx: int | None, found: Transaction) -> None:
+        if source_tx is None:
+            self._differences.add(f"target t {found.t}: a transaction that no restore wrote")
+        else:
+            self._differences.add(
+                f"target t {found.t}: source t {tx_to_t(source_tx)} again, out of order, or not in the source"
+            )
+
+    def _own_datoms(self, transaction: Transaction) -> list[Datom]:
+        """The source's datoms without the bookkeeping of an earlier restore."""
+        datoms = [datom for datom in transaction.datoms if not self._schema.is_bookkeeping(datom[1])]
+        if self._schema.touches(transaction.datoms):
+            self._schema.apply(transaction.datoms)
+        return datoms
+
+    def _compare(self, t: int, wanted: list[Datom], found: Transaction) -> None:
+        distinct = set(wanted)
+        if len(distinct) == len(wanted) == len(found.datoms) and distinct == set(found.datoms):
+            return
+        missing, extra = Counter(wanted), Counter(found.datoms)
+        for datom in (missing - extra).elements():
+            self._differences.add(f"t {t}: missing in the target: {self._words(datom)}")
+        for datom in (extra - missing).elements():
+            self._differences.add(f"t {t}: only in the target (t {found.t}): {self._words(datom)}")
+
+    def _words(self, datom: Datom) -> str:
+        e, a, kind, raw, added = datom
+        attribute = self._schema.attributes.get(a)
+        name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
+        entity = f"entity {e}" if e >= 0 else f"the target's own entity {-e}"
+        value = raw if isinstance(raw, str) else to_python(kind, raw)
+        return f"{'+' if added else '-'} {entity} {name} {value!r}"
+
+
+async def compare(
+    history: History,
+    target: Database,
+    found: LiveHistory,
+    differences: Differences,
+    progress: Progress,
+    on_progress: OnProgress,
+) -> None:
+    """Compares `history` with the target's own, `found`, and adds to `differences`.
+
+    Raises:
+        SegmentDamaged: the history cannot be read.
+    """
+    own = bookkeeping_attributes(await target.schema_history())
+    state = await history.state(t_to_tx(history.bootstrap_t))
+    target_base = found.schema_as_of(found.bootstrap_t).base
+    source_ids = {ident: entity for entity, ident in state.schema.base.items()}
+    base = {entity: source_ids[ident] for entity, ident in target_base.items() if ident in source_ids}
+    reader = TargetReader(target, own[ORIGINAL_ID], frozenset(own.values()), base, differences)
+    comparison = Comparison(state.schema, differences, progress, on_progress)
+    expected_send, expected = anyio.create_memory_object_stream["LogChunk"](1)
+    actual_send, actual = anyio.create_memory_object_stream["LogChunk"](1)
+    never = anyio.Event()
+    async with task_group() as tasks, expected, actual:
+        for source, send in ((history, expected_send), (found, actual_send)):
+            tasks.start_soon(
+                prefetch, source, t_to_tx(source.bootstrap_t), ByteBudget(PREFETCH_BYTES), send, never
+            )
+        await comparison.run(expected, reader.read(actual))

@@ -1,0 +1,77 @@
+"""What the engine of backup, restore and verify needs of a database, whoever provides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncrestore.model import BatchResult, LogChunk, TxData
+
+
+class Submission(Protocol):
+    """A batch of transactions under way."""
+
+    async def result(self) -> BatchResult:
+        """Waits for what became of the batch.
+
+        Raises:
+            OutcomeUnknown: no answer came: any number of the batch may have committed.
+        """
+        ...
+
+
+@runtime_checkable
+class Database(Protocol):
+    """An open Datomic database.
+
+    Every method may raise `Unavailable` (no answer within its deadline), `BridgeDied`, `NotAuthorized`, or
+    `AsyncRestoreError` for an answer that has no kind of its own.
+    """
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        ...
+
+    @property
+    def uri(self) -> str:
+        """How it was opened, without secrets."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A text that names this database for ever, and no other."""
+        ...
+
+    async def basis_t(self) -> int:
+        """The t of the newest transaction."""
+        ...
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        """Reads whole transactions with start <= t < end, until there are `size` datoms.
+
+        Returns:
+            The t to go on from, None when `end` or the log's end is reached; and the datoms.
+        """
+        ...
+
+    async def schema_history(self) -> LogChunk:
+        """All datoms ever of the attributes that make the schema (idents, types, cardinality, ...), unordered."""
+        ...
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        """Sends transactions to commit one after the other, in order, up to the first that fails.
+
+        Batches commit in the order in which this was called, also while earlier ones are under way.
+        """
+        ...
+
+    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """For each value of a unique long attribute (an ident) the entities that hold it now."""
+        ...
+
+    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """For each entity its present value of a long attribute (an ident) of cardinality one."""
+        ...

@@ -1,0 +1,216 @@
+"""The bridge: a JVM child process that speaks to Datomic, asked by frames on its stdin and stdout.
+
+Requests carry a number and are answered in any order. The process ends with its stdin, so it never outlives this one; when
+it ends by itself, everything that waits for it fails with `BridgeDied`.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.streams.text import TextReceiveStream
+
+from asyncrestore.datomic import frames
+from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotAuthorized, NotFound, Unavailable
+from asyncrestore.model import Anomaly
+from asyncrestore.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from anyio.abc import Process
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 120.0
+
+_ERRORS: dict[str, type[AsyncRestoreError]] = {
+    "not-found": NotFound,
+    "forbidden": NotAuthorized,
+    "unavailable": Unavailable,
+    "busy": Unavailable,
+    "interrupted": Unavailable,
+}
+
+
+@dataclass(slots=True)
+class Request:
+    """A request under way: `done` is set when `reply` (outcome, value) has come, or cannot come any more."""
+
+    number: int
+    operation: str
+    done: anyio.Event
+    reply: tuple[str, Any] | None = None
+
+
+def anomaly_from(answer: Any) -> Anomaly:  # noqa: ANN401 - decoded Transit
+    """The anomaly in an answer of the bridge."""
+    return Anomaly(
+        category=answer["category"],
+        message=answer["message"],
+        error=answer["error"],
+        entity=answer["entity"],
+        present=answer["present"],
+    )
+
+
+def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
+    """The error for an anomaly that no caller knows how to handle."""
+    return _ERRORS.get(anomaly.category, AsyncRestoreError)(f"{what}: {anomaly.message}")
+
+
+class Bridge:
+    """A running JVM; see `start_bridge`."""
+
+    def __init__(self, process: Process, outbox: MemoryObjectSendStream[bytes]) -> None:
+        self._process = process
+        self._outbox = outbox
+        self._open: dict[int, Request] = {}
+        self._last_number = 0
+        self._last_words: deque[str] = deque(maxlen=20)
+        self._died: str | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the JVM."""
+        return self._process.pid
+
+    async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:  # noqa: ANN401
+        """Sends a request and waits for its answer.
+
+        Raises:
+            Unavailable: no answer within `timeout_s` seconds.
+            BridgeDied: the process has ended.
+            AsyncRestoreError: of the kind of the anomaly that was answered.
+        """
+        return await self.answer(await self.send(operation, *arguments), timeout_s=timeout_s)
+
+    async def send(self, operation: str, *arguments: Any) -> Request:  # noqa: ANN401
+        """Sends a request, in the order of the calls; `answer` waits for what comes of it.
+
+        Raises:
+            BridgeDied: the process has ended.
+        """
+        if self._died is not None:
+            raise self._death()
+        self._last_number += 1
+        request = self._open[self._last_number] = Request(self._last_number, operation, anyio.Event())
+        try:
+            with anyio.fail_after(REQUEST_TIMEOUT_S):
+                await self._outbox.send(frames.encode((request.number, operation, *arguments)))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise self._death() from None
+        except TimeoutError as exc:
+            raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
+        return request
+
+    async def answer(self, request: Request, *, timeout_s: float) -> Any:  # noqa: ANN401
+        """Waits for the answer to a request; raises as `request`."""
+        try:
+            with anyio.fail_after(timeout_s):
+                await request.done.wait()
+        except TimeoutError as exc:
+            raise Unavailable(
+                f"Datomic did not answer {request.operation!r} within {timeout_s:g} s",
+                hint="Run the same command again.",
+            ) from exc
+        finally:
+            self._open.pop(request.number, None)
+        if request.reply is None:
+            raise self._death()
+        outcome, value = request.reply
+        if outcome == "ok":
+            return value
+        raise error_from(anomaly_from(value), f"Datomic refused {request.operation!r}")
+
+    def _death(self) -> BridgeDied:
+        words = "".join(f"\n    {line}" for line in self._last_words)
+        return BridgeDied(
+            f"The JVM process that speaks to Datomic ended ({self._died or 'closed'})"
+            + (f". Its last words:{words}" if words else ""),
+            hint="Run the same command again: it continues where the target is.",
+        )
+
+    async def _write(self, outbox: MemoryObjectReceiveStream[bytes]) -> None:
+        """Sends frames whole: a request that is cancelled never leaves half of one in the pipe."""
+        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
+        async with outbox:
+            try:
+                async for frame in outbox:
+                    await self._process.stdin.send(frame)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                logger.debug("the bridge closed its stdin")
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe
+        buffer = frames.FrameBuffer()
+        try:
+            async for data in self._process.stdout:
+                for number, outcome, value in buffer.feed(data):
+                    request = self._open.get(number)
+                    if request is not None:
+                        request.reply = (outcome, value)
+                        request.done.set()
+        except anyio.BrokenResourceError:
+            logger.debug("the bridge closed its stdout")
+        with anyio.move_on_after(CLOSE_TIMEOUT_S):
+            await self._process.wait()
+        self._died = f"exit status {self._process.returncode}"
+        for request in self._open.values():
+            request.done.set()
+
+    async def _listen(self) -> None:
+        """Keeps what the JVM says on stderr, for the error if it dies."""
+        assert self._process.stderr is not None  # noqa: S101 - opened as a pipe
+        try:
+            async for text in TextReceiveStream(self._process.stderr, errors="replace"):
+                for line in text.splitlines():
+                    logger.debug("bridge: %s", line)
+                    self._last_words.append(line)
+        except anyio.BrokenResourceError:
+            logger.debug("the bridge closed its stderr")
+
+    async def close(self) -> None:
+        """Ends the process: closes its stdin, and kills it when that does not end it within `CLOSE_TIMEOUT_S`."""
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
+                await self._process.stdin.aclose()
+                await self._process.wait()
+            if self._process.returncode is None:
+                self._process.kill()
+                with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                    await self._process.wait()
+
+
+@asynccontextmanager
+async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
+    """Runs the JVM with `command` (see `runtime.bridge_command`) for the time of the context.
+
+    Raises:
+        BridgeDied: by any request, when the process ends early.
+    """
+    # A session of its own: Ctrl-C in the terminal is for this process, which then ends the bridge in good order.
+    process = await anyio.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    send, receive = anyio.create_memory_object_stream[bytes](1)
+    bridge = Bridge(process, send)
+    async with process, task_group() as tasks:
+        tasks.start_soon(bridge._write, receive)  # noqa: SLF001 - its own module
+        tasks.start_soon(bridge._read)  # noqa: SLF001
+        tasks.start_soon(bridge._listen)  # noqa: SLF001
+        try:
+            yield bridge
+        finally:
+            send.close()
+            await bridge.close()
+            tasks.cancel_scope.cancel()

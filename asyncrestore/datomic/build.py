@@ -1,0 +1,212 @@
+"""Compiles the bridge and makes its class-data archive, once, into the cache directory.
+
+Loading Datomic and the bridge from source takes many seconds at each start; compiled classes in a jar, and
+an archive of them that the JVM maps into memory, bring that down to about two. The archive holds only for
+exactly this runtime and these jars, so the directory of a build is named by a hash of all that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from asyncrestore.datomic.cache import locked, publish, unusable
+from asyncrestore.errors import SetupFailed
+
+if TYPE_CHECKING:
+    from asyncrestore.datomic.java import Java
+
+MAIN = "asyncrestore.bridge"
+COMPILE_TIMEOUT_S = 300.0
+ARCHIVE_TIMEOUT_S = 180.0
+# The engine loads much of itself only when a client is made. So the compiler stays on, in all threads, while
+# the bridge's own warm-up runs: whatever that loads from source is compiled too.
+_COMPILE = f"""
+(alter-var-root #'*compile-files* (constantly true))
+(compile '{MAIN})
+(#'{MAIN}/warm-up)
+(System/exit 0)
+"""
+# Clojure takes a source file that is newer than its class. Sources in other jars must never win.
+_JAR_TIME = (2100, 1, 1, 0, 0, 0)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build needs, and where it is.
+
+    Attributes:
+        java: the runtime that compiles and runs it.
+        jars: the engine's jars.
+        sources: directory of the Clojure sources.
+        directory: where the result is published; its name is the build's key.
+    """
+
+    java: Java
+    jars: list[Path]
+    sources: Path
+    directory: Path
+
+    @property
+    def jar(self) -> Path:
+        """The compiled bridge."""
+        return self.directory / "bridge.jar"
+
+    @property
+    def archive(self) -> Path:
+        """The class-data archive; not there if it could not be made."""
+        return self.directory / ("bridge.aot" if self.java.feature >= 25 else "bridge.jsa")
+
+    @property
+    def no_archive(self) -> Path:
+        """A file that says why there is no archive."""
+        return self.directory / "no-archive.txt"
+
+
+def jvm_flags(java: Java) -> list[str]:
+    """Return the flags of every JVM started here; an archive is valid only under those it was made with.
+
+    The JVM's own messages go to stderr: stdout belongs to the bridge's protocol.
+    """
+    flags = [
+        "-Xlog:disable",
+        "-Xlog:all=warning:stderr",
+        "-XX:+DisplayVMOutputToStderr",
+        # A thread that died of it would leave its request without an answer; a dead process is noticed.
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        "-Dfile.encoding=UTF-8",
+    ]
+    if java.feature >= 23:
+        flags.append("--sun-misc-unsafe-memory-access=allow")
+    return flags
+
+
+def class_path(*entries: Path) -> list[str]:
+    """Return the arguments that set a class path."""
+    return ["-cp", os.pathsep.join(map(str, entries))]
+
+
+def build_key(java: Java, jars: list[Path], lock_file: Path, sources: Path) -> str:
+    """Return a hash of all that a build is made of. Blocks: reads the sources."""
+    digest = hashlib.sha256()
+    for part in (_COMPILE, java.executable, java.description, *jvm_flags(java), lock_file.read_text("utf-8")):
+        digest.update(part.encode() + b"\0")
+    for jar in jars:
+        # The JVM rejects an archive when a jar of the class path has another time than it had.
+        digest.update(f"{jar} {jar.stat().st_mtime_ns}\0".encode())
+    for file in sorted(sources.rglob("*.clj")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(sources).as_posix()} {len(content)}\0".encode() + content)
+    return digest.hexdigest()[:20]
+
+
+async def ensure_build(build: Build, cache: Path) -> None:
+    """Compile the bridge and make its archive, unless that was done before.
+
+    Without an archive the bridge starts too, only slower: that is a warning.
+
+    Raises:
+        SetupFailed: the sources do not compile, or the cache directory cannot be used.
+        Unavailable: another process holds the lock for too long.
+    """
+    if await anyio.to_thread.run_sync(_done, build):
+        return
+    async with locked(cache, "bridge"):
+        try:
+            if not await anyio.to_thread.run_sync(build.jar.exists):
+                await _compile(build)
+            if not await anyio.to_thread.run_sync(_done, build):
+                await _make_archive(build)
+        except OSError as error:
+            raise unusable(cache, error) from error
+
+
+def _done(build: Build) -> bool:
+    return build.jar.exists() and (build.archive.exists() or build.no_archive.exists())
+
+
+async def _compile(build: Build) -> None:
+    _log.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
+    parent = build.directory.parent
+    await anyio.to_thread.run_sync(lambda: parent.mkdir(parents=True, exist_ok=True))
+    async with anyio.TemporaryDirectory[str](dir=str(parent), prefix=".compile-") as temporary:
+        classes, result = Path(temporary, "classes"), Path(temporary, "result")
+        await anyio.to_thread.run_sync(classes.mkdir)
+        await anyio.to_thread.run_sync(result.mkdir)
+        failure = await _run(
+            [
+                build.java.executable,
+                *jvm_flags(build.java),
+                f"-Dclojure.compile.path={classes}",
+                *class_path(build.sources, classes, *build.jars),
+                *("clojure.main", "-e", _COMPILE),
+            ],
+            COMPILE_TIMEOUT_S,
+        )
+        if failure:
+            raise SetupFailed(
+                f"the bridge does not compile with {build.java.description}: {failure}",
+                hint="Install asyncrestore again, or try another Java by JAVA_HOME.",
+            )
+        await anyio.to_thread.run_sync(_make_jar, classes, result / build.jar.name)
+        # Whatever is there without its jar is no build.
+        await anyio.to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
+        await anyio.to_thread.run_sync(publish, result, build.directory)
+
+
+def _make_jar(classes: Path, jar: Path) -> None:
+    with zipfile.ZipFile(jar, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(classes.rglob("*.class")):
+            entry = zipfile.ZipInfo(file.relative_to(classes).as_posix(), _JAR_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, file.read_bytes())
+
+
+async def _make_archive(build: Build) -> None:
+    """Make the class-data archive by a training run; if that fails, note why beside the jar."""
+    feature = build.java.feature
+    unfinished = build.archive.with_name(f"unfinished-{build.archive.name}")
+    option = "-XX:AOTCacheOutput" if feature >= 25 else "-XX:ArchiveClassesAtExit"
+    if feature < 13:
+        failure = f"Java {feature} cannot archive the classes of an application; 13 and newer can"
+    else:
+        command = [build.java.executable, *jvm_flags(build.java), f"{option}={unfinished}"]
+        command += [*class_path(build.jar, *build.jars), MAIN, "warm-up"]
+        failure = await _run(command, ARCHIVE_TIMEOUT_S)
+        if not failure and not await anyio.to_thread.run_sync(unfinished.exists):
+            failure = "the JVM wrote none (it may lack its own base archive)"
+    if failure:
+        _log.warning("the bridge will start more slowly, without a class-data archive: %s", failure)
+        await anyio.to_thread.run_sync(_give_up_archive, build, unfinished, failure)
+    else:
+        await anyio.to_thread.run_sync(publish, unfinished, build.archive)
+
+
+def _give_up_archive(build: Build, unfinished: Path, failure: str) -> None:
+    unfinished.unlink(missing_ok=True)
+    build.no_archive.write_text(f"{failure}\nDelete this file to try again.\n", "utf-8")
+
+
+async def _run(command: list[str], timeout_s: float) -> str:
+    """Run a JVM to its end; returns the end of what it said if it failed, else an empty string."""
+    try:
+        with anyio.fail_after(timeout_s):
+            result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
+    except TimeoutError:
+        return f"not done after {timeout_s:g} s"
+    if result.returncode == 0:
+        return ""
+    said = (result.stderr or result.stdout).decode(errors="replace").strip()
+    return f"exit code {result.returncode}: {said[-1000:] or 'it said nothing'}"

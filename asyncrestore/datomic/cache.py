@@ -1,0 +1,117 @@
+"""The user's cache directory: jars, the compiled bridge, what was found out about Java.
+
+Everything in it can be made again, so deleting it is always safe while no bridge runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import platformdirs
+
+from asyncrestore.errors import SetupFailed, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CACHE_VARIABLE = "ASYNCRESTORE_CACHE_DIR"
+# Longer than another process needs to fetch all jars from a slow repository, or to compile.
+LOCK_TIMEOUT_S = 600.0
+_LOCK_POLL_S = 0.1
+
+
+def cache_dir() -> Path:
+    """Return the cache directory (absolute; it need not exist)."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("asyncrestore")
+
+
+def unusable(cache: Path, error: OSError) -> SetupFailed:
+    """Return the error for a cache directory that cannot be written or read."""
+    return SetupFailed(
+        f"the cache directory {cache} cannot be used: {error}",
+        hint=f"Make it writable, with 150 MB free, or set {CACHE_VARIABLE} to another directory.",
+    )
+
+
+@asynccontextmanager
+async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[None]:
+    """Hold the lock `name` of a cache directory against all other processes.
+
+    The lock is the operating system's, on an open file: it ends with the process, however that ends.
+    It is polled: no system call waits for a file lock and can be given up.
+
+    Raises:
+        SetupFailed: the cache directory cannot be written.
+        Unavailable: another process still holds the lock after `timeout_s` seconds.
+    """
+    path = cache / f"{name}.lock"
+    try:
+        handle = await anyio.to_thread.run_sync(_open, path)
+    except OSError as error:
+        raise unusable(cache, error) from error
+    try:
+        with anyio.move_on_after(timeout_s) as scope:
+            while not _try_lock(handle):  # noqa: ASYNC110 - the holder is another process
+                await anyio.sleep(_LOCK_POLL_S)
+        if scope.cancelled_caught:
+            raise Unavailable(
+                f"another process has held {path} for more than {timeout_s:g} s",
+                hint="It fetches jars or compiles the bridge. Wait for it, or end it, and run this again.",
+            )
+        yield
+    finally:
+        os.close(handle)
+
+
+def publish(source: Path, target: Path) -> None:
+    """Give a finished file or directory its final name, in one step that a power cut cannot tear.
+
+    Of a directory, the files in it are written to disk first.
+    """
+    for file in source.iterdir() if source.is_dir() else [source]:
+        _sync(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    if sys.platform != "win32":  # where directories and read-only handles cannot be synced
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,186 @@
+"""Databases behind bridges: `Connector` starts a bridge for each engine in use and opens databases by URI."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from asyncrestore.datomic import frames
+from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
+from asyncrestore.datomic.runtime import bridge_command
+from asyncrestore.datomic.uri import DatabaseUri, parse_uri
+from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
+from asyncrestore.model import BatchResult, Committed, LogChunk
+from asyncrestore.tasks import task_group
+from asyncrestore.values import to_python
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from asyncrestore.model import TxData
+
+TRANSACT_TIMEOUT_S = 300.0
+
+
+class BridgeSubmission:
+    """A batch that the bridge is committing. It has the method of `asyncrestore.datomic.base.Submission`."""
+
+    def __init__(self, database: BridgeDatabase, request: Request, bridge: Bridge) -> None:
+        self._database = database
+        self._request = request
+        self._bridge = bridge
+
+    async def result(self) -> BatchResult:
+        """See `Submission`."""
+        try:
+            done, anomaly = await self._bridge.answer(self._request, timeout_s=TRANSACT_TIMEOUT_S)
+        except Unavailable as exc:
+            raise OutcomeUnknown(
+                f"{self._database.uri}: transactions were sent and not answered. {exc}",
+                hint="Run the same command again: it asks the target how far it came and continues there.",
+            ) from exc
+        committed = []
+        for packed in done:
+            numbers = frames.unpack(packed)
+            committed.append(Committed(numbers[0], numbers[1], numbers[2:]))
+        return BatchResult(committed, None if anomaly is None else anomaly_from(anomaly))
+
+
+class BridgeDatabase:
+    """A database that is open in a bridge. It has the methods of `asyncrestore.datomic.base.Database`, which documents them."""
+
+    def __init__(
+        self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str, *, created: bool
+    ) -> None:
+        self._bridge = bridge
+        self._handle = handle
+        self.uri = uri.text
+        self.name = uri.db
+        self.identity = identity
+        self.created = created
+
+    async def basis_t(self) -> int:
+        """See `Database`."""
+        return int(await self._bridge.request("basis", self._handle))
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        """See `Database`."""
+        next_t, columns = await self._bridge.request("read-log", self._handle, start, end, size)
+        return next_t, frames.log_chunk(columns)
+
+    async def schema_history(self) -> LogChunk:
+        """See `Database`."""
+        return frames.log_chunk(await self._bridge.request("schema", self._handle))
+
+    async def submit(self, batch: Sequence[TxData]) -> BridgeSubmission:
+        """See `Database`."""
+        data = [(tx.adds, tx.retracts, tx.cas) for tx in batch]
+        return BridgeSubmission(self, await self._bridge.send("transact", self._handle, data), self._bridge)
+
+    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """See `Database`."""
+        found = await self._bridge.request(
+            "holders", self._handle, frames.keyword(attribute), frames.pack(values)
+        )
+        return [list(entities) for entities in found]
+
+    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """See `Database`."""
+        return list(
+            await self._bridge.request(
+                "values", self._handle, frames.keyword(attribute), frames.pack(entities)
+            )
+        )
+
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        """Commits transactions written as EDN, each a vector of Datomic's transaction data.
+
+        Returns:
+            Each one's transaction id and the entity ids of its tempids.
+
+        Raises:
+            AsyncRestoreError: one was refused; those before it are committed.
+        """
+        done = await self._bridge.request(
+            "transact-edn", self._handle, list(transactions), timeout_s=TRANSACT_TIMEOUT_S
+        )
+        return [(tx, dict(tempids)) for tx, tempids in done]
+
+    async def query(self, query: str, *arguments: str, as_of_ms: int | None = None) -> list[tuple[Any, ...]]:
+        """Runs a Datalog query, written as EDN, on the database or on it as of an instant (milliseconds since 1970).
+
+        Args:
+            query: its first input is the database; further ones are `arguments`, written as EDN.
+        """
+        rows = await self._bridge.request("query", self._handle, as_of_ms, query, list(arguments))
+        return [tuple(None if v is None else to_python(v[0], v[1]) for v in row) for row in rows]
+
+
+class Connector:
+    """Opens databases; those of one engine share a JVM (two of one Local directory must: it is locked by its process)."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._bridges: dict[str, Bridge] = {}
+        self._starting = anyio.Lock()
+        self._closing = anyio.Event()
+
+    async def bridge(self, engine: str) -> Bridge:
+        """The running bridge of an engine, started at first use.
+
+        Raises:
+            SetupFailed, Unavailable, DamageError: as `runtime.bridge_command`.
+        """
+        async with self._starting:
+            if engine not in self._bridges:
+                self._bridges[engine] = await self._tasks.start(
+                    self._run_bridge, await bridge_command(engine)
+                )
+            return self._bridges[engine]
+
+    async def _run_bridge(self, command: Sequence[str], *, task_status: TaskStatus[Bridge]) -> None:
+        """A bridge lives in a task of its own: `open` may be called from any task, and leave it before the bridge ends."""
+        async with start_bridge(command) as bridge:
+            task_status.started(bridge)
+            await self._closing.wait()
+
+    def close(self) -> None:
+        """Lets the bridges end; `open_connector` waits until they have."""
+        self._closing.set()
+
+    async def open(self, uri: str, *, create: bool = False) -> BridgeDatabase:
+        """Opens a database.
+
+        Raises:
+            UsageError: the URI cannot be read or has no database name.
+            NotFound: there is no such database, and `create` is not set.
+        """
+        place = parse_uri(uri)
+        if not place.db:
+            raise UsageError(
+                f"{uri!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
+            )
+        bridge = await self.bridge(place.engine)
+        handle, identity, created = await bridge.request("open", {**place.place(), "create": create})
+        return BridgeDatabase(bridge, place, handle, identity, created=bool(created))
+
+    async def databases(self, uri: str) -> list[str]:
+        """Names of the databases in a system (the URI without a database, or with one that is ignored)."""
+        place = parse_uri(uri)
+        bridge = await self.bridge(place.engine)
+        return list(await bridge.request("databases", place.place()))
+
+
+@asynccontextmanager
+async def open_connector() -> AsyncIterator[Connector]:
+    """A `Connector`; its bridges end with the context."""
+    async with task_group() as tasks:
+        connector = Connector(tasks)
+        try:
+            yield connector
+        finally:
+            connector.close()

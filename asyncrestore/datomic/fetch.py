@@ -1,0 +1,60 @@
+"""Downloads jars by the Maven client `jgo`: a program of its own, started by `jars` when some are missing.
+
+A process and not a thread, because only a process can be ended at a deadline: the client's time-outs are for
+each read, so a server that sends a byte now and then would hold a thread, and the exit of Python, for ever.
+
+Usage: `python -m asyncrestore.datomic.fetch DIRECTORY REPOSITORY-URL-OR-EMPTY GROUP:ARTIFACT:VERSION...`
+Each jar appears in DIRECTORY when it is complete. Exit code 1, and the reason on stderr, when one fails.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from jgo.maven import MavenContext
+
+# To connect, and between two reads. Three tries against a silent host end within 30 s.
+READ_TIMEOUT_S = 8
+PARALLEL = 4
+
+
+def main(directory: str, repository: str, *coordinates: str) -> int:
+    """Download all coordinates; stop at the first that fails. Returns the exit code."""
+    target = Path(directory)
+    with tempfile.TemporaryDirectory(dir=target) as unfinished:
+        context = MavenContext(
+            repo_cache=Path(unfinished),
+            local_repos=[],
+            remote_repos={"chosen": repository.rstrip("/")} if repository else None,
+            timeout=READ_TIMEOUT_S,
+        )
+
+        # One failure ends the run: against a silent host each further try would last until its time-out.
+        failed = threading.Event()
+
+        def download(coordinate: str) -> None:
+            group, artifact, version = coordinate.split(":")
+            if failed.is_set():
+                return
+            try:
+                path = context.project(group, artifact).at_version(version).artifact().resolve()
+                path.replace(target / path.name)
+            except Exception:
+                failed.set()
+                raise
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            downloads = [pool.submit(download, coordinate) for coordinate in coordinates]
+        for coordinate, outcome in zip(coordinates, downloads, strict=True):
+            if error := outcome.exception():
+                print(f"{coordinate}: {error}", file=sys.stderr)  # noqa: T201 - the parent reads it
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

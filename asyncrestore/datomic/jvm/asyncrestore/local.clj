@@ -1,0 +1,44 @@
+(ns asyncrestore.local
+  "Datomic Local, embedded in this process: all that is particular to it."
+  (:require [asyncrestore.client :as client]
+            [datomic.client.api :as d])
+  (:import (java.io File)))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private clients (atom {}))
+
+(defn- anomaly [category message]
+  (ex-info message {:cognitect.anomalies/category category}))
+
+(defn- connect-client
+  "One client for a storage directory and system: what is in memory lives as long as its client."
+  [storage-dir system]
+  (locking clients
+    (or (get @clients [storage-dir system])
+        (let [c (d/client {:server-type :datomic-local
+                           :storage-dir (if (= storage-dir ":mem") :mem storage-dir)
+                           :system system})]
+          (swap! clients assoc [storage-dir system] c)
+          c))))
+
+(defn- present?
+  "Is there such a system? Asking the client would make its directory."
+  [storage-dir system]
+  (or (= storage-dir ":mem") (.isDirectory (File. ^String storage-dir ^String system))))
+
+(defn databases [{:strs [storage-dir system]}]
+  (if (present? storage-dir system)
+    (vec (sort (d/list-databases (connect-client storage-dir system) {:limit -1})))
+    []))
+
+(defn open
+  "Opens a database, made first if `create` and it is not there. Answers [database created?]."
+  [{:strs [storage-dir system db create] :as place}]
+  (let [there? (some #{db} (databases place))]
+    (when-not (or there? create)
+      (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
+    (let [c (connect-client storage-dir system)]
+      (when-not there? (d/create-database c {:db-name db}))
+      (let [conn (d/connect c {:db-name db})]
+        [(client/->ClientDatabase conn (str (:id (d/db conn)))) (not there?)]))))

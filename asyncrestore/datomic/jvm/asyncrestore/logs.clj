@@ -1,0 +1,94 @@
+(ns asyncrestore.logs
+  "Datoms in columns: many at a time, cheap to carry and to turn into a table."
+  (:require [asyncrestore.engine :as engine]
+            [asyncrestore.frames :as frames]
+            [asyncrestore.values :as values])
+  (:import (java.util ArrayList)))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private schema-attributes
+  "Whose whole history tells the schema at any moment."
+  [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType])
+
+(defn- ident-at
+  "The entity that an ident named at a transaction: idents are renamed and reused."
+  [idents ident tx]
+  (->> (get idents ident)
+       (filter #(and (:added %) (<= (long (:tx %)) (long tx))))
+       (sort-by :tx)
+       last
+       :e))
+
+(defn- ref-slots
+  "Of each attribute: true where values are references, for a tuple a vector of that by slot.
+  Value types and the make-up of tuples never change, so the newest schema tells it for all time."
+  [db]
+  (let [idents (group-by :v (engine/history db :db/ident))
+        ref-type (:e (first (get idents :db.type/ref)))
+        types (into {} (map (juxt :e :v)) (engine/history db :db/valueType))
+        ref? #(= ref-type (get types %))
+        slots (fn [attribute f] (for [d (engine/history db attribute)] [(:e d) (f d)]))]
+    (into (into {} (for [[a _] types] [a (ref? a)]))
+          (concat
+            ;; A homogeneous tuple has two to eight slots of its one type.
+            (slots :db/tupleType #(vec (repeat 8 (= :db.type/ref (:v %)))))
+            (slots :db/tupleTypes #(mapv (fn [t] (= :db.type/ref t)) (:v %)))
+            (slots :db/tupleAttrs (fn [d] (mapv #(ref? (ident-at idents % (:tx d))) (:v d))))))))
+
+(def ^:private known (atom {}))
+
+(defn- ref-slot
+  "Reads the schema again only when an attribute turns up that it did not know."
+  [db attribute]
+  (let [slots (get @known (engine/database-id db))]
+    (if-some [known-slot (get slots attribute)]
+      known-slot
+      (let [slots (ref-slots db)]
+        (swap! known assoc (engine/database-id db) slots)
+        (get slots attribute false)))))
+
+(defn- columns
+  "[count, then packed: transactions, entities, attributes, numbers; then kinds, added, texts]:
+  a text for each datom whose kind has no number, in order; kinds one letter a datom, added + or -."
+  [db ^ArrayList datoms]
+  (let [n (.size datoms)
+        txs (long-array n) es (long-array n) as (long-array n) numbers (long-array n)
+        kinds (StringBuilder. n) added (StringBuilder. n) texts (ArrayList.)]
+    (dotimes [i n]
+      (let [datom (.get datoms i)
+            a (long (nth datom 1))
+            v (nth datom 2)
+            ref? (ref-slot db a)
+            kind (values/kind v ref?)]
+        (aset es i (long (nth datom 0)))
+        (aset as i a)
+        (aset txs i (long (nth datom 3)))
+        (.append kinds (char kind))
+        (.append added (if (nth datom 4) \+ \-))
+        (if (values/numeric? kind)
+          (aset numbers i (values/number kind v))
+          (.add texts (values/payload kind v ref?)))))
+    [n (frames/pack txs) (frames/pack es) (frames/pack as) (frames/pack numbers) (str kinds) (str added) texts]))
+
+(defn page
+  "Whole transactions from the log with start <= t < end, until there are `size` datoms.
+  Answers [t to go on from, or nil when there is no more before end; columns]."
+  [db start end size]
+  (let [datoms (ArrayList.)]
+    (loop [transactions (seq (engine/log db start end))]
+      (if-let [{:keys [t data]} (first transactions)]
+        (do
+          (.addAll datoms ^java.util.Collection (vec data))
+          (if (and (>= (.size datoms) (long size)) (next transactions))
+            [(inc (long t)) (columns db datoms)]
+            (recur (next transactions))))
+        [nil (columns db datoms)]))))
+
+(defn schema
+  "The history of what makes the schema, in columns, not ordered."
+  [db]
+  (let [datoms (ArrayList.)]
+    (doseq [attribute schema-attributes]
+      (.addAll datoms ^java.util.Collection (vec (engine/history db attribute))))
+    (columns db datoms)))

@@ -1,0 +1,99 @@
+(ns asyncrestore.values
+  "Datomic's values on the pipe: a kind (one letter) and an integer or a text, so that nothing is lost on the way:
+  floats and doubles go as their bits, instants as milliseconds, decimals as text with their scale.
+
+    b boolean   l long      r ref      d double    f float    i instant             an integer
+    s string    k keyword   y symbol   u uuid      o uri      n bigint   m bigdec   a text
+    x bytes (base64 text)   t tuple (a vector of [kind value] or nil)"
+  (:import (clojure.lang BigInt Keyword Symbol)
+           (java.net URI)
+           (java.util Base64 Date UUID)))
+
+(set! *warn-on-reflection* true)
+
+(defn- text
+  "A string as it is; one that UTF-8 cannot hold is an error, for it would silently change on the way."
+  [^String s]
+  (loop [i 0]
+    (when (< i (.length s))
+      (let [c (.charAt s i)]
+        (cond
+          (not (Character/isSurrogate c)) (recur (inc i))
+          (and (Character/isHighSurrogate c) (< (inc i) (.length s)) (Character/isLowSurrogate (.charAt s (inc i))))
+          (recur (+ i 2))
+          :else (throw (ex-info (str "A string holds half a character (an unpaired surrogate) at index " i)
+                                {:cognitect.anomalies/category :cognitect.anomalies/unsupported}))))))
+  s)
+
+(defn kind
+  "The letter of a value; `ref?` tells a reference from a long."
+  ^Character [v ref?]
+  (condp instance? v
+    String \s
+    Long (if ref? \r \l)
+    Keyword \k
+    UUID \u
+    Boolean \b
+    Date \i
+    Double \d
+    Float \f
+    BigDecimal \m
+    BigInteger \n
+    BigInt \n
+    URI \o
+    Symbol \y
+    java.util.List \t
+    (if (bytes? v)
+      \x
+      (throw (ex-info (str "No kind for a value of " (class v)) {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))))
+
+(defn number
+  "The integer of a value whose kind has one."
+  ^long [^Character kind v]
+  (case (char kind)
+    (\l \r) (long v)
+    \b (if v 1 0)
+    \i (.getTime ^Date v)
+    \d (Double/doubleToRawLongBits (double v))
+    \f (long (Float/floatToRawIntBits (float v)))))
+
+(defn numeric? [^Character kind]
+  (case (char kind) (\l \r \b \i \d \f) true false))
+
+(declare encode)
+
+(defn payload
+  "The text of a value whose kind has one; for a tuple the vector of its slots. `ref?` is for a tuple a
+  vector that tells which slots are references."
+  [^Character kind v ref?]
+  (case (char kind)
+    \s (text v)
+    (\k) (text (subs (str v) 1))
+    (\y \u \o \n \m) (text (str v))
+    \x (.encodeToString (Base64/getEncoder) ^bytes v)
+    \t (vec (map-indexed (fn [i slot] (when (some? slot) (encode slot (and (vector? ref?) (nth ref? i false))))) v))))
+
+(defn encode
+  "A value as [kind integer-or-text]."
+  [v ref?]
+  (let [k (kind v ref?)]
+    [(str k) (if (numeric? k) (number k v) (payload k v ref?))]))
+
+(defn decode
+  "The value for a kind and its integer or text. A reference stays what it is: an entity id, tempid, ident or lookup ref."
+  [^String kind raw]
+  (case (.charAt kind 0)
+    (\r \s) raw
+    \l (long raw)
+    \b (== 1 (long raw))
+    \i (Date. (long raw))
+    \d (Double/longBitsToDouble (long raw))
+    \f (Float/intBitsToFloat (int raw))
+    \k (keyword raw)
+    \y (symbol raw)
+    \u (UUID/fromString raw)
+    \o (URI. raw)
+    \n (BigInteger. ^String raw)
+    \m (BigDecimal. ^String raw)
+    \x (.decode (Base64/getDecoder) ^String raw)
+    \t (mapv (fn [slot] (when slot (decode (nth slot 0) (nth slot 1)))) raw)))

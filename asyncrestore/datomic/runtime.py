@@ -1,0 +1,41 @@
+"""From a bare machine to the command that starts the bridge: Java, Datomic's jars, the compiled bridge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio.to_thread
+
+from asyncrestore.datomic.build import MAIN, Build, build_key, class_path, ensure_build, jvm_flags
+from asyncrestore.datomic.cache import cache_dir
+from asyncrestore.datomic.jars import ensure_jars
+from asyncrestore.datomic.java import find_java
+
+SOURCES = Path(__file__).parent / "jvm"
+
+
+async def bridge_command(engine: str = "local") -> list[str]:
+    """Return the argument list that starts the bridge to an engine.
+
+    The first call fetches jars and compiles: about 45 s. Later calls check what is there: some 50 ms.
+
+    Raises:
+        SetupFailed: there is no usable Java, the bridge does not compile, or the cache directory is unusable.
+        Unavailable: jars are missing and cannot be fetched.
+        DamageError: a jar is not the one that the engine's lock file names.
+    """
+    return await command_for(SOURCES, engine, await anyio.to_thread.run_sync(cache_dir))
+
+
+async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
+    """Return `bridge_command` of other sources and another cache directory. Raises the same errors."""
+    lock_file = sources / f"{engine}.lock"
+    java = await find_java()
+    jars = await ensure_jars(lock_file, cache)
+    key = await anyio.to_thread.run_sync(build_key, java, jars, lock_file, sources)
+    build = Build(java, jars, sources, cache / "bridge" / f"{engine}-{key}")
+    await ensure_build(build, cache)
+    archive = []
+    if await anyio.to_thread.run_sync(build.archive.exists):
+        archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
+    return [java.executable, *jvm_flags(java), *archive, *class_path(build.jar, *jars), MAIN]

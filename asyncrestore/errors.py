@@ -1,0 +1,131 @@
+"""Every error this package raises on purpose, and the exit code of each kind.
+
+```
+AsyncRestoreError                1   failed
+  UsageError                     2   the request itself is wrong; nothing was done
+  StoppedEarly                   3   stopped on request; run again to continue
+  DamageError                    4   a segment, jar or history is not what it should be
+    SegmentDamaged                     unreadable, or its digest does not match
+    SegmentGap                         transactions are missing between segments
+    HistoryDiffers                     verify found differences
+  NotFound                      10   no such store, backup or database
+  Overtaken                     11   another restorer moved the marker
+  NotAuthorized                 12   the store or database refused the credentials
+  Conflict                      13   another database's data, or other content under one range
+  Unavailable                   14   no answer, or not there (yet), after retries
+    BridgeDied                         the JVM process ended
+    OutcomeUnknown                     a transaction was sent and no answer came back
+  TransactionRejected           15   the target refused a transaction for good
+  SetupFailed                    1   Java or Datomic's jars cannot be had
+  StoreFailed                    1   reading or writing a store failed (disk full, permissions, ...)
+```
+
+An error says what failed, on which object and why; `hint` says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class AsyncRestoreError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        exit_code: what the command line exits with.
+        hint: what to do next, one sentence or more, or an empty string.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(AsyncRestoreError):
+    """The request is wrong: an unknown scheme, an impossible option. Nothing was done."""
+
+    exit_code = 2
+
+
+class StoppedEarly(AsyncRestoreError):
+    """Stopped on request before the end; the same command continues."""
+
+    exit_code = 3
+
+
+class DamageError(AsyncRestoreError):
+    """Something stored is not what was written, or not what it should equal."""
+
+    exit_code = 4
+
+
+class SegmentDamaged(DamageError):
+    """A segment cannot be read, or its content does not match its digest."""
+
+
+class SegmentGap(DamageError):
+    """The segments of a backup do not follow each other."""
+
+
+class HistoryDiffers(DamageError):
+    """Two histories that should be equal are not."""
+
+
+class NotFound(AsyncRestoreError):
+    """The store, the backup in it, or the database does not exist."""
+
+    exit_code = 10
+
+
+class Overtaken(AsyncRestoreError):
+    """Another restorer committed the transaction that was ours to commit."""
+
+    exit_code = 11
+
+
+class NotAuthorized(AsyncRestoreError):
+    """Credentials are missing or not sufficient."""
+
+    exit_code = 12
+
+
+class Conflict(AsyncRestoreError):
+    """The data met belongs to another database, or differs under the same name."""
+
+    exit_code = 13
+
+
+class Unavailable(AsyncRestoreError):
+    """No answer within the deadline, or the service is not there."""
+
+    exit_code = 14
+
+
+class BridgeDied(Unavailable):
+    """The JVM process that speaks to Datomic ended before it had answered."""
+
+
+class OutcomeUnknown(Unavailable):
+    """A transaction was sent and its answer never came: it may or may not have committed."""
+
+
+class TransactionRejected(AsyncRestoreError):
+    """The target refused a transaction for good; nothing after it was committed.
+
+    Attributes:
+        t: source t of the transaction.
+    """
+
+    exit_code = 15
+
+    def __init__(self, message: str, *, t: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.t = t
+
+
+class SetupFailed(AsyncRestoreError):
+    """Java, Datomic's jars or the compiled bridge cannot be had on this machine."""
+
+
+class StoreFailed(AsyncRestoreError):
+    """Reading or writing a store failed for a reason of the machine's: disk full, no permission."""

@@ -1,0 +1,207 @@
+"""A database's own history, from its first user transaction on, out of a backup or a live database.
+
+A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding follows as chunks are taken.
+A live database is one part, read a page at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from anyio import to_thread
+
+from asyncrestore.bootstrap import find_bootstrap_t
+from asyncrestore.catalog import find_backup
+from asyncrestore.errors import Conflict
+from asyncrestore.ids import SeenIds
+from asyncrestore.model import tx_to_t
+from asyncrestore.schema import Schema, SchemaHistory
+from asyncrestore.segment import SegmentRange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncrestore.catalog import Backup
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.model import LogChunk
+    from asyncrestore.segment import Segment
+    from asyncrestore.stores.base import Store
+
+PAGE_DATOMS = 16_384
+"""Datoms a page of the log has at least (unless it is the last), and so a row group of a segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a history that is loaded at once: the transactions it covers, and how many bytes loading keeps in memory."""
+
+    range: SegmentRange
+    size: int
+
+
+@dataclass(slots=True)
+class State:
+    """What a reader of the history must know before its first transaction: the schema, and the largest indexes seen."""
+
+    schema: Schema
+    seen: SeenIds
+
+    def skip(self, chunk: LogChunk, until_tx: int) -> None:
+        """Takes in the chunk's transactions up to and including `until_tx`."""
+        for transaction in chunk.transactions():
+            if transaction.tx <= until_tx:
+                self.schema.apply(transaction.datoms)
+                self.seen.add_all(datom[0] for datom in transaction.datoms)
+
+
+class History(Protocol):
+    """The transactions of a database after its bootstrap."""
+
+    @property
+    def identity(self) -> str:
+        """Identity of the source database."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """What is read, for people."""
+        ...
+
+    @property
+    def bootstrap_t(self) -> int:
+        """t of the last transaction that is not part of the history."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The first t after the history."""
+        ...
+
+    def parts(self, start: int) -> list[Part]:
+        """What to load, in order, to have all transactions with t >= start."""
+        ...
+
+    async def load(self, part: Part) -> AsyncIterator[LogChunk]:
+        """Reads a part and checks it whole, and gives its transactions in chunks.
+
+        Raises:
+            SegmentDamaged: it cannot be used.
+            Conflict: it belongs to another database.
+        """
+        ...
+
+    async def state(self, tx: int) -> State:
+        """The state after the transaction with id `tx`."""
+        ...
+
+
+class StoredHistory:
+    """The history that a backup holds. It has the methods of `History`, which documents them."""
+
+    def __init__(self, backup: Backup, first: Segment) -> None:
+        self._backup = backup
+        self._parts = [Part(segment.range, segment.size) for segment in backup.chain()]
+        self.where = backup.where()
+        self.identity = first.info.source
+        self.bootstrap_t = first.info.bootstrap_t
+        self.end = backup.end
+
+    @classmethod
+    async def open(cls, store: Store, name: str | None) -> StoredHistory:
+        """Opens a backup.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: there are several and no name was given.
+            SegmentGap: one of its segments is missing.
+        """
+        backup = await find_backup(store, name)
+        backup.check_contiguous()
+        return cls(backup, await backup.read(backup.chain()[0].range))
+
+    def parts(self, start: int) -> list[Part]:
+        """See `History`."""
+        return [part for part in self._parts if part.range.end > start]
+
+    async def _read(self, part: Part) -> Segment:
+        segment = await self._backup.read(part.range)
+        if segment.info.source != self.identity:
+            raise Conflict(
+                f"{self._backup.where(part.range.key)} is of another database ({segment.info.source}) than the first "
+                f"segment ({self.identity})",
+                hint="Move it away; a backup of another database needs another name.",
+            )
+        return segment
+
+    async def load(self, part: Part) -> AsyncIterator[LogChunk]:
+        """See `History`."""
+        return _decode(await self._read(part))
+
+    async def state(self, tx: int) -> State:
+        """See `History`."""
+        seen = SeenIds()
+        for part in self._parts:
+            segment = await self._read(part)
+            if part.range.end > tx_to_t(tx):
+                state = State(Schema.from_json(segment.info.schema), seen)
+                async for chunk in _decode(segment):
+                    state.skip(chunk, tx)
+                return state
+            seen.merge(segment.info.largest)
+        raise Conflict(
+            f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
+            hint="The target was restored from a newer backup of the same database; use that one.",
+        )
+
+
+async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
+    """Decodes a row group at a time, in a thread, as they are asked for."""
+    for group in range(segment.groups):
+        yield await to_thread.run_sync(segment.chunk, group)
+
+
+class LiveHistory:
+    """The history of an open database, up to its basis when this was opened. It has the methods of `History`."""
+
+    def __init__(self, database: Database, schemas: SchemaHistory, bootstrap_t: int, basis_t: int) -> None:
+        self._database = database
+        self._schemas = schemas
+        self.where = database.uri
+        self.identity = database.identity
+        self.bootstrap_t = bootstrap_t
+        self.end = basis_t + 1
+
+    @classmethod
+    async def open(cls, database: Database) -> LiveHistory:
+        """The history up to now."""
+        basis_t = await database.basis_t()
+        bootstrap_t = await find_bootstrap_t(database)
+        return cls(
+            database, SchemaHistory(await database.schema_history(), bootstrap_t), bootstrap_t, basis_t
+        )
+
+    def schema_as_of(self, t: int) -> Schema:
+        """The schema after the transaction with that t, or the last before it."""
+        return self._schemas.as_of(t)
+
+    def parts(self, start: int) -> list[Part]:
+        """See `History`."""
+        return [Part(SegmentRange(start, self.end), 0)] if start < self.end else []
+
+    async def load(self, part: Part) -> AsyncIterator[LogChunk]:
+        """See `History`."""
+        return self._pages(part.range)
+
+    async def _pages(self, range_: SegmentRange) -> AsyncIterator[LogChunk]:
+        start: int | None = range_.start
+        while start is not None:
+            start, chunk = await self._database.read_log(start, range_.end, size=PAGE_DATOMS)
+            yield chunk
+
+    async def state(self, tx: int) -> State:
+        """See `History`."""
+        state = State(self._schemas.as_of(tx_to_t(tx)), SeenIds())
+        async for chunk in self._pages(SegmentRange(0, tx_to_t(tx) + 1)):
+            state.seen.add_all(chunk.e)
+        return state

@@ -1,0 +1,131 @@
+"""Entity ids: their layout, which are new, and the cache from source to target ids.
+
+An entity id is a partition (the bits above 42) and an index (42 bits) from a counter. Datomic has three
+counters: transactions (partition 3), schema elements (partition 0), and everything else across all its partitions
+(measured on Datomic Local 1.0.291 and the Pro peer 1.0.7277).
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+from asyncrestore.model import TX_PARTITION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+INDEX_BITS = 42
+INDEX_MASK = (1 << INDEX_BITS) - 1
+
+SCHEMA_COUNTER, TX_COUNTER, ENTITY_COUNTER = range(3)
+
+
+def counter_of(entity: int) -> int:
+    """Which counter an entity's index comes from."""
+    partition = entity >> INDEX_BITS
+    if partition == 0:
+        return SCHEMA_COUNTER
+    return TX_COUNTER if partition == TX_PARTITION else ENTITY_COUNTER
+
+
+class SeenIds:
+    """The largest index seen in each counter, in entity position: an id above it belongs to an entity never met before.
+
+    References are not counted: a dangling one may hold any number, and would make every later entity look old.
+    """
+
+    def __init__(self, largest: tuple[int, int, int] = (-1, -1, -1)) -> None:
+        self._largest = list(largest)
+
+    @property
+    def largest(self) -> tuple[int, int, int]:
+        """Largest index of schema elements, transactions and other entities; -1 for none."""
+        schema, tx, entity = self._largest
+        return schema, tx, entity
+
+    def is_new(self, entity: int) -> bool:
+        """Whether the entity was never met before."""
+        return (entity & INDEX_MASK) > self._largest[counter_of(entity)]
+
+    def add(self, entity: int) -> None:
+        """Counts an id met in entity position."""
+        counter, index = counter_of(entity), entity & INDEX_MASK
+        if index > self._largest[counter]:
+            self._largest[counter] = index
+
+    def add_all(self, entities: Iterable[int]) -> None:
+        """Counts ids met in entity position."""
+        for entity in entities:
+            self.add(entity)
+
+    def merge(self, largest: tuple[int, int, int]) -> None:
+        """Counts the largest indexes of another."""
+        self._largest = [max(pair) for pair in zip(self._largest, largest, strict=True)]
+
+
+@dataclass(slots=True)
+class CacheStatistics:
+    """How an `IdCache` did: ids kept (pages times their size), and look-ups that hit and missed."""
+
+    capacity: int
+    pages: int
+    hits: int
+    misses: int
+
+
+class IdCache:
+    """Source id to target id, the least recently used forgotten: 8 bytes an id, about 9 with what holds them.
+
+    Ids come from counters, so they are kept in pages of 256 consecutive indexes. A slot holds the target's index, and above
+    it the number of the pair (source partition, target partition): few of the possible pairs occur.
+    """
+
+    PAGE_BITS = 8
+    _PAGE = 1 << PAGE_BITS
+
+    def __init__(self, max_ids: int) -> None:
+        self._pages: LRUCache[int, array[int]] = LRUCache(max(1, max_ids >> self.PAGE_BITS))
+        self._empty = array("q", bytes(8 * self._PAGE))
+        self._pairs: list[tuple[int, int]] = [(-1, -1)]  # slot 0 means empty, so pair 0 is never used
+        self._pair_numbers: dict[tuple[int, int], int] = {}
+        self._hits = self._misses = 0
+
+    def get(self, source: int) -> int | None:
+        """The target id of a source id, or None when it is not (or no longer) here."""
+        index = source & INDEX_MASK
+        page = self._pages.get((index >> self.PAGE_BITS) << 2 | counter_of(source))
+        if page is not None:
+            slot = page[index & (self._PAGE - 1)]
+            source_partition, target_partition = self._pairs[slot >> INDEX_BITS]
+            if source_partition == source >> INDEX_BITS:
+                self._hits += 1
+                return target_partition << INDEX_BITS | slot & INDEX_MASK
+        self._misses += 1
+        return None
+
+    def put(self, source: int, target: int) -> None:
+        """Remembers a pair of ids."""
+        pair = (source >> INDEX_BITS, target >> INDEX_BITS)
+        number = self._pair_numbers.get(pair)
+        if number is None:
+            if len(self._pairs) >> (63 - INDEX_BITS):
+                return  # no number left for a new pair of partitions; a cache may forget
+            number = self._pair_numbers[pair] = len(self._pairs)
+            self._pairs.append(pair)
+        index = source & INDEX_MASK
+        key = (index >> self.PAGE_BITS) << 2 | counter_of(source)
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = self._empty[:]
+        page[index & (self._PAGE - 1)] = number << INDEX_BITS | target & INDEX_MASK
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """Size and hit counts so far."""
+        capacity = int(self._pages.maxsize) << self.PAGE_BITS
+        return CacheStatistics(capacity, len(self._pages), self._hits, self._misses)

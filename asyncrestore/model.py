@@ -1,0 +1,198 @@
+"""What passes between the parts: datoms in columns (`LogChunk`), transactions (`Transaction`), data to commit (`TxData`).
+
+Bulk data stays in columns: they cost 40 bytes a datom and turn into Parquet, or come from the pipe, without
+a Python object for each. Rows are made a chunk at a time, where something looks at single datoms.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from asyncrestore.values import NUMERIC_KINDS, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Datom: TypeAlias = tuple[int, int, str, Raw, bool]
+"""Entity id, attribute id, kind of the value, the value's raw form, asserted (or retracted)."""
+
+TX_PARTITION = 3
+T_MASK = (1 << 42) - 1
+
+
+def t_to_tx(t: int) -> int:
+    """The entity id of the transaction with basis t (the same layout in every edition)."""
+    return (TX_PARTITION << 42) | t
+
+
+def tx_to_t(tx: int) -> int:
+    """The t of a transaction's entity id."""
+    return tx & T_MASK
+
+
+@dataclass(slots=True)
+class LogChunk:
+    """Datoms in columns, in the log's order, whole transactions.
+
+    Attributes:
+        tx: transaction id of each datom.
+        e: entity id of each datom.
+        a: attribute id of each datom.
+        numbers: the raw value where its kind is numeric, else 0.
+        kinds: the kind of each value, one letter a datom.
+        added: ``+`` or ``-`` for each datom.
+        texts: the raw values of the datoms whose kind is not numeric, in order.
+    """
+
+    tx: array[int] = field(default_factory=lambda: array("q"))
+    e: array[int] = field(default_factory=lambda: array("q"))
+    a: array[int] = field(default_factory=lambda: array("q"))
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    kinds: str = ""
+    added: str = ""
+    texts: list[Any] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.tx)
+
+    @classmethod
+    def join(cls, chunks: Sequence[LogChunk]) -> LogChunk:
+        """Several chunks as one."""
+        whole = cls(kinds="".join(c.kinds for c in chunks), added="".join(c.added for c in chunks))
+        for chunk in chunks:
+            whole.tx.extend(chunk.tx)
+            whole.e.extend(chunk.e)
+            whole.a.extend(chunk.a)
+            whole.numbers.extend(chunk.numbers)
+            whole.texts.extend(chunk.texts)
+        return whole
+
+    def after(self, tx: int) -> LogChunk:
+        """The transactions with a larger id than `tx`."""
+        first = bisect_right(self.tx, tx)
+        if first == 0:
+            return self
+        texts_before = sum(kind not in NUMERIC_KINDS for kind in self.kinds[:first])
+        return LogChunk(
+            self.tx[first:],
+            self.e[first:],
+            self.a[first:],
+            self.numbers[first:],
+            self.kinds[first:],
+            self.added[first:],
+            self.texts[texts_before:],
+        )
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes: four columns of 8, two of 1, and Python's strings."""
+        return 34 * len(self.tx) + sum(60 + len(text) for text in self.texts)
+
+    def rows(self) -> Iterator[tuple[int, Datom]]:
+        """Each datom with its transaction id."""
+        texts = iter(self.texts)
+        numeric = NUMERIC_KINDS
+        for tx, e, a, number, kind, added in zip(
+            self.tx, self.e, self.a, self.numbers, self.kinds, self.added, strict=True
+        ):
+            yield tx, (e, a, kind, number if kind in numeric else next(texts), added == "+")
+
+    def transactions(self) -> Iterator[Transaction]:
+        """The chunk's transactions, in order."""
+        current = None
+        datoms: list[Datom] = []
+        for tx, datom in self.rows():
+            if tx != current:
+                if current is not None:
+                    yield Transaction(current, datoms)
+                current, datoms = tx, []
+            datoms.append(datom)
+        if current is not None:
+            yield Transaction(current, datoms)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction of a log: its entity id and its datoms in the log's order."""
+
+    tx: int
+    datoms: list[Datom]
+
+    @property
+    def t(self) -> int:
+        """The transaction's basis t."""
+        return tx_to_t(self.tx)
+
+    def instant(self, tx_instant: int) -> int | None:
+        """Milliseconds since 1970 of `:db/txInstant` (whose attribute id is given); None on Local's t=1, which has none."""
+        for e, a, _, raw, added in self.datoms:
+            if a == tx_instant and e == self.tx and added and isinstance(raw, int):
+                return raw
+        return None
+
+
+@dataclass(slots=True)
+class TxData:
+    """One transaction to commit.
+
+    Entity positions (entity, attribute, value of a ref) hold an entity id, a string (a tempid), a Transit keyword
+    (an ident) or a pair of keyword and integer (a lookup ref).
+
+    Attributes:
+        tx: source id of the transaction.
+        adds: assertions, flat: entity, attribute, kind, raw, entity, ...
+        retracts: retractions, likewise.
+        cas: entity, attribute, old and new value of a compare-and-swap.
+        datoms: how many datoms the source's transaction has.
+    """
+
+    tx: int
+    adds: list[Any]
+    retracts: list[Any]
+    cas: tuple[Any, ...] | None = None
+    datoms: int = 0
+
+
+@dataclass(slots=True)
+class Committed:
+    """A transaction that is in the target.
+
+    Attributes:
+        before: the target's t just before it.
+        tx: its id in the target.
+        ids: source id, target id, source id, ... of the entities it made.
+    """
+
+    before: int
+    tx: int
+    ids: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """Why a request to a database failed, in Datomic's terms.
+
+    Attributes:
+        category: a Cognitect anomaly: ``busy``, ``unavailable``, ``conflict``, ``not-found``, ``incorrect``, ...
+        message: the engine's text.
+        error: ``:db/error`` without its namespace, such as ``cas-failed``.
+        entity: the value of the lookup ref that the error names, or its entity id.
+        present: the present value, of a compare-and-swap that failed.
+    """
+
+    category: str
+    message: str
+    error: str | None = None
+    entity: int | None = None
+    present: int | None = None
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch: the first `len(committed)` are in the target, `anomaly` is of the next one, the rest was not tried."""
+
+    committed: list[Committed]
+    anomaly: Anomaly | None = None

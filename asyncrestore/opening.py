@@ -1,0 +1,35 @@
+"""What the commands are given, by URI or already open: a store, a database, or either as a history."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from asyncrestore.datomic.base import Database
+from asyncrestore.datomic.database import Connector
+from asyncrestore.datomic.uri import is_database_uri
+from asyncrestore.history import History, LiveHistory, StoredHistory
+from asyncrestore.stores import open_store
+from asyncrestore.stores.base import Store
+
+AnyStore: TypeAlias = str | Store
+AnyDatabase: TypeAlias = str | Database
+AnyHistory: TypeAlias = str | Store | Database
+
+
+def as_store(store: AnyStore) -> Store:
+    """The store itself; raises `UsageError` for a URI that is none."""
+    return open_store(store) if isinstance(store, str) else store
+
+
+async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
+    """The open database; raises as `Connector.open`."""
+    return await connector.open(database, create=create) if isinstance(database, str) else database
+
+
+async def as_history(connector: Connector, history: AnyHistory, name: str | None) -> History:
+    """The history in a store or of a live database; `name` is of the backup in a store with several."""
+    if isinstance(history, str):
+        history = await connector.open(history) if is_database_uri(history) else open_store(history)
+    if isinstance(history, Database):
+        return await LiveHistory.open(history)
+    return await StoredHistory.open(history, name)

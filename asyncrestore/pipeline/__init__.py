@@ -1,0 +1,1 @@
+"""The stages of a restore, joined by bounded streams: prefetch, resolve, transact."""

@@ -1,0 +1,160 @@
+"""The last stage: commits batches in order, several in flight, and learns what became of each.
+
+Every transaction carries a compare-and-swap on its predecessor, so it commits only right after it and only once: when one fails,
+nothing after it can commit, however many are in flight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
+from asyncrestore.model import tx_to_t
+from asyncrestore.resolve import ORIGINAL_ID_KEY
+from asyncrestore.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from asyncrestore.datomic.base import Database, Submission
+    from asyncrestore.ids import IdCache
+    from asyncrestore.model import Anomaly, Committed, TxData
+    from asyncrestore.target import Marker
+
+BATCHES_IN_FLIGHT = 4
+
+
+@dataclass(slots=True)
+class _InFlight:
+    batch: list[TxData]
+    submission: Submission
+
+
+class Transactor:
+    """Commits batches of resolved transactions.
+
+    Args:
+        target: where to.
+        marker: how far it is.
+        cache: learns the target ids of new entities.
+        on_commit: called with each batch that is in the target.
+    """
+
+    def __init__(
+        self, target: Database, marker: Marker, cache: IdCache, on_commit: Callable[[list[TxData]], None]
+    ) -> None:
+        self._target = target
+        self._previous = marker.source_tx
+        self._target_t = marker.target_t
+        self._cache = cache
+        self._on_commit = on_commit
+
+    async def run(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
+        """Commits all batches of the stream.
+
+        Raises:
+            TransactionRejected: the target refused a transaction; none after it is there.
+            Overtaken: another restorer committed one of ours.
+            Conflict: somebody else wrote into the target meanwhile.
+            OutcomeUnknown: an answer never came.
+        """
+        send, receive = anyio.create_memory_object_stream[_InFlight](BATCHES_IN_FLIGHT - 2)
+        async with task_group() as tasks:
+            tasks.start_soon(self._submit, batches, send)
+            async with receive:
+                async for in_flight in receive:
+                    await self._settle(in_flight)
+                    self._on_commit(in_flight.batch)
+
+    async def _submit(
+        self, batches: MemoryObjectReceiveStream[list[TxData]], output: MemoryObjectSendStream[_InFlight]
+    ) -> None:
+        try:
+            async with batches, output:
+                async for batch in batches:
+                    await output.send(_InFlight(batch, await self._target.submit(batch)))
+        except anyio.BrokenResourceError:
+            pass  # the collecting side has ended, and says why itself
+
+    async def _settle(self, in_flight: _InFlight) -> None:
+        """Waits until the whole batch is committed; batches after it wait behind this one."""
+        batch, submission = in_flight.batch, in_flight.submission
+        while True:
+            result = await submission.result()
+            for committed, transaction in zip(result.committed, batch, strict=False):
+                self._note(committed, transaction)
+            batch = batch[len(result.committed) :]
+            if result.anomaly is None:
+                return
+            batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
+            submission = await self._target.submit(batch)
+
+    def _note(self, committed: Committed, transaction: TxData) -> None:
+        if committed.before != self._target_t:
+            raise Conflict(
+                f"Somebody else wrote to {self._target.uri} during the restore: t {self._target_t + 1} to "
+                f"{committed.before}, before source t {tx_to_t(transaction.tx)}",
+                hint="The target's history is no longer the source's. Restore into a new database.",
+            )
+        self._target_t = tx_to_t(committed.tx)
+        self._previous = transaction.tx
+        self._cache.put(transaction.tx, committed.tx)
+        ids = committed.ids
+        for i in range(0, len(ids), 2):
+            self._cache.put(ids[i], ids[i + 1])
+
+    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
+        """The transaction to send again after an anomaly that is no refusal; its predecessor is committed now."""
+        if anomaly.error == "not-an-entity" and anomaly.entity is not None:
+            if anomaly.entity == self._previous:
+                return transaction  # it was sent before its predecessor had committed
+            if _refers_to(transaction, anomaly.entity):
+                return _made_here(transaction, anomaly.entity)
+        t = tx_to_t(transaction.tx)
+        if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
+            raise Overtaken(
+                f"Another restore is writing to {self._target.uri}: it committed t {tx_to_t(anomaly.present or 0)} first",
+                hint="Let the other one finish, or run this again when it has ended.",
+            )
+        raise TransactionRejected(
+            f"{self._target.uri} refused source t {t}: {anomaly.message}",
+            t=t,
+            hint=f"Everything before t {t} is restored, nothing after it. The target does not allow this transaction's data.",
+        )
+
+
+def _lookup(entity: int) -> tuple[Any, int]:
+    return (ORIGINAL_ID_KEY, entity)
+
+
+def _refers_to(transaction: TxData, entity: int) -> bool:
+    return any(_contains(value, _lookup(entity)) for value in (*transaction.adds, *transaction.retracts))
+
+
+def _contains(value: Any, lookup: tuple[Any, int]) -> bool:  # noqa: ANN401 - see TxData
+    if value == lookup:
+        return True
+    return isinstance(value, tuple) and any(_contains(slot, lookup) for slot in value)
+
+
+def _replace(value: Any, lookup: tuple[Any, int]) -> Any:  # noqa: ANN401 - see TxData
+    if value == lookup:
+        return str(lookup[1])
+    return tuple(_replace(slot, lookup) for slot in value) if isinstance(value, tuple) else value
+
+
+def _made_here(transaction: TxData, entity: int) -> TxData:
+    """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
+
+    A tempid with the original id finds the entity if it is there after all: the attribute is a unique identity.
+    """
+    lookup = _lookup(entity)
+    adds = [_replace(value, lookup) for value in transaction.adds]
+    adds += (str(entity), ORIGINAL_ID_KEY, "l", entity)
+    retracts = [_replace(value, lookup) for value in transaction.retracts]
+    return replace(transaction, adds=adds, retracts=retracts)

@@ -1,0 +1,180 @@
+"""Restore: replays a history into a target, from where the target is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.errors import StoppedEarly
+from asyncrestore.ids import IdCache
+from asyncrestore.model import tx_to_t
+from asyncrestore.opening import as_database, as_history
+from asyncrestore.pipeline.budget import ByteBudget
+from asyncrestore.pipeline.prefetch import prefetch
+from asyncrestore.pipeline.transact import Transactor
+from asyncrestore.progress import Progress
+from asyncrestore.resolve import Resolver
+from asyncrestore.target import prepare_target
+from asyncrestore.tasks import task_group
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.history import History
+    from asyncrestore.ids import CacheStatistics
+    from asyncrestore.model import LogChunk, TxData
+    from asyncrestore.opening import AnyDatabase, AnyHistory
+    from asyncrestore.progress import OnProgress
+
+logger = logging.getLogger(__name__)
+
+BATCH_TRANSACTIONS = 64
+BATCH_DATOMS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What a restore did.
+
+    Attributes:
+        source: identity of the source database.
+        target: the target's URI.
+        first_t: source t after which it began.
+        last_t: source t of the last transaction that is in the target now.
+        transactions: restored by this run.
+        datoms: of the source, in those transactions.
+        seconds: how long it took.
+        id_cache: how the id cache did.
+    """
+
+    source: str
+    target: str
+    first_t: int
+    last_t: int
+    transactions: int
+    datoms: int
+    seconds: float
+    id_cache: CacheStatistics
+
+
+async def restore(
+    source: AnyHistory,
+    target: AnyDatabase,
+    *,
+    name: str | None = None,
+    prefetch_bytes: int = 32 * 1024 * 1024,
+    id_cache_size: int = 2_000_000,
+    on_progress: OnProgress | None = None,
+    stop: anyio.Event | None = None,
+) -> RestoreReport:
+    """Restores a backup, or a live database, into a target; continues where the target is.
+
+    Args:
+        source: a store or a database, open or as a URI.
+        target: a database, open or as a URI; one that does not exist is created.
+        name: of the backup, where the store holds several.
+        prefetch_bytes: how many bytes of segments may be loaded ahead.
+        id_cache_size: how many entity ids are remembered; each takes about 9 bytes.
+        on_progress: is told the watermarks.
+        stop: once set, what is in flight is finished and `StoppedEarly` raised.
+
+    Raises:
+        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed.
+        SegmentGap, SegmentDamaged: the backup cannot be used; the target stays at its last whole transaction.
+        Conflict: the target holds something else, or somebody else writes to it.
+        TransactionRejected: the target refused a transaction.
+        Overtaken: another restore writes to the target.
+        Unavailable: the target did not answer; run again.
+        StoppedEarly: `stop` was set before the end.
+    """
+    async with open_connector() as connector:
+        history = await as_history(connector, source, name)
+        return await _restore(
+            history,
+            await as_database(connector, target, create=True),
+            ByteBudget(prefetch_bytes),
+            IdCache(id_cache_size),
+            on_progress or (lambda _: None),
+            stop or anyio.Event(),
+        )
+
+
+async def _restore(
+    history: History,
+    target: Database,
+    budget: ByteBudget,
+    cache: IdCache,
+    on_progress: OnProgress,
+    stop: anyio.Event,
+) -> RestoreReport:
+    started = monotonic()
+    marker = await prepare_target(target, history)
+    resolver = Resolver(await history.state(marker.source_tx), cache, marker.source_tx)
+    first_t = tx_to_t(marker.source_tx)
+    progress = Progress(start_t=first_t + 1, end_t=history.end)
+    on_progress(progress)
+    last_tx = marker.source_tx
+
+    def committed(batch: list[TxData]) -> None:
+        nonlocal last_tx
+        last_tx = batch[-1].tx
+        progress.committed_t = tx_to_t(last_tx) + 1
+        progress.transactions += len(batch)
+        progress.datoms += sum(transaction.datoms for transaction in batch)
+        on_progress(progress)
+
+    # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
+    chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
+    batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](4)
+    async with task_group() as tasks:
+        tasks.start_soon(prefetch, history, marker.source_tx, budget, chunks_send, stop)
+        tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send)
+        await Transactor(target, marker, cache, committed).run(batches_receive)
+    if stop.is_set() and progress.committed_t < progress.end_t:
+        raise StoppedEarly(
+            f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",
+            hint="Run the same command again: it continues there.",
+        )
+    return RestoreReport(
+        history.identity,
+        target.uri,
+        first_t,
+        tx_to_t(last_tx),
+        progress.transactions,
+        progress.datoms,
+        monotonic() - started,
+        cache.statistics,
+    )
+
+
+async def _resolve(
+    resolver: Resolver,
+    progress: Progress,
+    chunks: MemoryObjectReceiveStream[LogChunk],
+    output: MemoryObjectSendStream[list[TxData]],
+) -> None:
+    """The middle stage: resolves, and cuts into batches."""
+    try:
+        async with chunks, output:
+            async for chunk in chunks:
+                progress.fetched_t = tx_to_t(chunk.tx[-1]) + 1
+                batch: list[TxData] = []
+                datoms = 0
+                for transaction in chunk.transactions():
+                    batch.append(resolver.resolve(transaction))
+                    datoms += len(transaction.datoms)
+                    if len(batch) >= BATCH_TRANSACTIONS or datoms >= BATCH_DATOMS:
+                        progress.resolved_t = transaction.t + 1
+                        await output.send(batch)
+                        batch, datoms = [], 0
+                if batch:
+                    progress.resolved_t = tx_to_t(batch[-1].tx) + 1
+                    await output.send(batch)
+    except anyio.BrokenResourceError:
+        logger.debug("the transactor has ended, and says why itself")

@@ -1,0 +1,184 @@
+"""What is known of a source's attributes at a moment of its log, kept up from the log itself.
+
+Attributes are known by entity id, not by ident: idents are renamed and reused. Cardinality and uniqueness change along the log; value
+type and the make-up of tuples never do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.model import tx_to_t
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncrestore.model import Datom, LogChunk
+
+ORIGINAL_ID = "asyncrestore/original-id"
+SUCCESSOR = "asyncrestore/successor"
+SOURCE = "asyncrestore/source"
+
+_SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
+BOOKKEEPING = frozenset(
+    {ORIGINAL_ID, SUCCESSOR, SOURCE, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
+)
+"""Attributes that a restore writes for itself: this project's, and those of the tool `datomic-cloud-backup`."""
+
+
+@dataclass(slots=True)
+class Attribute:
+    """An attribute as of a transaction.
+
+    Attributes:
+        ident: its name without the colon, None while it has none.
+        value_type: such as ``db.type/string``; None for an entity that is not (yet) an attribute.
+        many: whether its cardinality is many.
+        unique: ``db.unique/identity``, ``db.unique/value`` or None.
+        components: of a composite tuple the ids of the attributes it is made of.
+    """
+
+    ident: str | None = None
+    value_type: str | None = None
+    many: bool = False
+    unique: str | None = None
+    components: tuple[int, ...] | None = None
+
+
+class Schema:
+    """Attributes by id, as of a transaction, and the entities of the base schema, which never change.
+
+    Attributes:
+        base: ident by entity id of what the database was born with.
+        attributes: by entity id.
+    """
+
+    def __init__(self, base: dict[int, str], attributes: dict[int, Attribute] | None = None) -> None:
+        self.base = base
+        self.attributes: dict[int, Attribute] = {} if attributes is None else attributes
+        self._ids = {ident: entity for entity, ident in base.items()}
+        self._named = {a.ident: entity for entity, a in self.attributes.items() if a.ident is not None}
+        self._handlers = {
+            self._ids[ident]: handler
+            for ident, handler in (
+                ("db/ident", self._ident),
+                ("db/valueType", self._value_type),
+                ("db/cardinality", self._cardinality),
+                ("db/unique", self._unique),
+                ("db/tupleAttrs", self._tuple_attrs),
+            )
+            if ident in self._ids
+        }
+
+    def id_of(self, base_ident: str) -> int:
+        """The entity id of an ident of the base schema.
+
+        Raises:
+            KeyError: the base schema has no such ident.
+        """
+        return self._ids[base_ident]
+
+    def is_bookkeeping(self, attribute: int) -> bool:
+        """Whether the attribute is one that a restore writes for itself."""
+        known = self.attributes.get(attribute)
+        return known is not None and known.ident in BOOKKEEPING
+
+    def touches(self, datoms: Iterable[Datom]) -> bool:
+        """Whether a transaction changes what this knows."""
+        return any(datom[1] in self._handlers for datom in datoms)
+
+    def apply(self, datoms: Iterable[Datom]) -> None:
+        """Takes in the schema datoms of one transaction."""
+        changes = [datom for datom in datoms if datom[1] in self._handlers]
+        # Retractions first, so that the new value of a change stays; idents before the tuples that are named by them.
+        order = {self._ids["db/ident"]: 0, self._ids.get("db/tupleAttrs"): 2}
+        for e, a, _, raw, added in sorted(changes, key=lambda d: (order.get(d[1], 1), d[4])):
+            self._handlers[a](self.attributes.setdefault(e, Attribute()), e, raw, added)
+
+    def _ident(self, attribute: Attribute, e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+        if added:
+            attribute.ident = raw
+            self._named[raw] = e
+        elif attribute.ident == raw:
+            attribute.ident = None  # the old name still leads here in Datomic, until another entity takes it
+
+    def _value_type(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+        if added:
+            attribute.value_type = self.base.get(raw)
+
+    def _cardinality(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+        if added:
+            attribute.many = self.base.get(raw) == "db.cardinality/many"
+
+    def _unique(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+        attribute.unique = self.base.get(raw) if added else None
+
+    def _tuple_attrs(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+        if added:
+            attribute.components = tuple(self._named[name] for _, name in raw)
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as plain data; entities with an ident that are no attribute are left out."""
+        return {
+            "base": {str(entity): ident for entity, ident in self.base.items()},
+            "attributes": {
+                str(entity): [a.ident, a.value_type, a.many, a.unique, a.components and list(a.components)]
+                for entity, a in self.attributes.items()
+                if a.value_type is not None
+            },
+            # A former name still leads to its attribute, until another takes it.
+            "names": {
+                name: entity
+                for name, entity in self._named.items()
+                if self.attributes[entity].value_type is not None and self.attributes[entity].ident != name
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Schema:
+        """The opposite of `to_json`."""
+        attributes = {
+            int(entity): Attribute(
+                ident, value_type, many, unique, None if components is None else tuple(components)
+            )
+            for entity, (ident, value_type, many, unique, components) in data["attributes"].items()
+        }
+        schema = cls({int(entity): ident for entity, ident in data["base"].items()}, attributes)
+        schema._named.update(data["names"])  # noqa: SLF001 - its own class
+        return schema
+
+
+class SchemaHistory:
+    """The schema of a database at any t, from the whole history of its schema attributes.
+
+    Args:
+        chunk: as `Database.schema_history` reads it.
+        bootstrap_t: the t of the database's last bootstrap transaction.
+    """
+
+    def __init__(self, chunk: LogChunk, bootstrap_t: int) -> None:
+        self._by_tx: dict[int, list[Datom]] = {}
+        for tx, datom in chunk.rows():
+            self._by_tx.setdefault(tx, []).append(datom)
+        self._base = self._base_idents(bootstrap_t)
+
+    def _base_idents(self, bootstrap_t: int) -> dict[int, str]:
+        # :db/ident is the entity that has itself as an attribute and is named db/ident by it.
+        ident = next(
+            e for datoms in self._by_tx.values() for e, a, _, raw, _ in datoms if e == a and raw == "db/ident"
+        )
+        base: dict[int, str] = {}
+        for tx in sorted(self._by_tx):
+            if tx_to_t(tx) <= bootstrap_t:
+                base.update({e: str(raw) for e, a, _, raw, added in self._by_tx[tx] if a == ident and added})
+        return base
+
+    def as_of(self, t: int) -> Schema:
+        """The schema after the transaction with that t, or the last before it."""
+        schema = Schema(self._base)
+        for tx in sorted(self._by_tx):
+            if tx_to_t(tx) > t:
+                break
+            schema.apply(self._by_tx[tx])
+        return schema

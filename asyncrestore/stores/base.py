@@ -1,0 +1,54 @@
+"""What a store must do: keep named, immutable objects, each published once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredObject:
+    """An object in a store: its key within a backup, and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """Where backups live: for each backup (a name) objects by key.
+
+    Every method may raise `NotAuthorized`, `Unavailable` or `StoreFailed`.
+    """
+
+    @property
+    def uri(self) -> str:
+        """How it was opened, without secrets."""
+        ...
+
+    async def names(self) -> list[str]:
+        """Names of the backups in it, sorted.
+
+        Raises:
+            NotFound: the store itself does not exist.
+        """
+        ...
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """The objects of a backup, sorted by key; unfinished ones are never among them. Empty when there is no such backup."""
+        ...
+
+    async def read(self, name: str, key: str) -> bytes:
+        """The whole content of an object.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+        ...
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """Creates an object: durable and whole when this returns, and never seen half-written by anyone.
+
+        Returns:
+            False when there is an object under the key already; it is left as it is.
+        """
+        ...

@@ -1,0 +1,161 @@
+"""A store in a directory: a folder for each backup, a file for each object."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from anyio import to_thread
+
+from asyncrestore.errors import NotAuthorized, NotFound, StoreFailed
+from asyncrestore.stores.base import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def _folder(name: str) -> str:
+    """A backup's folder: its name with everything escaped that a file system could take amiss."""
+    escaped = quote(name, safe=" +,@=()[]{}")
+    return escaped.replace(".", "%2E") if set(escaped) <= {"."} else escaped
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Turns errors of the file system into ours, with the path they are about."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise NotFound(f"{path} does not exist") from exc
+    except PermissionError as exc:
+        raise NotAuthorized(
+            f"{path}: {exc.strerror}", hint="Check the owner and mode of the directory."
+        ) from exc
+    except OSError as exc:
+        full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
+        hint = "Free some space and run the same command again: what is published stays." if full else ""
+        raise StoreFailed(f"{path}: {exc.strerror or exc}", hint=hint) from exc
+
+
+def _sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_directories(path: Path) -> None:
+    """Makes a directory and those above it, each durable."""
+    if not path.is_dir():
+        _make_directories(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_directory(path.parent)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _give_name(temporary: Path, path: Path) -> bool:
+    """Gives a finished file its name unless the name is taken: a hard link never replaces anything, as a rename would."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _NO_HARD_LINKS:
+            raise
+        # No hard links here (exFAT, some network shares). Two writers between these two calls would
+        # replace one whole segment by another with the same transactions.
+        if path.exists():
+            return False
+        temporary.rename(path)
+    return True
+
+
+class FilesystemStore:
+    """Keeps objects as files. It has the methods of `Store`, which documents them.
+
+    Args:
+        root: the store's directory; made at the first publishing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.uri = str(root)
+
+    async def names(self) -> list[str]:
+        """See `Store`."""
+
+        def run() -> list[str]:
+            with _errors(self._root):
+                return sorted(
+                    unquote(entry.name)
+                    for entry in self._root.iterdir()
+                    if entry.is_dir() and _folder(unquote(entry.name)) == entry.name
+                )
+
+        return await to_thread.run_sync(run)
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """See `Store`."""
+        folder = self._root / _folder(name)
+
+        def run() -> list[StoredObject]:
+            with _errors(folder), os.scandir(folder) as entries:
+                return sorted(
+                    StoredObject(entry.name, entry.stat().st_size)
+                    for entry in entries
+                    if entry.is_file() and not entry.name.startswith(".")
+                )
+
+        try:
+            return await to_thread.run_sync(run)
+        except NotFound:
+            return []
+
+    async def read(self, name: str, key: str) -> bytes:
+        """See `Store`."""
+        path = self._root / _folder(name) / key
+
+        def run() -> bytes:
+            with _errors(path):
+                return path.read_bytes()
+
+        return await to_thread.run_sync(run)
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """See `Store`."""
+        path = self._root / _folder(name) / key
+
+        def run() -> bool:
+            with _errors(path):
+                return _publish(path, data)
+
+        return await to_thread.run_sync(run)
+
+
+def _publish(path: Path, data: bytes) -> bool:
+    """Temporary file, fsync, name, fsync of the directory: after a power cut there is all of it or nothing."""
+    _make_directories(path.parent)
+    # A leading dot: listings pass over what a killed process left behind.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_durably(temporary, data)
+        created = _give_name(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    return created

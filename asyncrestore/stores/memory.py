@@ -1,0 +1,36 @@
+"""A store in this process's memory: for trying things out, and for tests."""
+
+from __future__ import annotations
+
+from asyncrestore.errors import NotFound
+from asyncrestore.stores.base import StoredObject
+
+
+class MemoryStore:
+    """Keeps objects in a dictionary. It has the methods of `Store`, which documents them."""
+
+    uri = "memory:"
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str], bytes] = {}
+
+    async def names(self) -> list[str]:
+        """See `Store`."""
+        return sorted({name for name, _ in self._objects})
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """See `Store`."""
+        return sorted(
+            StoredObject(key, len(data)) for (owner, key), data in self._objects.items() if owner == name
+        )
+
+    async def read(self, name: str, key: str) -> bytes:
+        """See `Store`."""
+        try:
+            return self._objects[name, key]
+        except KeyError:
+            raise NotFound(f"{self.uri} has no object {name}/{key}") from None
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """See `Store`."""
+        return self._objects.setdefault((name, key), data) is data

@@ -1,0 +1,197 @@
+"""Verify: proves that a backup is whole, or that a target has a source's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from asyncrestore.catalog import find_backup
+from asyncrestore.compare import Differences, compare
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.uri import is_database_uri
+from asyncrestore.errors import Conflict, HistoryDiffers, NotFound, SegmentDamaged, UsageError
+from asyncrestore.history import LiveHistory
+from asyncrestore.model import tx_to_t
+from asyncrestore.opening import as_database, as_history, as_store
+from asyncrestore.progress import Progress
+from asyncrestore.target import recorded_source
+
+if TYPE_CHECKING:
+    from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.opening import AnyDatabase, AnyHistory, AnyStore
+    from asyncrestore.progress import OnProgress
+    from asyncrestore.segment import Segment
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What verifying found.
+
+    Attributes:
+        checked: what was verified, for people.
+        against: the target it was compared with, if any.
+        end: the first t after what was verified.
+        transactions: how many were read and checked.
+        datoms: in those transactions.
+        problems: what is wrong, the first few in words.
+        problem_count: how many in all.
+        seconds: how long it took.
+    """
+
+    checked: str
+    against: str | None
+    end: int
+    transactions: int = 0
+    datoms: int = 0
+    problems: list[str] = field(default_factory=list)
+    problem_count: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.problem_count == 0
+
+    def raise_for_problems(self) -> None:
+        """Raises if anything is wrong.
+
+        Raises:
+            HistoryDiffers: with the first problem.
+        """
+        if not self.ok:
+            raise HistoryDiffers(
+                f"{self.checked}: {self.problem_count} problems, the first: {self.problems[0]}"
+            )
+
+
+async def verify(
+    source: AnyHistory,
+    *,
+    against: AnyDatabase | None = None,
+    name: str | None = None,
+    max_differences: int = 10,
+    on_progress: OnProgress | None = None,
+) -> VerifyReport:
+    """Verifies a backup by itself, or a target against a backup or a live source.
+
+    By itself: every segment is there from t 0 on, is what was written, and can be decoded. Against a target: every transaction
+    has the same place, instant and datoms, with entity ids renamed one to one.
+
+    Args:
+        source: a store or, with `against`, also a database; open or as a URI.
+        against: the target, a database restored from `source`.
+        name: of the backup, where the store holds several.
+        max_differences: how many problems are told in words.
+        on_progress: is told the watermarks.
+
+    Returns:
+        The report; what is wrong with the data is in it, and not raised.
+
+    Raises:
+        NotFound: there is no such backup or database. UsageError: a URI is wrong, or a name is needed.
+        Conflict: the target was restored from another source, or not at all.
+        SegmentDamaged, SegmentGap: the backup that a target is compared with cannot be used.
+    """
+    if max_differences < 1:
+        raise UsageError("max_differences must be at least 1")
+    started = monotonic()
+    differences = Differences(max_differences)
+    if against is not None:
+        report = await _verify_target(source, against, name, differences, on_progress or (lambda _: None))
+    elif isinstance(source, str) and is_database_uri(source):
+        raise UsageError(
+            f"{source} is a database; there is nothing to compare it with", hint="Add --against TARGET."
+        )
+    else:
+        report = await _verify_backup(source, name, differences, on_progress or (lambda _: None))  # type: ignore[arg-type]
+    report.problems, report.problem_count = differences.first, differences.count
+    report.seconds = monotonic() - started
+    return report
+
+
+async def _verify_target(
+    source: AnyHistory,
+    against: AnyDatabase,
+    name: str | None,
+    differences: Differences,
+    on_progress: OnProgress,
+) -> VerifyReport:
+    async with open_connector() as connector:
+        history = await as_history(connector, source, name)
+        target = await as_database(connector, against)
+        found = await LiveHistory.open(target)
+        restored_from = await recorded_source(target, found.bootstrap_t)
+        if restored_from != history.identity:
+            was = (
+                f"was restored from another database ({restored_from})"
+                if restored_from
+                else "was not restored"
+            )
+            raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
+        progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
+        await compare(history, target, found, differences, progress, on_progress)
+        return VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
+
+
+async def _verify_backup(
+    store: AnyStore, name: str | None, differences: Differences, on_progress: OnProgress
+) -> VerifyReport:
+    backup = await find_backup(as_store(store), name)
+    for gap in backup.gaps():
+        differences.add(f"no segment holds t {gap.start} to {gap.end - 1}")
+    progress = Progress(start_t=0, end_t=backup.end)
+    source: str | None = None
+    for stored in backup.segments:
+        segment = await _verify_segment(backup, stored, differences, progress)
+        if segment is not None:
+            source = source or segment.info.source
+            if segment.info.source != source:
+                differences.add(
+                    f"{stored.range.key} is of another database ({segment.info.source}) than those before it"
+                )
+        progress.committed_t = stored.range.end
+        on_progress(progress)
+    return VerifyReport(backup.where(), None, backup.end, progress.transactions, progress.datoms)
+
+
+async def _verify_segment(
+    backup: Backup, stored: StoredSegment, differences: Differences, progress: Progress
+) -> Segment | None:
+    """Reads a segment and decodes all of it; None when that cannot be done."""
+    try:
+        segment = await backup.read(stored.range)
+        transactions, datoms = await to_thread.run_sync(_count, segment)
+    except (SegmentDamaged, NotFound) as exc:
+        differences.add(str(exc))
+        return None
+    info = segment.info
+    if (transactions, datoms) != (info.transactions, info.datoms):
+        differences.add(
+            f"{stored.range.key} has {transactions} transactions and {datoms} datoms, not what it says"
+        )
+    progress.transactions += transactions
+    progress.datoms += datoms
+    return segment
+
+
+def _count(segment: Segment) -> tuple[int, int]:
+    """Transactions and datoms, all decoded.
+
+    Raises:
+        SegmentDamaged: they cannot be decoded, or are not in order or not in the segment's range.
+    """
+    transactions = datoms = 0
+    last_t = segment.info.start - 1
+    for chunk in segment.chunks():
+        datoms += len(chunk)
+        for tx in dict.fromkeys(chunk.tx):
+            if not last_t < tx_to_t(tx) < segment.info.end:
+                raise SegmentDamaged(
+                    f"{segment.info.range.key}: t {tx_to_t(tx)} is out of order or out of range"
+                )
+            last_t = tx_to_t(tx)
+            transactions += 1
+    return transactions, datoms

@@ -1,0 +1,162 @@
+(ns seed
+  "The restore algorithm of the Clojure tool that this project succeeds, to compare with: one transaction at a time,
+  a counter in the target swapped by each of them, and questions to the target about ids.
+
+  java -cp 'JARS/*:bench/jvm' clojure.main bench/jvm/seed.clj \\
+    SOURCE-STORAGE SYSTEM DB TARGET-STORAGE|:mem LIMIT REPEATS
+
+  Restores the first LIMIT transactions, each repeat into a fresh target. Reading the source is not timed.
+  Prints one line of JSON a repeat: transactions, seconds, transactions a second, and the seconds passed at each 500.
+
+  Left out, to its advantage: the spot checks of ids believed new, specs and logging on every call, and asking twice
+  for an id that occurs twice in a transaction. Nothing was added that costs time."
+  (:require [datomic.client.api :as d]
+            [harness])
+  (:import (java.util Date LinkedHashMap)))
+
+(def cache-size 1000000)
+(def index-mask 0x3FFFFFFFFFF)
+(def mark-every 500)
+
+;;; The source, read before anything is timed.
+
+(defn bootstrap?
+  "Datomic's own first transactions: dated at the epoch, or with no instant at all."
+  [{:keys [data]}]
+  (let [tx (nth (first data) 3)]
+    (not-any? (fn [[e _ v]] (and (= e tx) (inst? v) (pos? (inst-ms v)))) data)))
+
+(defn entry
+  "A log entry as plain data: the client's datoms may be views of something that is read lazily."
+  [{:keys [t data]}]
+  {:t      t
+   :tx     (nth (first data) 3)
+   :datoms (mapv (fn [[e a v _ added]] [e a v added]) data)})
+
+(defn ids [db query]
+  (into #{} (map first) (d/q query db)))
+
+(defn read-source
+  "The log's entries and what the algorithm must know of the source's attributes."
+  [conn limit]
+  (let [db (d/db conn)
+        [bootstrap entries] (split-with bootstrap? (harness/log conn))
+        base (d/as-of db (:t (last bootstrap)))]
+    {:entries     (into [] (comp (take limit) (map entry)) entries)
+     :last-base-t (:t (last bootstrap))
+     :base-idents (into {} (d/q '[:find ?e ?ident :where [?e :db/ident ?ident]] base))
+     :refs        (ids db '[:find ?a :where [?a :db/valueType :db.type/ref]])
+     :composites  (ids db '[:find ?a :where [?a :db/tupleAttrs]])
+     :to-one      (ids db '[:find ?a :where [?a :db/cardinality :db.cardinality/one]])}))
+
+;;; Ids: known in the cache, known in the target, or new.
+
+(defn lru-cache ^LinkedHashMap []
+  (proxy [LinkedHashMap] [1024 (float 0.75) true]
+    (removeEldestEntry [_] (> (.size ^LinkedHashMap this) (long cache-size)))))
+
+(defn index [id] (bit-and id index-mask))
+
+(defn ask-target [db id]
+  (:e (first (d/datoms db {:index :avet :components [:seed/original-id id]}))))
+
+(defn resolve-id
+  "Target id, ident or tempid of the source entity `id`."
+  [{:keys [db tx base-idents ^LinkedHashMap cache max-index]} id]
+  (cond
+    (= id tx)                      "datomic.tx"
+    (contains? base-idents id)     (base-idents id)
+    (> (index id) (long @max-index)) (str id)
+    :else (or (.get cache id)
+              (when-let [found (ask-target db id)]
+                (.put cache id found)
+                found)
+              (str id))))
+
+(defn remember-new! [{:keys [^LinkedHashMap cache max-index]} tempids]
+  (doseq [[tempid target-id] tempids
+          :let [id (parse-long tempid)]
+          :when id]
+    (.put cache id target-id)
+    (vswap! max-index max (index id))))
+
+;;; A source transaction as the target's.
+
+(defn bookkeeping [{:keys [db id-of]} {:keys [t datoms]}]
+  (let [current (ffirst (d/q '[:find ?t :where [:seed/last-t :seed/last-t ?t]] db))]
+    (into [[:db/cas :seed/last-t :seed/last-t current t]]
+          (for [e (into #{} (map first) datoms)
+                :let [target (id-of e)]
+                :when (string? target)]
+            [:db/add target :seed/original-id e]))))
+
+(defn replaced
+  "The places `[e a]` whose value a cardinality-one assertion replaces: their retractions are not sent."
+  [{:keys [to-one]} datoms]
+  (into #{} (keep (fn [[e a _ added]] (when (and added (to-one a)) [e a]))) datoms))
+
+(defn operations [{:keys [refs composites id-of] :as env} {:keys [datoms]}]
+  (let [replaced (replaced env datoms)
+        own?     (into #{} (map first) datoms)]
+    (for [[e a v added] datoms
+          :when (not (or (composites a)
+                         (and (not added) (replaced [e a]))))
+          :let [target-v (if (refs a) (id-of v) v)]
+          ;; A tempid that is only a value is refused by Datomic; the tool drops such datoms.
+          :when (or (not (refs a)) (not (string? target-v)) (own? v))]
+      [(if added :db/add :db/retract) (id-of e) (id-of a) target-v])))
+
+(defn restore-one! [conn env entry]
+  (let [env   (assoc env :db (d/db conn) :tx (:tx entry))
+        env   (assoc env :id-of (memoize #(resolve-id env %)))
+        tx-data (into (bookkeeping env entry) (operations env entry))]
+    (remember-new! env (:tempids (d/transact conn {:tx-data tx-data})))))
+
+(defn install-bookkeeping! [conn last-base-t]
+  (d/transact conn {:tx-data [{:db/id "datomic.tx" :db/txInstant (Date. 1000)}
+                              {:db/ident       :seed/original-id
+                               :db/valueType   :db.type/long
+                               :db/cardinality :db.cardinality/one}
+                              {:db/ident       :seed/last-t
+                               :db/valueType   :db.type/long
+                               :db/cardinality :db.cardinality/one
+                               :db/noHistory   true}]})
+  (d/transact conn {:tx-data [{:db/id "datomic.tx" :db/txInstant (Date. 2000)}
+                              [:db/add :seed/last-t :seed/last-t last-base-t]]}))
+
+(defn restore!
+  "Restores all entries into the new database behind `conn`: the seconds passed at each 500 and at the end."
+  [conn {:keys [entries last-base-t] :as source}]
+  (install-bookkeeping! conn last-base-t)
+  (let [env   (assoc source :cache (lru-cache) :max-index (volatile! 0))
+        start (System/nanoTime)]
+    (loop [done 0, marks []]
+      (let [marks (if (and (pos? done) (zero? (mod done mark-every)))
+                    (conj marks (harness/rounded (harness/seconds-since start)))
+                    marks)]
+        (if (= done (count entries))
+          {:at_500 marks :seconds (harness/seconds-since start)}
+          (do (restore-one! conn env (nth entries done))
+              (recur (inc done) marks)))))))
+
+(defn -main []
+  (let [{:keys [storage system db target limit repeats]}
+        (harness/arguments "seed.clj SOURCE-STORAGE SYSTEM DB TARGET-STORAGE|:mem LIMIT REPEATS"
+                           [:storage :system :db :target :limit :repeats])
+        source  (read-source (d/connect (harness/client (harness/storage storage) system) {:db-name db})
+                             (parse-long limit))
+        client  (harness/client (harness/storage target) "seed-target")]
+    (dotimes [repeat (parse-long repeats)]
+      (let [db-name (str "seed-" (inc repeat))
+            {:keys [seconds at_500]} (restore! (harness/create client db-name) source)
+            transactions (count (:entries source))]
+        (d/delete-database client {:db-name db-name})
+        (harness/print-json {:repeat       (inc repeat)
+                             :target       target
+                             :transactions transactions
+                             :seconds      (harness/rounded seconds)
+                             :tx_per_s     (harness/rounded (/ transactions seconds))
+                             :at_500       at_500})))))
+
+(-main)
+(shutdown-agents)

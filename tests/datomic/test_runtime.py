@@ -1,0 +1,184 @@
+"""Compiling the bridge and making its archive, with a small stand-in for the bridge's sources."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from asyncrestore.datomic import build
+from asyncrestore.datomic.cache import cache_dir
+from asyncrestore.datomic.jars import ensure_jars, read_lock
+from asyncrestore.datomic.java import find_java
+from asyncrestore.datomic.runtime import SOURCES, bridge_command, command_for
+from asyncrestore.errors import SetupFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Prints one line: whatever else comes to stdout comes from the JVM. `tally` counts the warm-ups.
+STAND_IN = """
+(ns asyncrestore.bridge (:gen-class))
+(defn- warm-up [] (spit "{tally}" "warm\\n" :append true))
+(defn -main [& [argument]]
+  (when (= argument "warm-up") (warm-up) (System/exit {exit_code}))
+  (println "ready"))
+"""
+
+
+@pytest.fixture(scope="session")
+def clojure_jars() -> dict[str, Path]:
+    """The jars of Clojure alone, by lock line."""
+    lock_file = SOURCES / "local.lock"
+    paths = anyio.run(ensure_jars, lock_file, cache_dir())
+    return {
+        f"{jar.coordinate} {jar.sha256}": path
+        for jar, path in zip(read_lock(lock_file), paths, strict=True)
+        if path.name.startswith(("clojure-", "spec.alpha", "core.specs"))
+    }
+
+
+class Workshop:
+    """Sources and a cache directory of a test's own."""
+
+    def __init__(self, directory: Path, clojure_jars: dict[str, Path]) -> None:
+        self.sources, self.cache = directory / "sources", directory / "cache"
+        self.tally = directory / "tally"
+        (self.sources / "asyncrestore").mkdir(parents=True)
+        (self.sources / "tiny.lock").write_text("\n".join(clojure_jars))
+        for jar, path in zip(read_lock(self.sources / "tiny.lock"), clojure_jars.values(), strict=True):
+            target = self.cache / "jars" / jar.path
+            target.parent.mkdir(parents=True)
+            shutil.copy(path, target)
+        self.write()
+
+    def write(self, source: str = STAND_IN, *, exit_code: int = 0) -> None:
+        text = source.format(tally=self.tally.as_posix(), exit_code=exit_code)
+        (self.sources / "asyncrestore" / "bridge.clj").write_text(text)
+
+    def command(self) -> list[str]:
+        return anyio.run(command_for, self.sources, "tiny", self.cache)
+
+    def builds(self) -> list[Path]:
+        return sorted((self.cache / "bridge").iterdir())
+
+    def warm_ups(self) -> int:
+        return len(self.tally.read_text().splitlines())
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, clojure_jars: dict[str, Path]) -> Workshop:
+    return Workshop(tmp_path, clojure_jars)
+
+
+def output(command: list[str]) -> str:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
+    ).stdout.decode()
+
+
+def archive_of(directory: Path) -> Path:
+    return next(path for path in directory.iterdir() if path.suffix in {".jsa", ".aot"})
+
+
+def test_built_once_then_only_looked_at(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = workshop.command()
+    assert output(command) == "ready\n"
+    [directory] = workshop.builds()
+    assert sorted(path.stem for path in directory.iterdir()) == ["bridge", "bridge"]
+    assert str(archive_of(directory)) in " ".join(command)
+
+    async def nothing_may_run(*_: object) -> str:
+        await anyio.lowlevel.checkpoint()
+        pytest.fail("a JVM was started")
+
+    monkeypatch.setattr(build, "_run", nothing_may_run)
+    assert workshop.command() == command
+
+    # A rejected archive costs time and nothing else: stdout stays the protocol's.
+    archive = archive_of(directory)
+    archive.chmod(0o644)
+    archive.write_bytes(b"garbage" * 1000)
+    assert output(workshop.command()) == "ready\n"
+
+
+def test_other_sources_are_another_build(workshop: Workshop) -> None:
+    first = workshop.command()
+    workshop.write(STAND_IN.replace("ready", "changed"))
+    second = workshop.command()
+    assert (output(first), output(second)) == ("ready\n", "changed\n")
+    assert len(workshop.builds()) == 2
+
+
+def test_two_processes_build_once(workshop: Workshop) -> None:
+    program = (
+        "import anyio, sys; from pathlib import Path; from asyncrestore.datomic.runtime import command_for;"
+        "print(anyio.run(command_for, Path(sys.argv[1]), 'tiny', Path(sys.argv[2])))"
+    )
+    arguments = [sys.executable, "-c", program, str(workshop.sources), str(workshop.cache)]
+    processes = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(2)]
+    first, second = (process.communicate(timeout=100)[0] for process in processes)
+    assert first == second
+    assert first
+    assert workshop.warm_ups() == 2  # one while compiling, one for the archive
+
+
+def test_an_interrupted_build_is_never_used(workshop: Workshop) -> None:
+    # What is left when the power goes while compiling, and while the archive is written.
+    compiling = workshop.cache / "bridge" / ".compile-torn" / "result"
+    compiling.mkdir(parents=True)
+    (compiling / "bridge.jar").write_bytes(b"half a jar")
+    command = workshop.command()
+    directory = next(path for path in workshop.builds() if path != compiling.parent)
+    archive = archive_of(directory)
+    torn = archive.with_name(f"unfinished-{archive.name}")
+    archive.rename(torn)
+    torn.chmod(0o644)
+    torn.write_bytes(b"half an archive")
+    assert workshop.command() == command
+    assert archive.stat().st_size > 1_000_000
+    assert not torn.exists()
+    # A directory without its jar is no build either.
+    (directory / "bridge.jar").unlink()
+    assert workshop.command() == command
+    assert output(command) == "ready\n"
+
+
+def test_without_an_archive_it_starts_all_the_same(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    workshop.write(exit_code=3)
+    command = workshop.command()
+    assert "without a class-data archive" in caplog.text
+    assert "exit code 3" in caplog.text
+    assert output(command) == "ready\n"
+    [directory] = workshop.builds()
+    assert sorted(path.name for path in directory.iterdir()) == ["bridge.jar", "no-archive.txt"]
+    assert workshop.command() == command
+    assert workshop.warm_ups() == 2  # it was not tried again
+
+
+def test_sources_that_do_not_compile(workshop: Workshop) -> None:
+    workshop.write("(ns asyncrestore.bridge)\n(no-such-function)\n")
+    with pytest.raises(SetupFailed, match="no-such-function") as caught:
+        workshop.command()
+    assert caught.value.hint
+    assert workshop.builds() == []
+
+
+def test_a_compiler_that_hangs_is_given_up(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "COMPILE_TIMEOUT_S", 0.2)
+    with pytest.raises(SetupFailed, match=r"not done after 0\.2 s"):
+        workshop.command()
+    assert workshop.builds() == []
+
+
+def test_the_real_bridge_ends_with_its_input() -> None:
+    command = anyio.run(bridge_command)
+    assert command[0] == anyio.run(find_java).executable
+    assert output(command) == ""
