@@ -129,13 +129,14 @@ class _Backup:
         segment = await there.read(newest.range)
         if segment.info.source != self._database.identity:
             raise Conflict(
-                f"{there.where()} is a backup of another database ({segment.info.source}) than {self._database.uri} "
-                f"({self._database.identity})",
+                f"{there.where()} is a backup of another database ({segment.info.source}) than "
+                f"{self._database.uri} ({self._database.identity})",
                 hint="Give this backup another --name.",
             )
         if there.end > self._history.end:
             raise Conflict(
-                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t {self._history.end - 1}",
+                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t "
+                f"{self._history.end - 1}",
                 hint="The database was put back to an earlier state. Back it up under another --name.",
             )
 
@@ -157,7 +158,7 @@ class _Backup:
                 start = await self._copy(SegmentRange(start, range_.end))
 
     async def _copy(self, range_: SegmentRange) -> int | None:
-        """Copies a range, or as much of it as fits into a segment; answers where to go on, None at its end."""
+        """Copies a range, or as much as fits into a segment; answers where to go on, None at its end."""
         chunks: list[LogChunk] = []
         next_t: int | None = range_.start
         while next_t is not None and sum(map(len, chunks)) < SEGMENT_DATOMS:

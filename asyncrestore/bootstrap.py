@@ -1,7 +1,7 @@
-"""Where a database's own history begins: after the transactions that it was born with, and those a restore put there.
+"""Where a database's own history begins: after what it was born with, and what a restore put there.
 
-Bootstrap transactions stand at the head of the log, dated at the Unix epoch itself or not at all, and hold nothing but base
-schema. A user may date a transaction at the epoch too, so the date alone does not tell.
+Bootstrap transactions stand at the head of the log, dated at the Unix epoch itself or not at all, and hold
+nothing but base schema. A user may date a transaction at the epoch too, so the date alone does not tell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEAD_DATOMS = 4096
 
 
 async def find_bootstrap_t(database: Database) -> int:
-    """The t before the first transaction of the database's own history (of its last bootstrap transaction, or above it)."""
+    """The t before the database's own history: of its last bootstrap transaction, or above it."""
     idents = _idents(await database.schema_history())
     start: int | None = 0
     basis = await database.basis_t()

@@ -44,7 +44,7 @@ class Backup:
         return max((segment.range.end for segment in self.segments), default=0)
 
     def chain(self) -> list[StoredSegment]:
-        """The segments to read, in order, so that each continues the one before; overlapped ones are left out."""
+        """The segments to read, in order, each continuing the one before; overlapped ones are left out."""
         chain: list[StoredSegment] = []
         position = 0
         for segment in sorted(self.segments, key=lambda s: (s.range.start, -s.range.end)):
@@ -159,6 +159,6 @@ async def publish_segment(store: Store, name: str, range_: SegmentRange, data: b
     if there.info != new.info or not await to_thread.run_sync(there.same_rows, new):
         raise Conflict(
             f"{backup.where(range_.key)} holds other transactions than the source",
-            hint="It may be the backup of another database, or the source was rolled back; use another --name.",
+            hint="It may be another database's backup, or the source was rolled back; use another --name.",
         )
     return False

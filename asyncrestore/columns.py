@@ -105,7 +105,7 @@ def from_table(table: pa.Table) -> LogChunk:
 
 
 def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
-    """Each datom's attribute by name, as of before its transaction; a row that changes the schema changes the names after it."""
+    """Each datom's attribute by name, as of before its transaction."""
     pieces: list[pa.Array] = []
     a = _longs(chunk.a)
     start = 0
@@ -143,7 +143,7 @@ def _spread(texts: list[Any], mask: pa.Array) -> pa.Array:
     return pc.take(values, pc.if_else(mask, positions, pa.scalar(None, pa.int64())))
 
 
-def _slots(value: Any) -> Any:  # noqa: ANN401 - nested tuples of a tuple's slots
+def _slots(value: Any) -> Any:
     return tuple(_slots(slot) for slot in value) if isinstance(value, list) else value
 
 

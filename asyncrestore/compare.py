@@ -1,6 +1,7 @@
 """Compares two histories transaction by transaction: a source's, and the target's that was restored from it.
 
-The target's ids are renamed back to the source's by the original ids in its own log. Nothing of the resolver is used here: what it did is what is checked.
+The target's ids are renamed back to the source's by the original ids in its own log. Nothing of the resolver
+is used here: what it did is what is checked.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Differences:
 class TargetReader:
     """Reads a target's transactions with their ids renamed to the source's.
 
-    An id is looked up in the original ids that passed by; those forgotten are asked for, so memory stays bounded.
+    An id is looked up in the original ids that passed by; those forgotten are asked for, so memory stays
+    bounded.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class TargetReader:
     async def read(
         self, chunks: MemoryObjectReceiveStream[LogChunk]
     ) -> AsyncIterator[tuple[int | None, Transaction]]:
-        """The target's transactions: source id of each (None for a foreign one), and its datoms in the source's ids."""
+        """The target's transactions: source id (None for a foreign one), and datoms in the source's ids."""
         async for chunk in chunks:
             transactions = list(chunk.transactions())
             names = await self._names(transactions)
@@ -83,7 +85,7 @@ class TargetReader:
                 yield names.get(transaction.tx), self._renamed(transaction, names)
 
     def _renamed(self, transaction: Transaction, names: dict[int, int]) -> Transaction:
-        def name(kind: str, raw: Any) -> Any:  # noqa: ANN401 - raw values
+        def name(kind: str, raw: Any) -> Any:
             if kind == "r":
                 return names.get(raw, f"target entity {raw}")
             if kind != "t":
@@ -134,7 +136,7 @@ class TargetReader:
                 if a == self._original_id and isinstance(raw, int):
                     if not added:
                         self._differences.add(
-                            f"target t {transaction.t}: the original id {raw} was taken from entity {e}"
+                            f"target t {transaction.t}: entity {e} lost its original id {raw}"
                         )
                     elif holders.setdefault(raw, e) != e:
                         self._differences.add(
@@ -143,7 +145,8 @@ class TargetReader:
                     self._cache.put(e, raw)
                     if not self._seen.is_new(raw):
                         doubtful.append(raw)
-        # Original ids come in the order of their counters: one below those seen before may have been given before.
+        # Original ids come in the order of their counters: one below those seen before may have been given
+        # before.
         for source, entities in zip(doubtful, await self._target.holders(ORIGINAL_ID, doubtful), strict=True):
             if entities != [holders[source]]:
                 self._differences.add(f"original id {source} belongs to the target's entities {entities}")
@@ -161,7 +164,7 @@ def _mentioned(transactions: Iterable[Transaction]) -> set[int]:
     return mentioned
 
 
-def _references(kind: str, raw: Any) -> Iterable[int]:  # noqa: ANN401 - raw values
+def _references(kind: str, raw: Any) -> Iterable[int]:
     if kind == "r":
         return (raw,)
     return (slot[1] for slot in raw if slot is not None and slot[0] == "r")

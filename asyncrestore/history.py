@@ -1,6 +1,7 @@
 """A database's own history, from its first user transaction on, out of a backup or a live database.
 
-A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding follows as chunks are taken.
+A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding
+follows as chunks are taken.
 A live database is one part, read a page at a time.
 """
 
@@ -34,7 +35,7 @@ PAGE_DATOMS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a history that is loaded at once: the transactions it covers, and how many bytes loading keeps in memory."""
+    """A piece of a history that is loaded at once: what it covers, and the bytes that it takes loaded."""
 
     range: SegmentRange
     size: int
@@ -42,7 +43,7 @@ class Part:
 
 @dataclass(slots=True)
 class State:
-    """What a reader of the history must know before its first transaction: the schema, and the largest indexes seen."""
+    """What to know before the first transaction that is read: the schema, the largest indexes seen."""
 
     schema: Schema
     seen: SeenIds
@@ -70,7 +71,7 @@ class History(Protocol):
 
     @property
     def bootstrap_t(self) -> int:
-        """t of the last transaction that is not part of the history."""
+        """The t of the last transaction that is not part of the history."""
         ...
 
     @property
@@ -128,8 +129,8 @@ class StoredHistory:
         segment = await self._backup.read(part.range)
         if segment.info.source != self.identity:
             raise Conflict(
-                f"{self._backup.where(part.range.key)} is of another database ({segment.info.source}) than the first "
-                f"segment ({self.identity})",
+                f"{self._backup.where(part.range.key)} is of another database ({segment.info.source}) "
+                f"than the first segment ({self.identity})",
                 hint="Move it away; a backup of another database needs another name.",
             )
         return segment
@@ -162,7 +163,7 @@ async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
 
 
 class LiveHistory:
-    """The history of an open database, up to its basis when this was opened. It has the methods of `History`."""
+    """The history of an open database, up to its basis then. It has the methods of `History`."""
 
     def __init__(self, database: Database, schemas: SchemaHistory, bootstrap_t: int, basis_t: int) -> None:
         self._database = database

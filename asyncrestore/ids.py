@@ -1,7 +1,8 @@
 """Entity ids: their layout, which are new, and the cache from source to target ids.
 
 An entity id is a partition (the bits above 42) and an index (42 bits) from a counter. Datomic has three
-counters: transactions (partition 3), schema elements (partition 0), and everything else across all its partitions
+counters: transactions (partition 3), schema elements (partition 0), and everything else across all its
+partitions
 (measured on Datomic Local 1.0.291 and the Pro peer 1.0.7277).
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -34,9 +34,10 @@ def counter_of(entity: int) -> int:
 
 
 class SeenIds:
-    """The largest index seen in each counter, in entity position: an id above it belongs to an entity never met before.
+    """The largest index seen in each counter: an id above it belongs to an entity never met before.
 
-    References are not counted: a dangling one may hold any number, and would make every later entity look old.
+    Only ids in entity position count: a dangling reference may hold any number, and would make every later
+    entity look old.
     """
 
     def __init__(self, largest: tuple[int, int, int] = (-1, -1, -1)) -> None:
@@ -55,8 +56,7 @@ class SeenIds:
     def add(self, entity: int) -> None:
         """Counts an id met in entity position."""
         counter, index = counter_of(entity), entity & INDEX_MASK
-        if index > self._largest[counter]:
-            self._largest[counter] = index
+        self._largest[counter] = max(self._largest[counter], index)
 
     def add_all(self, entities: Iterable[int]) -> None:
         """Counts ids met in entity position."""
@@ -81,8 +81,9 @@ class CacheStatistics:
 class IdCache:
     """Source id to target id, the least recently used forgotten: 8 bytes an id, about 9 with what holds them.
 
-    Ids come from counters, so they are kept in pages of 256 consecutive indexes. A slot holds the target's index, and above
-    it the number of the pair (source partition, target partition): few of the possible pairs occur.
+    Ids come from counters, so they are kept in pages of 256 consecutive indexes. A slot holds the target's
+    index, and above it the number of the pair (source partition, target partition): few of the possible pairs
+    occur.
     """
 
     PAGE_BITS = 8

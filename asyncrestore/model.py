@@ -1,4 +1,4 @@
-"""What passes between the parts: datoms in columns (`LogChunk`), transactions (`Transaction`), data to commit (`TxData`).
+"""What passes between the parts: datoms in columns, transactions, data to commit and what came of it.
 
 Bulk data stays in columns: they cost 40 bytes a datom and turn into Parquet, or come from the pipe, without
 a Python object for each. Rows are made a chunk at a time, where something looks at single datoms.
@@ -127,7 +127,7 @@ class Transaction:
         return tx_to_t(self.tx)
 
     def instant(self, tx_instant: int) -> int | None:
-        """Milliseconds since 1970 of `:db/txInstant` (whose attribute id is given); None on Local's t=1, which has none."""
+        """Its instant in milliseconds since 1970, given the attribute's id; Local's t=1 has none."""
         for e, a, _, raw, added in self.datoms:
             if a == tx_instant and e == self.tx and added and isinstance(raw, int):
                 return raw
@@ -138,22 +138,22 @@ class Transaction:
 class TxData:
     """One transaction to commit.
 
-    Entity positions (entity, attribute, value of a ref) hold an entity id, a string (a tempid), a Transit keyword
-    (an ident) or a pair of keyword and integer (a lookup ref).
+    Entity positions (entity, attribute, value of a ref) hold an entity id, a string (a tempid), a Transit
+    keyword (an ident) or a pair of keyword and integer (a lookup ref).
 
     Attributes:
         tx: source id of the transaction.
         adds: assertions, flat: entity, attribute, kind, raw, entity, ...
         retracts: retractions, likewise.
         cas: entity, attribute, old and new value of a compare-and-swap.
-        datoms: how many datoms the source's transaction has.
+        source: the transaction it was made from, for counting and for errors.
     """
 
     tx: int
     adds: list[Any]
     retracts: list[Any]
     cas: tuple[Any, ...] | None = None
-    datoms: int = 0
+    source: Transaction | None = None
 
 
 @dataclass(slots=True)
@@ -176,7 +176,8 @@ class Anomaly:
     """Why a request to a database failed, in Datomic's terms.
 
     Attributes:
-        category: a Cognitect anomaly: ``busy``, ``unavailable``, ``conflict``, ``not-found``, ``incorrect``, ...
+        category: a Cognitect anomaly: ``busy``, ``unavailable``, ``conflict``, ``not-found``, ``incorrect``,
+            ...
         message: the engine's text.
         error: ``:db/error`` without its namespace, such as ``cas-failed``.
         entity: the value of the lookup ref that the error names, or its entity id.
@@ -192,7 +193,10 @@ class Anomaly:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch: the first `len(committed)` are in the target, `anomaly` is of the next one, the rest was not tried."""
+    """What became of a batch: so many are committed, the next one failed if there is an anomaly.
+
+    Those after it were not tried.
+    """
 
     committed: list[Committed]
     anomaly: Anomaly | None = None

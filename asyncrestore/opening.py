@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.datomic.base import Database
-from asyncrestore.datomic.database import Connector
 from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
+
+if TYPE_CHECKING:
+    from asyncrestore.datomic.database import Connector
 
 AnyStore: TypeAlias = str | Store
 AnyDatabase: TypeAlias = str | Database

@@ -1,4 +1,4 @@
-"""The resolver: a source's transaction as data for the target, ids renamed. It asks nobody anything and never waits.
+"""The resolver: a source's transaction as data for the target. It asks nobody anything and never waits.
 
 Docs: `docs/restore-rules.md` has each rule with its reason.
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ORIGINAL_ID_KEY = Keyword(ORIGINAL_ID)
 SUCCESSOR_KEY = Keyword(SUCCESSOR)
 TX_TEMPID = "datomic.tx"
+STRING_LIMIT = 4096
+"""Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
 
 class Resolver:
@@ -30,7 +32,8 @@ class Resolver:
 
     Args:
         state: schema and largest indexes as of before the first transaction; moved on by each.
-        cache: target ids of source ids, filled by whoever commits. Only a hint: without it the target looks ids up itself.
+        cache: target ids of source ids, filled by whoever commits. Only a hint: without it the target looks
+            ids up itself.
         previous: source id of the transaction restored before the first one.
     """
 
@@ -71,20 +74,34 @@ class Resolver:
         self._seen.add_all(datom[0] for datom in datoms)
         if self._schema.touches(datoms):
             self._schema.apply(datoms)
-        return TxData(tx, work.adds, work.retracts, cas, len(datoms))
+        return TxData(tx, work.adds, work.retracts, cas, transaction)
+
+    def blame(self, transaction: Transaction) -> str:
+        """Which datom of a refused transaction is probably the cause, in words; empty when none stands out."""
+        for e, a, kind, raw, added in transaction.datoms:
+            if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
+                attribute = self._schema.attributes.get(a)
+                name = f":{attribute.ident}" if attribute else f"attribute {a}"
+                return (
+                    f"Entity {e} has a string of {len(raw)} characters in {name}; "
+                    f"Datomic Local and Cloud take at most {STRING_LIMIT}."
+                )
+        return ""
 
     def _backfill(self, work: _Work, datoms: list[Datom], e: int, composite: Attribute, raw: Raw) -> None:
-        """A composite that changed without any of its components, because it is newer than they: asserting one
-        component again, unchanged, makes the target compute it, and leaves nothing else in its log."""
+        """Makes the target compute a composite that changed without its components, being newer than they.
+
+        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log.
+        """
         components = composite.components or ()
         if isinstance(raw, tuple) and not any(d[0] == e and d[1] in components for d in datoms):
             component, (kind, value) = next(
                 pair for pair in zip(components, raw, strict=True) if pair[1] is not None
             )
-            work.emit(e, component, kind, value, True)  # noqa: FBT003 - as a datom has it
+            work.emit(e, component, kind, value, True)
 
     def position(self, entity: int, tx: int) -> tuple[Any, bool]:
-        """How the target is told of an entity of the source, and whether it must be made with its original id."""
+        """How the target is told of a source entity, and whether it must be made with its original id."""
         if entity in self._idents:
             return self._idents[entity], False
         if entity == tx:
@@ -105,7 +122,7 @@ class _Work:
         self.adds: list[Any] = [TX_TEMPID, ORIGINAL_ID_KEY, "l", tx]
         self.retracts: list[Any] = []
 
-    def _position(self, entity: int) -> Any:  # noqa: ANN401 - see TxData
+    def _position(self, entity: int) -> Any:
         position = self._positions.get(entity)
         if position is None:
             position, make = self._resolver.position(entity, self._tx)
@@ -115,13 +132,13 @@ class _Work:
                 self.adds += (position, ORIGINAL_ID_KEY, "l", entity)
         return position
 
-    def _value(self, kind: str, raw: Any) -> Any:  # noqa: ANN401 - see TxData
+    def _value(self, kind: str, raw: Any) -> Any:
         if kind == "r":
             return self._position(raw)
         if kind == "t":
             return tuple(None if slot is None else (slot[0], self._value(slot[0], slot[1])) for slot in raw)
         return raw
 
-    def emit(self, e: int, a: int, kind: str, raw: Raw, added: bool) -> None:  # noqa: FBT001 - as a datom has it
+    def emit(self, e: int, a: int, kind: str, raw: Raw, added: bool) -> None:
         value = raw if kind not in "rt" else self._value(kind, raw)
         (self.adds if added else self.retracts).extend((self._position(e), self._position(a), kind, value))

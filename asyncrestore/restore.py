@@ -126,7 +126,7 @@ async def _restore(
         last_tx = batch[-1].tx
         progress.committed_t = tx_to_t(last_tx) + 1
         progress.transactions += len(batch)
-        progress.datoms += sum(transaction.datoms for transaction in batch)
+        progress.datoms += sum(len(data.source.datoms) for data in batch if data.source)
         on_progress(progress)
 
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
@@ -135,7 +135,7 @@ async def _restore(
     async with task_group() as tasks:
         tasks.start_soon(prefetch, history, marker.source_tx, budget, chunks_send, stop)
         tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send)
-        await Transactor(target, marker, cache, committed).run(batches_receive)
+        await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
     if stop.is_set() and progress.committed_t < progress.end_t:
         raise StoppedEarly(
             f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",

@@ -1,6 +1,7 @@
 """What is known of a source's attributes at a moment of its log, kept up from the log itself.
 
-Attributes are known by entity id, not by ident: idents are renamed and reused. Cardinality and uniqueness change along the log; value
+Attributes are known by entity id, not by ident: idents are renamed and reused. Cardinality and uniqueness
+change along the log; value
 type and the make-up of tuples never do.
 """
 
@@ -24,7 +25,7 @@ _SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
 BOOKKEEPING = frozenset(
     {ORIGINAL_ID, SUCCESSOR, SOURCE, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
 )
-"""Attributes that a restore writes for itself: this project's, and those of the tool `datomic-cloud-backup`."""
+"""What a restore writes for itself: this project's attributes, and those of `datomic-cloud-backup`."""
 
 
 @dataclass(slots=True)
@@ -91,30 +92,31 @@ class Schema:
     def apply(self, datoms: Iterable[Datom]) -> None:
         """Takes in the schema datoms of one transaction."""
         changes = [datom for datom in datoms if datom[1] in self._handlers]
-        # Retractions first, so that the new value of a change stays; idents before the tuples that are named by them.
+        # Retractions first, so that the new value of a change stays; idents before the tuples that are named
+        # by them.
         order = {self._ids["db/ident"]: 0, self._ids.get("db/tupleAttrs"): 2}
         for e, a, _, raw, added in sorted(changes, key=lambda d: (order.get(d[1], 1), d[4])):
             self._handlers[a](self.attributes.setdefault(e, Attribute()), e, raw, added)
 
-    def _ident(self, attribute: Attribute, e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+    def _ident(self, attribute: Attribute, e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.ident = raw
             self._named[raw] = e
         elif attribute.ident == raw:
             attribute.ident = None  # the old name still leads here in Datomic, until another entity takes it
 
-    def _value_type(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+    def _value_type(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.value_type = self.base.get(raw)
 
-    def _cardinality(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+    def _cardinality(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.many = self.base.get(raw) == "db.cardinality/many"
 
-    def _unique(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+    def _unique(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         attribute.unique = self.base.get(raw) if added else None
 
-    def _tuple_attrs(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:  # noqa: ANN401, FBT001
+    def _tuple_attrs(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.components = tuple(self._named[name] for _, name in raw)
 
@@ -145,7 +147,7 @@ class Schema:
             for entity, (ident, value_type, many, unique, components) in data["attributes"].items()
         }
         schema = cls({int(entity): ident for entity, ident in data["base"].items()}, attributes)
-        schema._named.update(data["names"])  # noqa: SLF001 - its own class
+        schema._named.update(data["names"])
         return schema
 
 

@@ -1,15 +1,18 @@
 """Segments: the transactions with source t in [start, end), as one lossless Parquet file.
 
-One row a datom, in the log's order; a row group holds whole transactions. Typed value columns make a backup readable in
+One row a datom, in the log's order; a row group holds whole transactions. Typed value columns make a backup
+readable in
 place by DuckDB, Spark, Athena or pandas:
 
     t, tx, e, a, attribute, type, added,
     value_ref, value_long, value_double, value_float, value_boolean, value_instant, value_text
 
-`value_text` holds strings, keywords (without colon), symbols, uuids, uris, bigints, bigdecs, bytes (base64) and tuples (JSON: a list of
-[kind, value] or null). The file's metadata holds a JSON document under `asyncrestore` (see `SegmentInfo`), and the digest.
+`value_text` holds strings, keywords (without colon), symbols, uuids, uris, bigints, bigdecs, bytes (base64)
+and tuples (JSON: a list of [kind, value] or null). The file's metadata holds a JSON document under
+`asyncrestore` (see `SegmentInfo`), and the digest.
 
-The digest is the SHA-256 of the whole file with the digest's own digits set to 0: any byte changed anywhere shows.
+The digest is the SHA-256 of the whole file with the digest's own digits set to 0: any byte changed anywhere
+shows.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,10 +31,11 @@ from asyncrestore import columns
 from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
-from asyncrestore.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from asyncrestore.schema import Schema
 
 FORMAT = 1
 _INFO_KEY = b"asyncrestore"
@@ -43,7 +48,8 @@ _KEY = re.compile(r"(\d{13})-(\d{13})\.parquet")
 class SegmentRange:
     """Which transactions a segment holds: those with start <= t < end.
 
-    A range, not a list: t is sparse on some editions, and only ranges show a missing head or middle by arithmetic.
+    A range, not a list: t is sparse on some editions, and only ranges show a missing head or middle by
+    arithmetic.
     """
 
     start: int
@@ -76,7 +82,8 @@ class SegmentInfo:
         bootstrap_t: t of the source's last bootstrap transaction.
         transactions: how many it holds.
         datoms: how many it holds.
-        largest: largest index of schema elements, transactions and other entities in entity position; -1 for none.
+        largest: largest index of schema elements, transactions and other entities in entity position; -1 for
+            none.
         schema: `Schema.to_json` as of before `start`.
     """
 
@@ -148,9 +155,7 @@ def encode(
 
 def _check_order(txs: list[int], range_: SegmentRange) -> None:
     ts = [tx_to_t(tx) for tx in txs]
-    if any(a >= b for a, b in zip(ts, ts[1:], strict=False)) or any(
-        not range_.start <= t < range_.end for t in ts
-    ):
+    if any(a >= b for a, b in pairwise(ts)) or any(not range_.start <= t < range_.end for t in ts):
         raise DamageError(
             f"The log gave transactions out of order or outside of t {range_.start} to {range_.end - 1}",
             hint="Run the backup again; if it stays, the source itself needs attention.",

@@ -1,7 +1,9 @@
 """The target of a restore: what it holds, where to continue, and the bookkeeping installed in it.
 
-The target itself is the only record of progress. Bookkeeping is installed in two transactions dated at the epoch itself, so
-that every source instant can follow, and a restored database that is itself a source shows them as bootstrap: the first
+The target itself is the only record of progress. Bookkeeping is installed in two transactions dated at the
+epoch itself, so
+that every source instant can follow, and a restored database that is itself a source shows them as bootstrap:
+the first
 makes the attributes, the second names the source and stands for its last bootstrap transaction.
 """
 
@@ -42,7 +44,8 @@ async def prepare_target(target: Database, history: History) -> Marker:
     """Finds where to continue in the target, and installs the bookkeeping if the target is empty.
 
     Raises:
-        Conflict: it holds something else: data of its own, another source's, or something written after the last restore.
+        Conflict: it holds something else: data of its own, another source's, or something written after the
+        last restore.
     """
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:
@@ -104,7 +107,8 @@ async def _find_marker(target: Database, history: History, attributes: dict[str,
     source = await recorded_source(target, bootstrap_t)
     if source is not None and source != history.identity:
         raise Conflict(
-            f"{target.uri} was restored from another database ({source}) than {history.where} ({history.identity})",
+            f"{target.uri} was restored from another database ({source}) than {history.where} "
+            f"({history.identity})",
             hint=_ANOTHER,
         )
     _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
@@ -120,7 +124,7 @@ async def _find_marker(target: Database, history: History, attributes: dict[str,
 
 
 async def recorded_source(target: Database, bootstrap_t: int) -> str | None:
-    """Identity of the database that the target was restored from, None if it was not; it stands in the log's bootstrap part."""
+    """Identity of the database that the target was restored from, None if it was not."""
     attributes = bookkeeping_attributes(await target.schema_history())
     start: int | None = 0
     while start is not None:

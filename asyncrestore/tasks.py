@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that raises the one error that ended it as itself, several together as an `ExceptionGroup`.
+    """A task group that raises the one error that ended it as itself, several as an `ExceptionGroup`.
 
     anyio wraps even a single error into a group, so that `except TransactionRejected` would never match.
     """

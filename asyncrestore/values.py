@@ -1,8 +1,9 @@
 """Datomic's values as they travel: a kind (one letter) and an integer, a text or, for a tuple, its slots.
 
-Nothing between source and target needs a value's meaning, so none is decoded on the way: a double goes as its 64
-bits, a float as its 32, an instant as milliseconds since 1970, a decimal as text with its scale. That is lossless, and two values are
-equal exactly when kind and raw form are (NaN equals itself, -0.0 differs from 0.0, 1.0M from 1.00M).
+Nothing between source and target needs a value's meaning, so none is decoded on the way: a double goes as its
+64 bits, a float as its 32, an instant as milliseconds since 1970, a decimal as text with its scale. That is
+lossless, and two values are equal exactly when kind and raw form are (NaN equals itself, -0.0 differs from
+0.0, 1.0M from 1.00M).
 
 The letters are the same in `jvm/asyncrestore/values.clj`.
 """
@@ -111,6 +112,6 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def to_python(kind: str, raw: Raw) -> Any:  # noqa: ANN401 - whatever Datomic holds
+def to_python(kind: str, raw: Raw) -> Any:
     """The Python value for a kind and its raw form, for people and programs that look at data."""
     return _DECODERS[kind](raw)

@@ -77,7 +77,8 @@ async def verify(
 ) -> VerifyReport:
     """Verifies a backup by itself, or a target against a backup or a live source.
 
-    By itself: every segment is there from t 0 on, is what was written, and can be decoded. Against a target: every transaction
+    By itself: every segment is there from t 0 on, is what was written, and can be decoded. Against a target:
+    every transaction
     has the same place, instant and datoms, with entity ids renamed one to one.
 
     Args:

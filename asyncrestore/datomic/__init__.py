@@ -1,0 +1,1 @@
+"""Datomic databases: found by URI, spoken to through a JVM process."""

@@ -58,7 +58,7 @@ class Database(Protocol):
         ...
 
     async def schema_history(self) -> LogChunk:
-        """All datoms ever of the attributes that make the schema (idents, types, cardinality, ...), unordered."""
+        """All datoms ever of the attributes that make the schema (idents, types, ...), unordered."""
         ...
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:

@@ -1,7 +1,7 @@
 """The bridge: a JVM child process that speaks to Datomic, asked by frames on its stdin and stdout.
 
-Requests carry a number and are answered in any order. The process ends with its stdin, so it never outlives this one; when
-it ends by itself, everything that waits for it fails with `BridgeDied`.
+Requests carry a number and are answered in any order. The process ends with its stdin, so it never outlives
+this one; when it ends by itself, everything that waits for it fails with `BridgeDied`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from asyncrestore.tasks import task_group
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from anyio.abc import Process
+    from anyio.abc import Process, TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Request:
     reply: tuple[str, Any] | None = None
 
 
-def anomaly_from(answer: Any) -> Anomaly:  # noqa: ANN401 - decoded Transit
+def anomaly_from(answer: Any) -> Anomaly:
     """The anomaly in an answer of the bridge."""
     return Anomaly(
         category=answer["category"],
@@ -83,7 +83,7 @@ class Bridge:
         """Process id of the JVM."""
         return self._process.pid
 
-    async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:  # noqa: ANN401
+    async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
         """Sends a request and waits for its answer.
 
         Raises:
@@ -93,7 +93,7 @@ class Bridge:
         """
         return await self.answer(await self.send(operation, *arguments), timeout_s=timeout_s)
 
-    async def send(self, operation: str, *arguments: Any) -> Request:  # noqa: ANN401
+    async def send(self, operation: str, *arguments: Any) -> Request:
         """Sends a request, in the order of the calls; `answer` waits for what comes of it.
 
         Raises:
@@ -112,7 +112,7 @@ class Bridge:
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
         return request
 
-    async def answer(self, request: Request, *, timeout_s: float) -> Any:  # noqa: ANN401
+    async def answer(self, request: Request, *, timeout_s: float) -> Any:
         """Waits for the answer to a request; raises as `request`."""
         try:
             with anyio.fail_after(timeout_s):
@@ -139,9 +139,15 @@ class Bridge:
             hint="Run the same command again: it continues where the target is.",
         )
 
+    def start(self, tasks: TaskGroup, outbox: MemoryObjectReceiveStream[bytes]) -> None:
+        """Starts the tasks that write to the process and read from it."""
+        tasks.start_soon(self._write, outbox)
+        tasks.start_soon(self._read)
+        tasks.start_soon(self._listen)
+
     async def _write(self, outbox: MemoryObjectReceiveStream[bytes]) -> None:
         """Sends frames whole: a request that is cancelled never leaves half of one in the pipe."""
-        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
+        assert self._process.stdin is not None
         async with outbox:
             try:
                 async for frame in outbox:
@@ -150,7 +156,7 @@ class Bridge:
                 logger.debug("the bridge closed its stdin")
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe
+        assert self._process.stdout is not None
         buffer = frames.FrameBuffer()
         try:
             async for data in self._process.stdout:
@@ -169,7 +175,7 @@ class Bridge:
 
     async def _listen(self) -> None:
         """Keeps what the JVM says on stderr, for the error if it dies."""
-        assert self._process.stderr is not None  # noqa: S101 - opened as a pipe
+        assert self._process.stderr is not None
         try:
             async for text in TextReceiveStream(self._process.stderr, errors="replace"):
                 for line in text.splitlines():
@@ -179,10 +185,10 @@ class Bridge:
             logger.debug("the bridge closed its stderr")
 
     async def close(self) -> None:
-        """Ends the process: closes its stdin, and kills it when that does not end it within `CLOSE_TIMEOUT_S`."""
+        """Ends the process: closes its stdin; kills it when that does not help within `CLOSE_TIMEOUT_S`."""
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
-                assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
+                assert self._process.stdin is not None
                 await self._process.stdin.aclose()
                 await self._process.wait()
             if self._process.returncode is None:
@@ -198,16 +204,15 @@ async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
     Raises:
         BridgeDied: by any request, when the process ends early.
     """
-    # A session of its own: Ctrl-C in the terminal is for this process, which then ends the bridge in good order.
+    # A session of its own: Ctrl-C in the terminal is for this process, which then ends the bridge in good
+    # order.
     process = await anyio.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     send, receive = anyio.create_memory_object_stream[bytes](1)
     bridge = Bridge(process, send)
     async with process, task_group() as tasks:
-        tasks.start_soon(bridge._write, receive)  # noqa: SLF001 - its own module
-        tasks.start_soon(bridge._read)  # noqa: SLF001
-        tasks.start_soon(bridge._listen)  # noqa: SLF001
+        bridge.start(tasks, receive)
         try:
             yield bridge
         finally:

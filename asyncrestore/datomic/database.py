@@ -51,7 +51,7 @@ class BridgeSubmission:
 
 
 class BridgeDatabase:
-    """A database that is open in a bridge. It has the methods of `asyncrestore.datomic.base.Database`, which documents them."""
+    """A database that is open in a bridge. Its methods are those of `base.Database`, documented there."""
 
     def __init__(
         self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str, *, created: bool
@@ -111,17 +111,22 @@ class BridgeDatabase:
         return [(tx, dict(tempids)) for tx, tempids in done]
 
     async def query(self, query: str, *arguments: str, as_of_ms: int | None = None) -> list[tuple[Any, ...]]:
-        """Runs a Datalog query, written as EDN, on the database or on it as of an instant (milliseconds since 1970).
+        """Runs a Datalog query.
 
         Args:
-            query: its first input is the database; further ones are `arguments`, written as EDN.
+            query: written as EDN; its first input is the database.
+            *arguments: its further inputs, written as EDN.
+            as_of_ms: runs it on the database as of that instant, in milliseconds since 1970.
         """
         rows = await self._bridge.request("query", self._handle, as_of_ms, query, list(arguments))
         return [tuple(None if v is None else to_python(v[0], v[1]) for v in row) for row in rows]
 
 
 class Connector:
-    """Opens databases; those of one engine share a JVM (two of one Local directory must: it is locked by its process)."""
+    """Opens databases; those of one engine share a JVM.
+
+    Two of one Local directory must: the directory is locked by its process.
+    """
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
@@ -143,7 +148,7 @@ class Connector:
             return self._bridges[engine]
 
     async def _run_bridge(self, command: Sequence[str], *, task_status: TaskStatus[Bridge]) -> None:
-        """A bridge lives in a task of its own: `open` may be called from any task, and leave it before the bridge ends."""
+        """A bridge has a task of its own: `open` may be called in any, which may end before the bridge."""
         async with start_bridge(command) as bridge:
             task_status.started(bridge)
             await self._closing.wait()

@@ -1,4 +1,4 @@
-"""Frames on the pipe to the bridge: four bytes of length, big-endian, then one value in Transit (MessagePack).
+"""Frames on the pipe to the bridge: four bytes of length, big-endian, then a value in Transit (MessagePack).
 
 The other end is `jvm/asyncrestore/frames.clj`.
 """
@@ -27,12 +27,12 @@ _LENGTH = struct.Struct(">I")
 _reader = Reader("msgpack")
 
 
-def keyword(name: str) -> Any:  # noqa: ANN401 - the Transit library is not typed
+def keyword(name: str) -> Any:
     """A keyword as the pipe carries it; `name` is without the colon."""
     return Keyword(name)
 
 
-def encode(value: Any) -> bytes:  # noqa: ANN401 - any value Transit knows
+def encode(value: Any) -> bytes:
     """One value as a frame."""
     body = io.BytesIO()
     Writer(body, "msgpack").write(value)

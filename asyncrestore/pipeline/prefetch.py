@@ -82,7 +82,7 @@ async def _emit(
     loading: _Loading, after_tx: int, output: MemoryObjectSendStream[LogChunk], stop: anyio.Event
 ) -> bool:
     """Sends a part's chunks; False when it was told to stop."""
-    assert loading.chunks is not None  # noqa: S101 - done is set
+    assert loading.chunks is not None
     async for chunk in loading.chunks:
         if stop.is_set():
             return False

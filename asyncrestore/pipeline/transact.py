@@ -1,7 +1,7 @@
 """The last stage: commits batches in order, several in flight, and learns what became of each.
 
-Every transaction carries a compare-and-swap on its predecessor, so it commits only right after it and only once: when one fails,
-nothing after it can commit, however many are in flight.
+Every transaction carries a compare-and-swap on its predecessor, so it commits only right after it and only
+once: when one fails, nothing after it can commit, however many are in flight.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.ids import IdCache
-    from asyncrestore.model import Anomaly, Committed, TxData
+    from asyncrestore.model import Anomaly, Committed, Transaction, TxData
     from asyncrestore.target import Marker
 
 BATCHES_IN_FLIGHT = 4
@@ -42,16 +42,23 @@ class Transactor:
         target: where to.
         marker: how far it is.
         cache: learns the target ids of new entities.
+        blame: says in words which datom of a refused transaction is the cause, if it can tell.
         on_commit: called with each batch that is in the target.
     """
 
     def __init__(
-        self, target: Database, marker: Marker, cache: IdCache, on_commit: Callable[[list[TxData]], None]
+        self,
+        target: Database,
+        marker: Marker,
+        cache: IdCache,
+        blame: Callable[[Transaction], str],
+        on_commit: Callable[[list[TxData]], None],
     ) -> None:
         self._target = target
         self._previous = marker.source_tx
         self._target_t = marker.target_t
         self._cache = cache
+        self._blame = blame
         self._on_commit = on_commit
 
     async def run(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
@@ -109,7 +116,7 @@ class Transactor:
             self._cache.put(ids[i], ids[i + 1])
 
     def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
-        """The transaction to send again after an anomaly that is no refusal; its predecessor is committed now."""
+        """What to send again after an anomaly that is no refusal; its predecessor is committed now."""
         if anomaly.error == "not-an-entity" and anomaly.entity is not None:
             if anomaly.entity == self._previous:
                 return transaction  # it was sent before its predecessor had committed
@@ -118,13 +125,15 @@ class Transactor:
         t = tx_to_t(transaction.tx)
         if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
             raise Overtaken(
-                f"Another restore is writing to {self._target.uri}: it committed t {tx_to_t(anomaly.present or 0)} first",
+                f"Another restore writes to {self._target.uri}: "
+                f"it committed t {tx_to_t(anomaly.present or 0)} first",
                 hint="Let the other one finish, or run this again when it has ended.",
             )
+        cause = self._blame(transaction.source) if transaction.source else ""
         raise TransactionRejected(
-            f"{self._target.uri} refused source t {t}: {anomaly.message}",
+            f"{self._target.uri} refused source t {t}: {anomaly.message}" + (f". {cause}" if cause else ""),
             t=t,
-            hint=f"Everything before t {t} is restored, nothing after it. The target does not allow this transaction's data.",
+            hint=f"Everything before t {t} is restored, nothing after it.",
         )
 
 
@@ -136,13 +145,13 @@ def _refers_to(transaction: TxData, entity: int) -> bool:
     return any(_contains(value, _lookup(entity)) for value in (*transaction.adds, *transaction.retracts))
 
 
-def _contains(value: Any, lookup: tuple[Any, int]) -> bool:  # noqa: ANN401 - see TxData
+def _contains(value: Any, lookup: tuple[Any, int]) -> bool:
     if value == lookup:
         return True
     return isinstance(value, tuple) and any(_contains(slot, lookup) for slot in value)
 
 
-def _replace(value: Any, lookup: tuple[Any, int]) -> Any:  # noqa: ANN401 - see TxData
+def _replace(value: Any, lookup: tuple[Any, int]) -> Any:
     if value == lookup:
         return str(lookup[1])
     return tuple(_replace(slot, lookup) for slot in value) if isinstance(value, tuple) else value
@@ -151,7 +160,8 @@ def _replace(value: Any, lookup: tuple[Any, int]) -> Any:  # noqa: ANN401 - see 
 def _made_here(transaction: TxData, entity: int) -> TxData:
     """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
 
-    A tempid with the original id finds the entity if it is there after all: the attribute is a unique identity.
+    A tempid with the original id finds the entity if it is there after all: the attribute is a unique
+    identity.
     """
     lookup = _lookup(entity)
     adds = [_replace(value, lookup) for value in transaction.adds]

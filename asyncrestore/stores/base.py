@@ -34,7 +34,7 @@ class Store(Protocol):
         ...
 
     async def list(self, name: str) -> list[StoredObject]:
-        """The objects of a backup, sorted by key; unfinished ones are never among them. Empty when there is no such backup."""
+        """The finished objects of a backup, sorted by key; none when there is no such backup."""
         ...
 
     async def read(self, name: str, key: str) -> bytes:

@@ -6,7 +6,6 @@ import errno
 import os
 import secrets
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -17,6 +16,7 @@ from asyncrestore.stores.base import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -69,7 +69,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _give_name(temporary: Path, path: Path) -> bool:
-    """Gives a finished file its name unless the name is taken: a hard link never replaces anything, as a rename would."""
+    """Gives a finished file its name unless that is taken: a hard link never replaces anything."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -148,7 +148,7 @@ class FilesystemStore:
 
 
 def _publish(path: Path, data: bytes) -> bool:
-    """Temporary file, fsync, name, fsync of the directory: after a power cut there is all of it or nothing."""
+    """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
     _make_directories(path.parent)
     # A leading dot: listings pass over what a killed process left behind.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

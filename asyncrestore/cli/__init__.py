@@ -1,0 +1,23 @@
+"""The command line: `asyncrestore COMMAND ...`; results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from asyncrestore.cli.app import program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits with its exit code.
+
+    Args:
+        arguments: without the program's name; those of this process when not given.
+    """
+    sys.exit(program(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,42 @@
+"""Settings from a TOML file: global options at the top, those of a command in its table."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def load_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Makes the file's settings the defaults of the options (a click callback).
+
+    Raises:
+        click.BadParameter: the file cannot be read, or has a setting that no command has.
+    """
+    if path is None or not isinstance(context.command, click.Group):
+        return
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise click.BadParameter(f"{path}: {exc}") from exc
+    defaults = _options(context.command, document, str(path))
+    for name, command in context.command.commands.items():
+        if name in document:
+            if not isinstance(document[name], dict):
+                raise click.BadParameter(f"{path}: {name} must be a table: [{name}]")
+            defaults[name] = _options(command, document[name], f"{path}: [{name}]")
+    context.default_map = defaults
+
+
+def _options(command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
+    """The settings of one command by parameter name; `segment-size` and `segment_size` are the same."""
+    known = {p.name for p in command.params if isinstance(p, click.Option)} - {"config", "version"}
+    commands = set(command.commands) if isinstance(command, click.Group) else set()
+    settings = {key.replace("-", "_"): value for key, value in table.items() if key not in commands}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise click.BadParameter(f"{where}: unknown setting {', '.join(unknown)}")
+    return settings

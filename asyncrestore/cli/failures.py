@@ -1,0 +1,68 @@
+"""From an exception to what a person reads, and the exit code."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from asyncrestore.errors import AsyncRestoreError
+
+if TYPE_CHECKING:
+    from asyncrestore.cli.output import Output
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class Interrupted(AsyncRestoreError):
+    """The person, or the system, asked to stop, and the command did."""
+
+    exit_code = INTERRUPTED
+
+
+def tell(error: BaseException, output: Output, *, debug: bool) -> int:
+    """Says why a command failed; returns the exit code."""
+    errors = _leaves(error)
+    for each in errors:
+        _tell_one(each, output, debug=debug)
+    codes = [_code(each) for each in errors]
+    # With something unexpected among them nothing is sure: that is a failure, whatever the others are.
+    return codes[0] if all(_is_expected(each) for each in errors) else FAILED
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
+
+
+def _is_expected(error: BaseException) -> bool:
+    return isinstance(error, (AsyncRestoreError, click.ClickException, click.Abort, KeyboardInterrupt))
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, (AsyncRestoreError, click.ClickException)):
+        return error.exit_code
+    return INTERRUPTED if isinstance(error, (click.Abort, KeyboardInterrupt)) else FAILED
+
+
+def _tell_one(error: BaseException, output: Output, *, debug: bool) -> None:
+    trace = "".join(traceback.format_exception(error)) if debug else ""
+    message, hint = str(error), ""
+    if isinstance(error, AsyncRestoreError):
+        hint = error.hint
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.".replace(
+                "Usage:", "usage:"
+            )
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        message, hint = "interrupted", "Run the same command again: it continues."
+    elif isinstance(error, BrokenPipeError):
+        message = "the output was closed before everything was written"
+    else:
+        message = f"unexpected {type(error).__name__}: {error}"
+        hint = "" if debug else "Run the same command with --debug to see where."
+    output.error(_code(error), message, hint=hint, traceback=trace)

@@ -1,0 +1,42 @@
+"""Options that every command takes, before or after its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Decorated = TypeVar("_Decorated", bound="Callable[..., Any] | click.Command")
+
+
+@dataclass(slots=True)
+class Settings:
+    """How a command talks."""
+
+    json: bool = False
+    debug: bool = False
+    quiet: bool = False
+    no_progress: bool = False
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+    if value and parameter.name:
+        setattr(context.ensure_object(Settings), parameter.name, True)
+
+
+def talking_options(command: _Decorated) -> _Decorated:
+    """Adds the options that fill `Settings`; they are read first, so that errors in others are told in their way."""
+    for name, help_text in (
+        ("--no-progress", "No progress bar or lines."),
+        ("--quiet", "Results and errors only: no progress, no notes."),
+        ("--debug", "Tell all that happens, with tracebacks."),
+        ("--json", "Results as JSON on stdout, errors as JSON on stderr."),
+    ):
+        command = click.option(
+            name, is_flag=True, is_eager=True, expose_value=False, callback=_set, help=help_text
+        )(command)
+    return command

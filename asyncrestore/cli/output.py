@@ -1,0 +1,98 @@
+"""What a command says: results on stdout; notes, logs and errors on stderr; as text or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from asyncrestore.cli.options import Settings
+
+
+def document(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """A report as plain data."""
+    if not is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{value!r} is no report")
+    return asdict(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    raise TypeError(f"{value!r} does not belong into JSON")
+
+
+class Output:
+    """Writes what a command says.
+
+    Args:
+        settings: whether as JSON, and how much.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def result(self, data: dict[str, Any], text: str) -> None:
+        """What the command was run for."""
+        click.echo(json.dumps(data, default=_plain) if self._settings.json else text)
+
+    def summary(self, report: object, text: str, **more: object) -> None:
+        """The result of a long command, after its status lines."""
+        self.result({"message_type": "summary", **document(report), **more}, text)
+
+    def status(self, data: dict[str, Any]) -> None:
+        """How far a long command is, as JSON on stdout."""
+        click.echo(json.dumps({"message_type": "status", **data}))
+
+    def step(self, text: str) -> None:
+        """A part of a longer text result; in JSON the summary at the end has it all."""
+        if not self._settings.json:
+            click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing beside the result."""
+        if not self._settings.quiet:
+            self._stderr({"message_type": "note", "message": text}, text)
+
+    def log(self, level: str, text: str) -> None:
+        """A line of the log."""
+        self._stderr({"message_type": "log", "level": level, "message": text}, f"{level}: {text}")
+
+    def error(self, code: int, message: str, *, hint: str = "", traceback: str = "") -> None:
+        """Why the command fails."""
+        data: dict[str, Any] = {"message_type": "exit_error", "code": code, "message": message, "hint": hint}
+        if traceback:
+            data["traceback"] = traceback
+        text = f"{traceback}error: {message}"
+        self._stderr(data, f"{text}\nhint: {hint}" if hint else text)
+
+    def _stderr(self, data: dict[str, Any], text: str) -> None:
+        click.echo(json.dumps(data) if self._settings.json else text, err=True)
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._output.log(record.levelname.lower(), self.format(record))
+
+
+def send_logs(settings: Settings) -> None:
+    """Sends the package's log to stderr: warnings, what takes long at a first start, and with `--debug` everything."""
+    package = logging.getLogger("asyncrestore")
+    package.handlers = [_LogHandler(Output(settings))]
+    package.propagate = False
+    package.setLevel(logging.DEBUG if settings.debug else logging.ERROR if settings.quiet else logging.INFO)
+
+
+def discard_stdout() -> None:
+    """Lets the interpreter's last flush of a closed stdout go nowhere, instead of failing once more."""
+    sys.stdout = None  # type: ignore[assignment] - what Python itself uses for a missing stdout
