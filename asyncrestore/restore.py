@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import StoppedEarly
+from asyncrestore.errors import AsyncRestoreError, StoppedEarly
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_history
@@ -132,10 +132,13 @@ async def _restore(
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
     batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](4)
+    failures: list[AsyncRestoreError] = []
     async with task_group() as tasks:
-        tasks.start_soon(prefetch, history, marker.source_tx, budget, chunks_send, stop)
+        tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, failures)
         tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send)
         await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
+    if failures:
+        raise failures[0]
     if stop.is_set() and progress.committed_t < progress.end_t:
         raise StoppedEarly(
             f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",
@@ -151,6 +154,21 @@ async def _restore(
         monotonic() - started,
         cache.statistics,
     )
+
+
+async def _fetch(
+    history: History,
+    after_tx: int,
+    budget: ByteBudget,
+    output: MemoryObjectSendStream[LogChunk],
+    stop: anyio.Event,
+    failures: list[AsyncRestoreError],
+) -> None:
+    """The first stage; keeps its failure, so that what was read before it still reaches the target."""
+    try:
+        await prefetch(history, after_tx, budget, output, stop)
+    except AsyncRestoreError as failure:
+        failures.append(failure)
 
 
 async def _resolve(

@@ -27,7 +27,7 @@ def run(
     job: Callable[[anyio.Event], Awaitable[_Result]],
     *,
     drains: bool = False,
-    kept: str = "Nothing was changed; run the same command again.",
+    kept: str = "Nothing was changed. Run the same command again.",
 ) -> _Result:
     """Runs a job to its end.
 
@@ -38,56 +38,37 @@ def run(
         output: is told of the first signal.
         job: takes the event that asks it to stop early.
         drains: whether the job heeds the event, and raises `StoppedEarly`.
-        kept: hint for the person who interrupted it.
+        kept: for the person who interrupted it: what is left, and what to do.
 
     Raises:
         Interrupted: it was stopped by a signal.
     """
-    return anyio.run(
-        _Interruptible(output, job, kept, drains=drains).run,
-        backend_options={"use_uvloop": sys.platform != "win32"},
-    )
 
-
-class _Interruptible:
-    def __init__(
-        self,
-        output: Output,
-        job: Callable[[anyio.Event], Awaitable[_Result]],
-        kept: str,
-        *,
-        drains: bool,
-    ) -> None:
-        self._output = output
-        self._job = job
-        self._kept = kept
-        self._drains = drains
-        self._stop = anyio.Event()
-        self._scope = anyio.CancelScope()
-
-    async def run(self) -> _Result:  # type: ignore[type-var]
+    async def main() -> _Result:
+        stop, scope = anyio.Event(), anyio.CancelScope()
         async with task_group() as tasks:
-            if (
-                sys.platform != "win32"
-            ):  # where Ctrl-C raises KeyboardInterrupt, and there are no other signals
-                await tasks.start(self._watch)
+            if sys.platform != "win32":  # there Ctrl-C raises KeyboardInterrupt, and no other signal comes
+                await tasks.start(_watch, output, stop if drains else None, scope)
             try:
-                with self._scope:
-                    return await self._job(self._stop)  # type: ignore[return-value]
+                with scope:
+                    return await job(stop)
             except StoppedEarly as exc:
-                if not self._stop.is_set():
-                    raise
                 raise Interrupted(str(exc), hint=exc.hint) from exc
             finally:
                 tasks.cancel_scope.cancel()
-        raise Interrupted("interrupted", hint=self._kept)
+        raise Interrupted("interrupted", hint=kept)
 
-    async def _watch(self, *, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                if not self._drains or self._stop.is_set():
-                    self._scope.cancel()
-                else:
-                    self._stop.set()
-                    self._output.note("Stopping: finishing what is in flight. Once more stops at once.")
+    return anyio.run(main, backend_options={"use_uvloop": sys.platform != "win32"})
+
+
+async def _watch(
+    output: Output, stop: anyio.Event | None, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            if stop is None or stop.is_set():
+                scope.cancel()
+            else:
+                stop.set()
+                output.note("Stopping: finishing what is in flight. Once more stops at once.")

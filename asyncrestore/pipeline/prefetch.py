@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.model import tx_to_t
 from asyncrestore.tasks import task_group
 
@@ -24,11 +25,12 @@ PARTS_AT_ONCE = 4
 
 @dataclass(slots=True)
 class _Loading:
-    """A part being loaded; `chunks` is there once `done` is set."""
+    """A part being loaded; `chunks` or `error` is there once `done` is set."""
 
     part: Part
     done: anyio.Event = field(default_factory=anyio.Event)
     chunks: AsyncIterator[LogChunk] | None = None
+    error: AsyncRestoreError | None = None
 
 
 async def prefetch(
@@ -46,6 +48,10 @@ async def prefetch(
         budget: bounds the bytes of loaded parts.
         output: takes chunks of whole transactions, never empty ones.
         stop: once set, nothing more is sent.
+
+    Raises:
+        SegmentDamaged: a part cannot be used; all before it was sent.
+        Conflict: a part belongs to another database; likewise.
     """
     loading_send, loading_receive = anyio.create_memory_object_stream[_Loading](PARTS_AT_ONCE - 1)
     async with output, task_group() as tasks:
@@ -74,7 +80,11 @@ async def _start_loading(
 
 
 async def _load(history: History, loading: _Loading) -> None:
-    loading.chunks = await history.load(loading.part)
+    """Loads a part; its error waits for its turn, so that all before it is passed on first."""
+    try:
+        loading.chunks = await history.load(loading.part)
+    except AsyncRestoreError as error:
+        loading.error = error
     loading.done.set()
 
 
@@ -82,6 +92,8 @@ async def _emit(
     loading: _Loading, after_tx: int, output: MemoryObjectSendStream[LogChunk], stop: anyio.Event
 ) -> bool:
     """Sends a part's chunks; False when it was told to stop."""
+    if loading.error is not None:
+        raise loading.error
     assert loading.chunks is not None
     async for chunk in loading.chunks:
         if stop.is_set():

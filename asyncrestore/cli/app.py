@@ -1,0 +1,88 @@
+"""The command line's root: global options, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asyncrestore import __version__
+from asyncrestore.cli import commands
+from asyncrestore.cli.config import load_config
+from asyncrestore.cli.failures import FAILED, tell
+from asyncrestore.cli.options import Settings, talking_options
+from asyncrestore.cli.output import Output, discard_stdout, send_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EPILOG = """\b
+Options come from the command line, else from the environment (ASYNCRESTORE_QUIET=1,
+ASYNCRESTORE_BACKUP_PARALLEL=2), else from the TOML file (quiet = true; under [backup]: parallel = 2).
+
+\b
+Exit codes: 0 done · 1 failed · 2 usage · 3 stopped early, run again to continue
+4 damage, gap or difference found · 10 no such backup or database · 11 another restore
+moved the marker · 12 not authorised · 13 another database's data · 14 unavailable
+15 the target rejected a transaction · 130 interrupted
+"""
+
+
+@click.group(
+    epilog=EPILOG,
+    context_settings={
+        "auto_envvar_prefix": "ASYNCRESTORE",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=load_config,
+    help="TOML file with settings.",
+)
+@talking_options
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def group(context: click.Context) -> None:
+    """Backs up, restores, copies and verifies Datomic databases with their whole history.
+
+    \b
+    A database is   datomic:local://SYSTEM/DB?storage-dir=DIR
+    A store is      a directory, or file:///DIR
+
+    Start with: asyncrestore demo
+    """
+    context.ensure_object(Settings)
+
+
+for command in (
+    commands.setup,
+    commands.backup,
+    commands.restore,
+    commands.verify,
+    commands.info,
+    commands.demo,
+):
+    group.add_command(command)
+
+
+def program(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    settings = Settings()
+    try:
+        code = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except BrokenPipeError as exc:
+        discard_stdout()
+        return tell(exc, Output(settings), debug=settings.debug)
+    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the edge: everything gets an exit code here
+        # An error in the arguments is met before they are all read.
+        settings.json = settings.json or "--json" in arguments
+        return tell(exc, Output(settings), debug=settings.debug)
+    return code if isinstance(code, int) else 0 if code is None else FAILED

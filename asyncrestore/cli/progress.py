@@ -1,0 +1,99 @@
+"""Shows how far a long command is: a bar on a terminal, a line now and then elsewhere, JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.cli.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asyncrestore.cli.options import Settings
+    from asyncrestore.cli.output import Output
+    from asyncrestore.progress import OnProgress, Progress
+
+LINE_INTERVAL_S = 30.0
+STATUS_INTERVAL_S = 1.0
+
+
+class Meter:
+    """How fast a job is.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._told = self._started
+
+    def due(self, interval_s: float) -> bool:
+        """Whether so long has passed since it last said so."""
+        now = self._clock()
+        if now - self._told < interval_s:
+            return False
+        self._told = now
+        return True
+
+    def measure(self, progress: Progress) -> dict[str, Any]:
+        """The job in numbers; `remaining_s` is None while nothing is known."""
+        elapsed = self._clock() - self._started
+        fraction = progress.fraction
+        return {
+            "fraction": round(fraction, 4),
+            "t": progress.committed_t,
+            "end_t": progress.end_t,
+            "transactions": progress.transactions,
+            "datoms": progress.datoms,
+            "seconds": round(elapsed, 1),
+            "transactions_per_second": round(progress.transactions / elapsed, 1) if elapsed else 0.0,
+            "remaining_seconds": round(elapsed * (1 - fraction) / fraction, 1) if fraction else None,
+        }
+
+
+@contextmanager
+def show_progress(label: str, output: Output, settings: Settings) -> Iterator[OnProgress]:
+    """The function to give a command as `on_progress`."""
+    if settings.quiet or settings.no_progress:
+        yield lambda _: None
+    elif settings.json:
+        yield statuses(output, Meter())
+    elif sys.stderr.isatty():
+        # rich takes as long to import as everything else that a small command needs.
+        from asyncrestore.cli.bar import progress_bar  # noqa: PLC0415
+
+        with progress_bar(label) as on_progress:
+            yield on_progress
+    else:
+        yield lines(label, output, Meter())
+
+
+def statuses(output: Output, meter: Meter) -> OnProgress:
+    """JSON lines, one a second at most."""
+
+    def on_progress(progress: Progress) -> None:
+        if meter.due(STATUS_INTERVAL_S):
+            output.status(meter.measure(progress))
+
+    return on_progress
+
+
+def lines(label: str, output: Output, meter: Meter) -> OnProgress:
+    """Lines of text, for logs."""
+
+    def on_progress(progress: Progress) -> None:
+        if meter.due(LINE_INTERVAL_S):
+            numbers = meter.measure(progress)
+            left = numbers["remaining_seconds"]
+            output.note(
+                f"{label}: {numbers['fraction']:.1%}, {progress.transactions:,} transactions,"
+                f" {numbers['transactions_per_second']:,.0f}/s"
+                + ("" if left is None else f", {duration(left)} left")
+            )
+
+    return on_progress

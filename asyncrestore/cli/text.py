@@ -1,0 +1,172 @@
+"""Reports as text for people: compact, aligned, in human units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncrestore.info import DatabaseInfo, StoreInfo, SystemInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from asyncrestore.backup import BackupReport
+    from asyncrestore.info import BackupInfo
+    from asyncrestore.restore import RestoreReport
+    from asyncrestore.segment import SegmentRange
+    from asyncrestore.verify import VerifyReport
+
+
+def size(count: float) -> str:
+    """Bytes in human units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in human units."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def instant(value: datetime | None) -> str:
+    """An instant in RFC 3339, to the second."""
+    return "none" if value is None else value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: `1 segment`, `2,000 segments`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def took(seconds: float, transactions: int) -> str:
+    """A time, with the rate where there is one."""
+    rate = f", {transactions / seconds:,.0f} transactions/s" if transactions and seconds else ""
+    return f"{duration(seconds)}{rate}"
+
+
+def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A title and labelled lines below it."""
+    return "\n".join([title, *(f"  {label:<13} {value}" for label, value in rows)])
+
+
+def _ranges(ranges: Sequence[SegmentRange]) -> str:
+    shown = ", ".join(f"{r.start:,} to {r.end - 1:,}" for r in ranges[:10])
+    return shown + (f" and {len(ranges) - 10} more" if len(ranges) > 10 else "")
+
+
+def backup_text(report: BackupReport) -> str:
+    """What a backup did."""
+    where = f"backup {report.name!r} in {report.store}"
+    if not report.segments:
+        return table(
+            f"Nothing new: {where} has everything up to t {report.end - 1:,}",
+            [("time", duration(report.seconds))],
+        )
+    return table(
+        f"Backed up to {where}, up to t {report.end - 1:,}",
+        [
+            ("source", report.source),
+            ("transactions", f"{report.transactions:,}"),
+            ("datoms", f"{report.datoms:,}"),
+            ("new segments", f"{len(report.segments):,}, {size(report.bytes)}"),
+            ("time", took(report.seconds, report.transactions)),
+        ],
+    )
+
+
+def restore_text(report: RestoreReport) -> str:
+    """What a restore did."""
+    if not report.transactions:
+        return table(
+            f"Nothing new: {report.target} has everything up to source t {report.last_t:,}",
+            [("source", report.source), ("time", duration(report.seconds))],
+        )
+    return table(
+        f"Restored into {report.target}, up to source t {report.last_t:,}",
+        [
+            ("source", report.source),
+            ("began after", f"source t {report.first_t:,}"),
+            ("transactions", f"{report.transactions:,}"),
+            ("datoms", f"{report.datoms:,}"),
+            ("time", took(report.seconds, report.transactions)),
+        ],
+    )
+
+
+def verify_text(report: VerifyReport) -> str:
+    """What was verified, and what is wrong."""
+    problems = count(report.problem_count, "problem")
+    if report.against is None:
+        title = f"{report.checked} is {'whole' if report.ok else f'damaged: {problems}'}"
+        checked = "every segment present from t 0 on, its SHA-256, each datom decoded, counts and order"
+    else:
+        verdict = "has the same history" if report.ok else f"differs: {problems}"
+        title = f"{report.against} {verdict}"
+        checked = "each transaction: its place, instant and datoms, with entity ids renamed one to one"
+    rows = [("checked", checked)]
+    if report.against is not None:
+        rows.append(("compared with", report.checked))
+    rows += [
+        ("up to t", f"{report.end - 1:,}"),
+        ("transactions", f"{report.transactions:,}"),
+        ("datoms", f"{report.datoms:,}"),
+        ("time", took(report.seconds, report.transactions)),
+    ]
+    text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
+    if report.problem_count > len(report.problems):
+        text.append(f"  and {report.problem_count - len(report.problems):,} more")
+    return "\n".join(text)
+
+
+def info_text(found: StoreInfo | DatabaseInfo | SystemInfo) -> str:
+    """What is in a place."""
+    if isinstance(found, SystemInfo):
+        title = f"{found.uri} has {count(len(found.databases), 'database')}"
+        return "\n".join([title, *(f"  {name}" for name in found.databases)])
+    if isinstance(found, DatabaseInfo):
+        return _database_text(found)
+    title = f"{found.store} has {count(len(found.backups), 'backup')}"
+    return "\n".join([title, *(_backup_text(backup) for backup in found.backups)])
+
+
+def _backup_text(backup: BackupInfo) -> str:
+    rows = [
+        ("source", f"{backup.source or 'unknown'}, name {backup.source_name!r}"),
+        ("covers", f"t {_ranges(backup.covered)}"),
+    ]
+    if backup.gaps:
+        rows.append(("MISSING", f"t {_ranges(backup.gaps)}"))
+    rows += [
+        ("segments", f"{backup.segments:,}, {size(backup.bytes)}"),
+        ("instants", f"{instant(backup.first_instant)} to {instant(backup.last_instant)}"),
+    ]
+    if backup.foreign:
+        rows.append(("foreign files", ", ".join(backup.foreign[:10])))
+    if backup.problem:
+        rows.append(("DAMAGED", backup.problem))
+    return table(backup.name, rows)
+
+
+def _database_text(found: DatabaseInfo) -> str:
+    rows = [
+        ("name", found.name),
+        ("identity", found.identity),
+        ("newest t", f"{found.basis_t:,} ({instant(found.last_instant)})"),
+        ("own history", f"from t {found.bootstrap_t + 1:,}" if found.last_instant else "empty"),
+    ]
+    if found.restored_from is None:
+        rows.append(("restored", "no"))
+    else:
+        rows.append(("restored from", found.restored_from))
+        at = "not there: its newest transaction was not restored"
+        rows.append(("marker", at if found.marker_t is None else f"source t {found.marker_t:,}"))
+    return table(found.uri, rows)

@@ -1,0 +1,49 @@
+"""Databases whose log is told otherwise than it is: for faults that a real engine does not make on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from asyncrestore.model import LogChunk
+from asyncrestore.values import NUMERIC_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.model import Datom
+
+Row: TypeAlias = "tuple[int, Datom]"
+
+
+def chunk_of(rows: Iterable[Row]) -> LogChunk:
+    """Rows (transaction id, datom) as a chunk."""
+    chunk = LogChunk()
+    for tx, (e, a, kind, raw, added) in rows:
+        chunk.tx.append(tx)
+        chunk.e.append(e)
+        chunk.a.append(a)
+        chunk.kinds += kind
+        chunk.added += "+" if added else "-"
+        if kind in NUMERIC_KINDS:
+            assert isinstance(raw, int)
+            chunk.numbers.append(raw)
+        else:
+            chunk.numbers.append(0)
+            chunk.texts.append(raw)
+    return chunk
+
+
+class AlteredDatabase:
+    """A database that is all `inner`, but for its log, which `alter` changes as it is read."""
+
+    def __init__(self, inner: Database, alter: Callable[[list[Row]], list[Row]]) -> None:
+        self._inner = inner
+        self._alter = alter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        next_t, chunk = await self._inner.read_log(start, end, size=size)
+        return next_t, chunk_of(self._alter(list(chunk.rows())))

@@ -1,0 +1,200 @@
+"""What cannot or must not be done is refused with the right error, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncrestore.backup import backup
+from asyncrestore.errors import (
+    Conflict,
+    NotFound,
+    SegmentDamaged,
+    SegmentGap,
+    StoreFailed,
+    TransactionRejected,
+    UsageError,
+)
+from asyncrestore.model import t_to_tx
+from asyncrestore.restore import restore
+from asyncrestore.stores.filesystem import FilesystemStore
+from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.verify import verify
+from tests.altered import AlteredDatabase
+from tests.histories import ODD, PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from tests.altered import Row
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_unknown_schemes(connector: Connector, new_database: NewDatabase) -> None:
+    database = await new_database()
+    with pytest.raises(UsageError, match="'dev' is not supported"):
+        await connector.open("datomic:dev://localhost:4334/db")
+    with pytest.raises(UsageError, match="not a store"):
+        await backup(database, "ftp://host/backups")
+    with pytest.raises(UsageError, match="unknown option region"):
+        await connector.open("datomic:local://system/db?storage-dir=/tmp&region=x")
+
+
+async def test_missing_source_is_not_created(connector: Connector, tmp_path: Path) -> None:
+    uri = f"datomic:local://system/nothing?storage-dir={tmp_path}"
+    with pytest.raises(NotFound, match="no database nothing"):
+        await connector.open(uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_missing_and_empty_store(new_database: NewDatabase, tmp_path: Path) -> None:
+    target = await new_database()
+    with pytest.raises(NotFound, match="does not exist"):
+        await restore(str(tmp_path / "none"), target)
+    with pytest.raises(NotFound, match="holds no backup"):
+        await restore(str(tmp_path), target)
+    with pytest.raises(NotFound, match="named 'x'"):
+        await restore(str(tmp_path), target, name="x")
+
+
+async def test_several_backups_need_a_name(new_database: NewDatabase) -> None:
+    source, target, store = await new_database(), await new_database(), MemoryStore()
+    await backup(source, store, name="one")
+    await backup(source, store, name="two")
+    with pytest.raises(UsageError, match="several backups: one, two"):
+        await restore(store, target)
+
+
+async def test_another_source_under_the_same_name(new_database: NewDatabase) -> None:
+    first, second, store = await new_database(SCHEMA), await new_database(SCHEMA), MemoryStore()
+    await backup(first, store, name="db")
+    with pytest.raises(Conflict, match="another database"):
+        await backup(second, store, name="db")
+
+
+async def test_target_with_data_of_its_own(new_database: NewDatabase) -> None:
+    source, target = await new_database(*ODD), await new_database(SCHEMA)
+    with pytest.raises(Conflict, match="data of its own, from t 6 to 6"):
+        await restore(source, target)
+
+
+async def test_target_written_to_since(new_database: NewDatabase) -> None:
+    source, target = await new_database(*ODD), await new_database()
+    await restore(source, target)
+    await target.transact_edn(['[{:db/id "new" :db/doc "written by hand"}]'])
+    await source.transact_edn(['[{:db/id "new" :db/doc "one more"}]'])
+    with pytest.raises(Conflict, match="not written by a restore"):
+        await restore(source, target)
+    assert any("no restore wrote" in problem for problem in (await verify(source, against=target)).problems)
+
+
+async def test_target_of_another_source(new_database: NewDatabase) -> None:
+    first, second, target = await new_database(*ODD), await new_database(*ODD), await new_database()
+    await restore(first, target)
+    with pytest.raises(Conflict, match="restored from another database"):
+        await restore(second, target)
+
+
+async def test_backup_older_than_the_target(new_database: NewDatabase) -> None:
+    source, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
+    await backup(source, store)
+    await source.transact_edn(PEOPLE)
+    await restore(source, target)
+    with pytest.raises(Conflict, match="ends at t 6, before t"):
+        await restore(store, target)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "altered"])
+async def test_nothing_of_a_damaged_segment_is_restored(
+    new_database: NewDatabase, tmp_path: Path, damage: str
+) -> None:
+    source, target = await new_database(*ODD), await new_database()
+    await backup(source, str(tmp_path), name="db", segment_size=10)
+    segments = sorted((tmp_path / "db").iterdir())
+    whole = segments[1].read_bytes()
+    middle = len(whole) // 2
+    segments[1].write_bytes(
+        {
+            "truncated": whole[:-9],
+            "empty": b"",
+            "altered": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        }[damage]
+    )
+
+    with pytest.raises(SegmentDamaged, match=segments[1].name):
+        await restore(str(tmp_path), target)
+    assert (await verify(str(tmp_path))).problem_count == 1
+    segments[1].write_bytes(whole)
+    report = await restore(str(tmp_path), target)
+
+    assert report.first_t == 9, "the segment before it, up to t 9, is there"
+    assert (await verify(source, against=target)).problems == []
+
+
+@pytest.mark.parametrize(("number", "missing"), [(0, "0 to 9"), (1, "10 to 19")])
+async def test_gap_is_refused_and_the_next_backup_fills_it(
+    new_database: NewDatabase, tmp_path: Path, number: int, missing: str
+) -> None:
+    source, target = await new_database(*ODD), await new_database()
+    await backup(source, str(tmp_path), name="db", segment_size=10)
+    sorted((tmp_path / "db").iterdir())[number].unlink()
+
+    with pytest.raises(SegmentGap, match=f"no segment holds t {missing}"):
+        await restore(str(tmp_path), target)
+    assert (await verify(str(tmp_path))).problems == [f"no segment holds t {missing}"]
+    filled = await backup(source, str(tmp_path), name="db", segment_size=10)
+
+    assert len(filled.segments) == 1
+    assert (await verify(str(tmp_path))).problems == []
+
+
+async def test_disk_full_while_publishing(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await new_database(*ODD)
+    fsync, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreFailed, match="No space left"):
+        await backup(source, FilesystemStore(tmp_path / "store"), name="db", segment_size=4, parallel=1)
+    monkeypatch.undo()
+
+    before = sorted(path.name for path in (tmp_path / "store" / "db").iterdir())
+    assert before
+    assert all(name.endswith(".parquet") for name in before), "no unfinished file is left"
+    await backup(source, str(tmp_path / "store"), name="db", segment_size=4)
+    assert (await verify(str(tmp_path / "store"))).problems == []
+
+
+async def test_string_over_the_targets_limit(new_database: NewDatabase) -> None:
+    source, target, store = await new_database(SCHEMA, *PEOPLE), await new_database(), MemoryStore()
+
+    def lengthen(rows: list[Row]) -> list[Row]:
+        # Pro takes longer strings than Local: its backup is made here from Local's log with one string longer.
+        return [
+            (tx, (e, a, kind, "x" * 5000 if raw == "Anne" else raw, added)) for tx, (e, a, kind, raw, added) in rows
+        ]
+
+    await backup(AlteredDatabase(source, lengthen), store, name="db")
+
+    with pytest.raises(TransactionRejected, match=r"string of 5000 characters in :p/name.*at most 4096") as caught:
+        await restore(store, target)
+
+    assert caught.value.t == 8
+    _, chunk = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
+    assert t_to_tx(7) in chunk.numbers, "the target stays at the transaction before"
