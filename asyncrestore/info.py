@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.datomic.database import Connector
     from asyncrestore.model import Transaction
     from asyncrestore.opening import AnyHistory
     from asyncrestore.segment import Segment
@@ -121,7 +122,7 @@ async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | Dat
     if isinstance(place, str) and is_database_uri(place):
         async with open_connector() as connector:
             if not parse_uri(place).db:
-                return SystemInfo(place, sorted(await connector.databases(place)))
+                return await _system_info(connector, place)
             return await _database_info(await connector.open(place))
     store = as_store(place)
     names = await store.names()
@@ -129,6 +130,13 @@ async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | Dat
         raise NotFound(f"{store.uri} holds no backup named {name!r}", hint=_names_hint(names))
     listed = [await list_backup(store, each) for each in (names if name is None else [name])]
     return StoreInfo(store.uri, [await _backup_info(backup) for backup in listed if backup.segments])
+
+
+async def _system_info(connector: Connector, uri: str) -> SystemInfo:
+    names = sorted(await connector.databases(uri))
+    if not names:
+        raise NotFound(f"{uri} has no databases", hint="Check the system's name and the storage directory.")
+    return SystemInfo(uri, names)
 
 
 def _names_hint(names: list[str]) -> str:

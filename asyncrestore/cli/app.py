@@ -13,7 +13,7 @@ from asyncrestore.cli import commands
 from asyncrestore.cli.config import load_config
 from asyncrestore.cli.failures import FAILED, tell
 from asyncrestore.cli.options import Settings, talking_options
-from asyncrestore.cli.output import Output, discard_stdout, send_logs
+from asyncrestore.cli.output import Output, discard_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

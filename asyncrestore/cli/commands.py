@@ -1,16 +1,258 @@
-"""The commands."""
+"""The commands: arguments and options; what they do is the library's."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import asyncrestore
+from asyncrestore.cli import text
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
-from asyncrestore.errors import HistoryDiffers, UsageError
+from asyncrestore.cli.progress import show_progress
+from asyncrestore.cli.run import run
+from asyncrestore.demo import next_commands, run_demo
+from asyncrestore.errors import HistoryDiffers, SegmentDamaged, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import anyio
+
+    from asyncrestore.info import DatabaseInfo, StoreInfo, SystemInfo
+    from asyncrestore.verify import VerifyReport
+
+_NAME_HELP = "Of the backup, where the store holds several."
+
+
+def _start(settings: Settings) -> Output:
+    send_logs(settings)
+    return Output(settings)
+
+
+def _place(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.startswith("memory:"):
+        raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
+    return value
+
+
+@click.command()
+@talking_options
+@click.pass_obj
+def setup(settings: Settings) -> None:
+    """Fetch and compile what this machine needs, and try it.
+
+    Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory (ASYNCRESTORE_CACHE_DIR names
+    another). The other commands do this when they first need it; here it is by itself, to pre-fetch: a machine without
+    network can take the whole cache directory of another one.
+
+    \b
+    Example: asyncrestore setup
+    """
+    output = _start(settings)
+
+    async def job(_stop: anyio.Event) -> dict[str, Any]:
+        from asyncrestore.cli.ready import make_ready  # noqa: PLC0415 - --version need not wait for all of it
+
+        return await make_ready()
+
+    output.note("Checking Java, Datomic's jars and the bridge; the first time takes about a minute.")
+    ready = run(output, job, kept="What was fetched stays. Run the same command again.")
+    output.result(
+        ready,
+        text.table(
+            "Ready",
+            [
+                ("Java", f"{ready['java']} ({ready['java_executable']})"),
+                ("jars", f"{ready['jars']}, checked"),
+                ("bridge", f"started and answered in {text.duration(ready['start_seconds'])}"),
+                ("cache", ready["cache"]),
+            ],
+        ),
+    )
+
+
+@click.command()
+@click.argument("source")
+@click.argument("store", callback=_place)
+@click.option("--name", help="Of the backup in the store; the source database's name if not given.")
+@click.option("--segment-size", type=click.IntRange(min=1), default=10_000, show_default=True,
+              metavar="TRANSACTIONS", help="How many t a segment covers at most.")  # fmt: skip
+@click.option("--parallel", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
+              help="Segments read and written at once.")  # fmt: skip
+@talking_options
+@click.pass_obj
+def backup(
+    settings: Settings, source: str, store: str, name: str | None, segment_size: int, parallel: int
+) -> None:
+    """Copy what STORE does not have yet of the database SOURCE.
+
+    Run it again at any time: it adds what is new, and fills gaps.
+
+    \b
+    Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /backups
+
+    \b
+    Exit codes: 10 no such database · 13 STORE has another database under that name
+    """
+    output = _start(settings)
+    with show_progress("backup", output, settings) as on_progress:
+        report = run(
+            output,
+            lambda _: asyncrestore.backup(
+                source,
+                store,
+                name=name,
+                segment_size=segment_size,
+                parallel=parallel,
+                on_progress=on_progress,
+            ),
+            kept="Finished segments stay. Run the same command again: it continues.",
+        )
+    output.summary(report, text.backup_text(report))
+
+
+@click.command()
+@click.argument("source", metavar="STORE|SOURCE", callback=_place)
+@click.argument("target")
+@click.option("--name", help=_NAME_HELP)
+@click.option("--prefetch-mib", type=click.IntRange(min=1), default=32, show_default=True, metavar="MIB",
+              help="Bytes of segments loaded ahead.")  # fmt: skip
+@talking_options
+@click.pass_obj
+def restore(settings: Settings, source: str, target: str, name: str | None, prefetch_mib: int) -> None:
+    """Replay a backup, or a live database, into the database TARGET.
+
+    A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also after a crash.
+    The first Ctrl-C finishes what is in flight; the second stops at once.
+
+    \b
+    Example: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
+
+    \b
+    Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
+    13 TARGET holds something else · 15 TARGET rejected a transaction · 130 interrupted
+    """
+    output = _start(settings)
+    with show_progress("restore", output, settings) as on_progress:
+        report = run(
+            output,
+            lambda stop: asyncrestore.restore(
+                source,
+                target,
+                name=name,
+                prefetch_bytes=prefetch_mib * 1024 * 1024,
+                on_progress=on_progress,
+                stop=stop,
+            ),
+            drains=True,
+            kept="What the target has committed stays. Run the same command again: it continues there.",
+        )
+    output.summary(report, text.restore_text(report))
+
+
+@click.command()
+@click.argument("source", metavar="STORE|SOURCE", callback=_place)
+@click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
+@click.option("--name", help=_NAME_HELP)
+@click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
+              help="How many are told in words; all are counted.")  # fmt: skip
+@talking_options
+@click.pass_obj
+def verify(
+    settings: Settings, source: str, against: str | None, name: str | None, max_differences: int
+) -> None:
+    """Prove that a backup is whole, or that TARGET has its history.
+
+    Alone: every segment is there from t 0 on, is what was written, and can be decoded. With --against: every transaction
+    of TARGET has the same place, instant and datoms, with entity ids renamed one to one; then the first argument may also
+    be the live source.
+
+    \b
+    Examples: asyncrestore verify /backups
+              asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
+
+    \b
+    Exit codes: 4 something is wrong · 10 no such backup or database
+    13 TARGET was restored from another database
+    """
+    output = _start(settings)
+    with show_progress("verify", output, settings) as on_progress:
+        report = run(
+            output,
+            lambda _: asyncrestore.verify(
+                source, against=against, name=name, max_differences=max_differences, on_progress=on_progress
+            ),
+        )
+    output.summary(report, text.verify_text(report), ok=report.ok)
+    if not report.ok:
+        raise _differs(report)
+
+
+def _differs(report: VerifyReport) -> HistoryDiffers:
+    problems = text.count(report.problem_count, "problem")
+    if report.against is None:
+        hint = "Move damaged segments away and run the backup again with the source: it fills gaps."
+        return HistoryDiffers(f"{report.checked} is damaged: {problems}", hint=hint)
+    return HistoryDiffers(
+        f"{report.against} differs from {report.checked}: {problems}",
+        hint="Do not use the target in the source's place. Restore into a new database and verify that.",
+    )
+
+
+@click.command()
+@click.argument("place", metavar="STORE|DATABASE", callback=_place)
+@click.option("--name", help="Of the one backup that is wanted.")
+@talking_options
+@click.pass_obj
+def info(settings: Settings, place: str, name: str | None) -> None:
+    """Tell what is in a store, or in a database.
+
+    A database URI without a database lists those of the system.
+
+    \b
+    Examples: asyncrestore info /backups
+              asyncrestore info 'datomic:local://dev/music?storage-dir=/data'
+              asyncrestore info 'datomic:local://dev?storage-dir=/data'
+
+    \b
+    Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
+    """
+    output = _start(settings)
+    found: StoreInfo | DatabaseInfo | SystemInfo = run(output, lambda _: asyncrestore.info(place, name=name))
+    output.result(document(found), text.info_text(found))
+    if isinstance(found, asyncrestore.StoreInfo):
+        damaged = [backup.problem for backup in found.backups if backup.problem]
+        if damaged:
+            raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
+
+
+@click.command()
+@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+              help="Keep databases and backup here; must be empty or not exist.")  # fmt: skip
+@talking_options
+@click.pass_obj
+def demo(settings: Settings, keep: Path | None) -> None:
+    """Show the whole story on real data, on this machine.
+
+    Makes a database with years of history, backs it up, restores it, verifies both, and asks both the same question
+    about the past. Takes less than a minute.
+
+    \b
+    Example: asyncrestore demo --keep ./demo
+    """
+    output = _start(settings)
+    output.note("Starting Datomic; the very first time takes about a minute.")
+
+    started = monotonic()
+    report = run(
+        output,
+        lambda _: run_demo(keep, output.step, lambda label: show_progress(label, output, settings)),
+        kept="Nothing is left of it." if keep is None else f"Remove {keep} before another demo there.",
+    )
+    seconds = monotonic() - started
+    closing = f"\nAll of it took {text.duration(seconds)}. {next_commands(report)}"
+    output.summary(report, closing, ok=report.ok, seconds=seconds)
+    if not report.ok:
+        raise HistoryDiffers("The demo's copy is not what it should be; see above")

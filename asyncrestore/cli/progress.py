@@ -62,7 +62,7 @@ def show_progress(label: str, output: Output, settings: Settings) -> Iterator[On
     if settings.quiet or settings.no_progress:
         yield lambda _: None
     elif settings.json:
-        yield statuses(output, Meter())
+        yield statuses(label, output, Meter())
     elif sys.stderr.isatty():
         # rich takes as long to import as everything else that a small command needs.
         from asyncrestore.cli.bar import progress_bar  # noqa: PLC0415
@@ -73,12 +73,12 @@ def show_progress(label: str, output: Output, settings: Settings) -> Iterator[On
         yield lines(label, output, Meter())
 
 
-def statuses(output: Output, meter: Meter) -> OnProgress:
+def statuses(label: str, output: Output, meter: Meter) -> OnProgress:
     """JSON lines, one a second at most."""
 
     def on_progress(progress: Progress) -> None:
         if meter.due(STATUS_INTERVAL_S):
-            output.status(meter.measure(progress))
+            output.status({"action": label, **meter.measure(progress)})
 
     return on_progress
 

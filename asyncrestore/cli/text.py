@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.info import DatabaseInfo, StoreInfo, SystemInfo
+import asyncrestore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from asyncrestore.backup import BackupReport
-    from asyncrestore.info import BackupInfo
+    from asyncrestore.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.restore import RestoreReport
     from asyncrestore.segment import SegmentRange
     from asyncrestore.verify import VerifyReport
@@ -129,10 +129,10 @@ def verify_text(report: VerifyReport) -> str:
 
 def info_text(found: StoreInfo | DatabaseInfo | SystemInfo) -> str:
     """What is in a place."""
-    if isinstance(found, SystemInfo):
+    if isinstance(found, asyncrestore.SystemInfo):
         title = f"{found.uri} has {count(len(found.databases), 'database')}"
         return "\n".join([title, *(f"  {name}" for name in found.databases)])
-    if isinstance(found, DatabaseInfo):
+    if isinstance(found, asyncrestore.DatabaseInfo):
         return _database_text(found)
     title = f"{found.store} has {count(len(found.backups), 'backup')}"
     return "\n".join([title, *(_backup_text(backup) for backup in found.backups)])

@@ -1,0 +1,89 @@
+(ns ceiling
+  "The ceiling of a restore: the transactions that one committed, replayed in a plain loop in a JVM like the bridge's.
+
+  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj bench/jvm/ceiling.clj RECORDING STORAGE|:mem DB
+
+  RECORDING is what `bench/recording.py` wrote: the data of each transaction as the bridge got it, and its answer.
+  All of it is decoded into Datomic's transaction data before the clock starts.
+  Ids that the restore had from its cache are those of its own target; another target gives others. They are
+  replaced, once they are known, by the ids of this target, between two transactions, while the clock stands still.
+  Prints one line of JSON: seconds in `transact`, seconds of the whole loop, transactions, datoms in the log after it."
+  (:require [asyncrestore.bridge :as bridge]
+            [asyncrestore.frames :as frames]
+            [clojure.java.io :as io]
+            [datomic.client.api :as d]
+            [harness])
+  (:import (java.io BufferedInputStream DataInputStream)
+           (java.util HashMap)))
+
+(set! *warn-on-reflection* true)
+
+;; An entity id of the recorded target. Numbers in entity positions are always such: source ids are in lookup refs.
+(deftype Id [recorded])
+
+(defn- marked [position]
+  (if (int? position) (->Id position) position))
+
+(defn- marked-value [kind raw]
+  (case kind
+    "r" (marked raw)
+    "t" (mapv (fn [[slot-kind slot :as pair]] (when pair [slot-kind (marked-value slot-kind slot)])) raw)
+    raw))
+
+(defn- marked-edges [flat]
+  (into [] (comp (partition-all 4)
+                 (mapcat (fn [[e a kind raw]] [(marked e) (marked a) kind (marked-value kind raw)])))
+        flat))
+
+(defn- decoded
+  "A recorded frame: Datomic's transaction data, and the ids that the recorded target gave."
+  [[[adds retracts cas] answer]]
+  (let [[_ tx & pairs] (frames/unpack answer)]
+    {:tx-data (bridge/tx-data [(marked-edges adds) (marked-edges retracts) cas])
+     :tx      tx
+     :made    (mapv (fn [[source id]] [(str source) id]) (partition 2 pairs))}))
+
+(defn- recording [file]
+  (with-open [in (-> (io/input-stream file) BufferedInputStream. DataInputStream.)]
+    (into [] (comp (take-while some?) (map decoded)) (repeatedly #(frames/read-frame in)))))
+
+(defn- known [^HashMap ids x]
+  (cond
+    (instance? Id x) (or (.get ids (.-recorded ^Id x)) (throw (ex-info "an id that no earlier transaction made" {:id x})))
+    (vector? x)      (mapv #(known ids %) x)
+    :else            x))
+
+(defn- learn [^HashMap ids {:keys [tx made]} {:keys [tempids tx-data]}]
+  (.put ids tx (:tx (first tx-data)))
+  (doseq [[tempid recorded] made]
+    (.put ids recorded (get tempids tempid))))
+
+(defn- replay
+  "Nanoseconds spent in `transact`."
+  [conn transactions]
+  (let [ids (HashMap.)]
+    (reduce (fn [spent transaction]
+              (let [tx-data (known ids (:tx-data transaction))
+                    start   (System/nanoTime)
+                    result  (d/transact conn {:tx-data tx-data})
+                    end     (System/nanoTime)]
+                (learn ids transaction result)
+                (+ (long spent) (- end start))))
+            0 transactions)))
+
+(defn -main []
+  (let [{:keys [file storage db]} (harness/arguments "ceiling.clj RECORDING STORAGE|:mem DB" [:file :storage :db])
+        transactions (recording file)
+        conn  (harness/create (harness/client (harness/storage storage) "ceiling") db)
+        ;; The loop shall not pay for what decoding left behind.
+        _     (System/gc)
+        start (System/nanoTime)
+        spent (replay conn transactions)
+        taken (harness/seconds-since start)]
+    (harness/print-json {:seconds      (harness/rounded (/ spent 1e9))
+                         :loop_seconds (harness/rounded taken)
+                         :transactions (count transactions)
+                         :log_datoms   (transduce (map (comp count :data)) + (harness/log conn))})))
+
+(-main)
+(shutdown-agents)

@@ -1,0 +1,84 @@
+"""Databases with a twist: one that records what is committed to it, one that ends early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncrestore.datomic import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from asyncrestore.datomic.base import Database, Submission
+    from asyncrestore.model import BatchResult, LogChunk, TxData
+
+
+class Passing:
+    """A database that passes everything on to another."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.name = database.name
+        self.uri = database.uri
+        self.identity = database.identity
+
+    async def basis_t(self) -> int:
+        return await self._database.basis_t()
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        return await self._database.read_log(start, end, size=size)
+
+    async def schema_history(self) -> LogChunk:
+        return await self._database.schema_history()
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        return await self._database.submit(batch)
+
+    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        return await self._database.holders(attribute, values)
+
+    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        return await self._database.values(attribute, entities)
+
+
+class EndingAt(Passing):
+    """The database as if its newest transaction had the given t."""
+
+    def __init__(self, database: Database, last_t: int) -> None:
+        super().__init__(database)
+        self._last_t = last_t
+
+    async def basis_t(self) -> int:
+        return self._last_t
+
+
+class Recorded(Passing):
+    """Writes each transaction that was committed, as the bridge got it, with the bridge's answer, to a file."""
+
+    def __init__(self, database: Database, file: BinaryIO) -> None:
+        super().__init__(database)
+        self._file = file
+        self.transactions = 0
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        return _RecordedSubmission(self, list(batch), await self._database.submit(batch))
+
+    def note(self, batch: list[TxData], result: BatchResult) -> None:
+        """Writes the part of a batch that was committed; results are awaited in the order of the commits."""
+        for data, done in zip(batch, result.committed, strict=False):
+            answer = frames.pack([done.before, done.tx, *done.ids])
+            self._file.write(frames.encode(((data.adds, data.retracts, data.cas), answer)))
+            self.transactions += 1
+
+
+class _RecordedSubmission:
+    def __init__(self, database: Recorded, batch: list[TxData], submission: Submission) -> None:
+        self._database = database
+        self._batch = batch
+        self._submission = submission
+
+    async def result(self) -> BatchResult:
+        result = await self._submission.result()
+        self._database.note(self._batch, result)
+        return result
