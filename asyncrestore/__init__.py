@@ -57,9 +57,9 @@ _HOMES = {
     "backup": ("BackupReport", "backup"),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
-        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NotAuthorized", "NotFound",
-        "OutcomeUnknown", "Overtaken", "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed",
-        "TransactionRejected", "Unavailable", "UsageError",
+        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NotAuthorized",
+        "NotFound", "OutcomeUnknown", "Overtaken", "SegmentDamaged", "SegmentGap", "SetupFailed",
+        "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
     ),
     "info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
     "progress": ("Progress",),
@@ -78,7 +78,7 @@ __all__ = [  # noqa: PLE0604 - names, from the table above
 
 
 class _Package(ModuleType):
-    """Keeps `asyncrestore.backup` the function: importing the module of that name would put the module there."""
+    """Keeps `asyncrestore.backup` the function: importing the module of that name would put that there."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOME or not isinstance(value, ModuleType):

@@ -46,7 +46,7 @@ class BackupInfo:
         foreign: keys of objects beside them that are no segments.
         source: identity of the source database, None if the newest segment is damaged.
         source_name: name of the source database, likewise.
-        first_instant: `:db/txInstant` of the first transaction of the database's own history, where there is one.
+        first_instant: `:db/txInstant` of the first transaction of its own history, if there is one.
         last_instant: of the newest transaction, likewise.
         problem: why a segment could not be read; empty if none was found damaged (`verify` reads them all).
     """
@@ -85,7 +85,7 @@ class DatabaseInfo:
         bootstrap_t: t of the last transaction before its own history.
         last_instant: `:db/txInstant` of its newest transaction, None where its own history is empty.
         restored_from: identity of the database that it was restored from, None if it was not.
-        marker_t: source t of the last restored transaction; None where the newest transaction was not restored.
+        marker_t: source t of the last restored transaction; None where the newest one was not restored.
     """
 
     uri: str
@@ -110,7 +110,7 @@ async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | Dat
     """Tells what is in a place.
 
     Args:
-        place: a store or a database, open or as a URI; a database URI without a database lists those of the system.
+        place: a store or a database, open or as a URI; a URI without a database lists those of the system.
         name: of the one backup that is wanted from a store; without it all are told.
 
     Raises:

@@ -18,7 +18,12 @@ from asyncrestore.cli.output import Output, discard_stdout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EPILOG = """\b
+EPILOG = """
+\b
+A database is  datomic:local://SYSTEM/DB?storage-dir=DIR
+A store is     a directory, or file:///DIR
+
+\b
 Options come from the command line, else from the environment (ASYNCRESTORE_QUIET=1,
 ASYNCRESTORE_BACKUP_PARALLEL=2), else from the TOML file (quiet = true; under [backup]: parallel = 2).
 
@@ -52,11 +57,7 @@ moved the marker · 12 not authorised · 13 another database's data · 14 unavai
 def group(context: click.Context) -> None:
     """Backs up, restores, copies and verifies Datomic databases with their whole history.
 
-    \b
-    A database is   datomic:local://SYSTEM/DB?storage-dir=DIR
-    A store is      a directory, or file:///DIR
-
-    Start with: asyncrestore demo
+    To see it work: asyncrestore demo
     """
     context.ensure_object(Settings)
 

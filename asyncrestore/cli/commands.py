@@ -25,6 +25,48 @@ if TYPE_CHECKING:
 
 _NAME_HELP = "Of the backup, where the store holds several."
 
+_SETUP_EPILOG = """
+\b
+Example: asyncrestore setup
+"""
+_BACKUP_EPILOG = """
+\b
+Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /backups
+
+\b
+Exit codes: 10 no such database · 13 STORE has another database under that name
+"""
+_RESTORE_EPILOG = """
+\b
+Example: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
+
+\b
+Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
+13 TARGET holds something else · 15 TARGET rejected a transaction · 130 interrupted
+"""
+_VERIFY_EPILOG = """
+\b
+Examples: asyncrestore verify /backups
+          asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
+
+\b
+Exit codes: 4 something is wrong · 10 no such backup or database
+13 TARGET was restored from another database
+"""
+_INFO_EPILOG = """
+\b
+Examples: asyncrestore info /backups
+          asyncrestore info 'datomic:local://dev/music?storage-dir=/data'
+          asyncrestore info 'datomic:local://dev?storage-dir=/data'
+
+\b
+Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
+"""
+_DEMO_EPILOG = """
+\b
+Example: asyncrestore demo --keep ./demo
+"""
+
 
 def _start(settings: Settings) -> Output:
     send_logs(settings)
@@ -37,27 +79,25 @@ def _place(_context: click.Context, _parameter: click.Parameter, value: str | No
     return value
 
 
-@click.command()
+@click.command(epilog=_SETUP_EPILOG)
 @talking_options
 @click.pass_obj
 def setup(settings: Settings) -> None:
     """Fetch and compile what this machine needs, and try it.
 
-    Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory (ASYNCRESTORE_CACHE_DIR names
-    another). The other commands do this when they first need it; here it is by itself, to pre-fetch: a machine without
-    network can take the whole cache directory of another one.
-
-    \b
-    Example: asyncrestore setup
+    Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory
+    (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; here it is
+    by itself, to pre-fetch: a machine without network can take the whole cache directory of another one.
     """
     output = _start(settings)
 
     async def job(_stop: anyio.Event) -> dict[str, Any]:
-        from asyncrestore.cli.ready import make_ready  # noqa: PLC0415 - --version need not wait for all of it
+        # --version need not wait for all that this imports.
+        from asyncrestore.cli.ready import make_ready  # noqa: PLC0415
 
         return await make_ready()
 
-    output.note("Checking Java, Datomic's jars and the bridge; the first time takes about a minute.")
+    output.note("Checking Java, Datomic's jars and the bridge. The first time takes about a minute.")
     ready = run(output, job, kept="What was fetched stays. Run the same command again.")
     output.result(
         ready,
@@ -73,7 +113,7 @@ def setup(settings: Settings) -> None:
     )
 
 
-@click.command()
+@click.command(epilog=_BACKUP_EPILOG)
 @click.argument("source")
 @click.argument("store", callback=_place)
 @click.option("--name", help="Of the backup in the store; the source database's name if not given.")
@@ -89,12 +129,6 @@ def backup(
     """Copy what STORE does not have yet of the database SOURCE.
 
     Run it again at any time: it adds what is new, and fills gaps.
-
-    \b
-    Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /backups
-
-    \b
-    Exit codes: 10 no such database · 13 STORE has another database under that name
     """
     output = _start(settings)
     with show_progress("backup", output, settings) as on_progress:
@@ -113,7 +147,7 @@ def backup(
     output.summary(report, text.backup_text(report))
 
 
-@click.command()
+@click.command(epilog=_RESTORE_EPILOG)
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.argument("target")
 @click.option("--name", help=_NAME_HELP)
@@ -124,15 +158,8 @@ def backup(
 def restore(settings: Settings, source: str, target: str, name: str | None, prefetch_mib: int) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
-    A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also after a crash.
-    The first Ctrl-C finishes what is in flight; the second stops at once.
-
-    \b
-    Example: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
-
-    \b
-    Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
-    13 TARGET holds something else · 15 TARGET rejected a transaction · 130 interrupted
+    A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also
+    after a crash. The first Ctrl-C finishes what is in flight; the second stops at once.
     """
     output = _start(settings)
     with show_progress("restore", output, settings) as on_progress:
@@ -152,7 +179,7 @@ def restore(settings: Settings, source: str, target: str, name: str | None, pref
     output.summary(report, text.restore_text(report))
 
 
-@click.command()
+@click.command(epilog=_VERIFY_EPILOG)
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=_NAME_HELP)
@@ -165,17 +192,9 @@ def verify(
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
 
-    Alone: every segment is there from t 0 on, is what was written, and can be decoded. With --against: every transaction
-    of TARGET has the same place, instant and datoms, with entity ids renamed one to one; then the first argument may also
-    be the live source.
-
-    \b
-    Examples: asyncrestore verify /backups
-              asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
-
-    \b
-    Exit codes: 4 something is wrong · 10 no such backup or database
-    13 TARGET was restored from another database
+    Alone: every segment is there from t 0 on, is what was written, and can be decoded. With --against:
+    every transaction of TARGET has the same place, instant and datoms, with entity ids renamed one to one;
+    then the first argument may also be the live source.
     """
     output = _start(settings)
     with show_progress("verify", output, settings) as on_progress:
@@ -201,7 +220,7 @@ def _differs(report: VerifyReport) -> HistoryDiffers:
     )
 
 
-@click.command()
+@click.command(epilog=_INFO_EPILOG)
 @click.argument("place", metavar="STORE|DATABASE", callback=_place)
 @click.option("--name", help="Of the one backup that is wanted.")
 @talking_options
@@ -210,14 +229,6 @@ def info(settings: Settings, place: str, name: str | None) -> None:
     """Tell what is in a store, or in a database.
 
     A database URI without a database lists those of the system.
-
-    \b
-    Examples: asyncrestore info /backups
-              asyncrestore info 'datomic:local://dev/music?storage-dir=/data'
-              asyncrestore info 'datomic:local://dev?storage-dir=/data'
-
-    \b
-    Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
     """
     output = _start(settings)
     found: StoreInfo | DatabaseInfo | SystemInfo = run(output, lambda _: asyncrestore.info(place, name=name))
@@ -228,7 +239,7 @@ def info(settings: Settings, place: str, name: str | None) -> None:
             raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
 
 
-@click.command()
+@click.command(epilog=_DEMO_EPILOG)
 @click.option("--keep", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
               help="Keep databases and backup here; must be empty or not exist.")  # fmt: skip
 @talking_options
@@ -236,14 +247,11 @@ def info(settings: Settings, place: str, name: str | None) -> None:
 def demo(settings: Settings, keep: Path | None) -> None:
     """Show the whole story on real data, on this machine.
 
-    Makes a database with years of history, backs it up, restores it, verifies both, and asks both the same question
-    about the past. Takes less than a minute.
-
-    \b
-    Example: asyncrestore demo --keep ./demo
+    Makes a database with years of history, backs it up, restores it, verifies both, and asks both the same
+    question about the past. Takes about a minute.
     """
     output = _start(settings)
-    output.note("Starting Datomic; the very first time takes about a minute.")
+    output.note("Starting Datomic.")
 
     started = monotonic()
     report = run(

@@ -52,6 +52,8 @@ def _tell_one(error: BaseException, output: Output, *, debug: bool) -> None:
     message, hint = str(error), ""
     if isinstance(error, AsyncRestoreError):
         hint = error.hint
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
+        message, hint = "no command was given", error.ctx.get_help()
     elif isinstance(error, click.ClickException):
         message = error.format_message()
         if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -23,13 +23,13 @@ class Settings:
     no_progress: bool = False
 
 
-def _set(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+def _set(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and parameter.name:
         setattr(context.ensure_object(Settings), parameter.name, True)
 
 
 def talking_options(command: _Decorated) -> _Decorated:
-    """Adds the options that fill `Settings`; they are read first, so that errors in others are told in their way."""
+    """Adds the options that fill `Settings`; read first, so that errors in others are told in their way."""
     for name, help_text in (
         ("--no-progress", "No progress bar or lines."),
         ("--quiet", "Results and errors only: no progress, no notes."),

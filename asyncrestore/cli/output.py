@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from asyncrestore.cli.options import Settings
 
 
-def document(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+def document(value: Any) -> dict[str, Any]:
     """A report as plain data."""
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"{value!r} is no report")
@@ -86,7 +87,7 @@ class _LogHandler(logging.Handler):
 
 
 def send_logs(settings: Settings) -> None:
-    """Sends the package's log to stderr: warnings, what takes long at a first start, and with `--debug` everything."""
+    """Sends the package's log to stderr: what takes long at a first start, warnings, all with `--debug`."""
     package = logging.getLogger("asyncrestore")
     package.handlers = [_LogHandler(Output(settings))]
     package.propagate = False
@@ -95,4 +96,4 @@ def send_logs(settings: Settings) -> None:
 
 def discard_stdout() -> None:
     """Lets the interpreter's last flush of a closed stdout go nowhere, instead of failing once more."""
-    sys.stdout = None  # type: ignore[assignment] - what Python itself uses for a missing stdout
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

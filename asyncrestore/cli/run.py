@@ -31,8 +31,8 @@ def run(
 ) -> _Result:
     """Runs a job to its end.
 
-    The first SIGINT or SIGTERM sets the event that the job is given, if it drains; otherwise it cancels the job, as the
-    second always does.
+    The first SIGINT or SIGTERM sets the event that the job is given, if it drains; otherwise it cancels the
+    job, as the second always does.
 
     Args:
         output: is told of the first signal.

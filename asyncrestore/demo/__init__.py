@@ -1,19 +1,20 @@
 """The demo: a database with years of history is backed up, restored, verified and asked about its past.
 
-Works on the data in `musicbrainz.edn.gz`; `README.md` beside it says what that is. Durable Datomic Local databases and a
-backup in a directory, all through the library's public functions.
+Works on the data in `musicbrainz.edn.gz`; `README.md` beside it says what that is. Durable Datomic Local
+databases and a backup in a directory, all through the library's public functions.
 """
 
 from __future__ import annotations
 
 import gzip
 import shlex
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import anyio
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "musicbrainz.edn.gz"
 BATCH = 250
-QUESTION = """[:find ?name ?country (count ?release)
+QUESTION = """[:find ?name ?country ?release
  :in $ ?gid
  :where [?artist :artist/gid ?gid] [?artist :artist/name ?name]
         [?artist :artist/country ?c] [?c :country/name ?country]
@@ -118,11 +119,11 @@ async def _directory(keep: Path | None) -> AsyncIterator[Path]:
         async with anyio.TemporaryDirectory[str](prefix="asyncrestore-demo-") as directory:
             yield Path(directory)
     else:
-        directory = anyio.Path(keep)
-        if await directory.exists() and [entry async for entry in directory.iterdir()]:
+        kept = await anyio.Path(keep).absolute()
+        if await kept.exists() and [entry async for entry in kept.iterdir()]:
             raise UsageError(f"{keep} is not empty", hint="Name a directory that is empty or does not exist.")
-        await directory.mkdir(parents=True, exist_ok=True)
-        yield Path(await directory.absolute())
+        await kept.mkdir(parents=True, exist_ok=True)
+        yield Path(kept)
 
 
 def _read_transactions() -> list[str]:
@@ -224,12 +225,11 @@ class _Demo:
             target = await self._target.query(QUESTION, ARTIST, as_of_ms=milliseconds)
             answers.append(Answers(instant, _rows(source), _rows(target)))
         texts = [(f"{a.instant:%Y-%m-%d}", _words(a.source), _words(a.target)) for a in answers]
-        lines = [("", "source", "copy"), *texts]
-        width = max(len(source) for _, source, _ in lines)
-        for when, source, target in lines:
-            self._say(f"   {when:<11} {source:<{width}}   {target}")
+        width = max(len(in_source) for _, in_source, _ in texts)
+        for when, in_source, in_target in [("", "source", "copy"), *texts]:
+            self._say(f"   {when:<11} {in_source:<{width}}   {in_target}")
         same = all(answer.source == answer.target for answer in answers)
-        self._say("   -> the same answers, before and after a correction" if same else "   -> THE ANSWERS DIFFER")
+        self._say(f"   -> {'the same answers' if same else 'THE ANSWERS DIFFER'}")
         return answers
 
     def _done(self, what: str, seconds: float, transactions: int) -> None:
@@ -237,8 +237,10 @@ class _Demo:
         self._say(f"   -> {what}, in {seconds:.1f} s{rate}")
 
 
-def _rows(found: list[tuple[object, ...]]) -> list[tuple[str, str, int]]:
-    return sorted((str(name), str(country), int(str(releases))) for name, country, releases in found)
+def _rows(found: list[tuple[Any, ...]]) -> list[tuple[str, str, int]]:
+    """Name, country and number of releases: their ids differ between the databases, how many must not."""
+    counts = Counter((name, country) for name, country, _ in found)
+    return sorted((name, country, releases) for (name, country), releases in counts.items())
 
 
 def _words(rows: list[tuple[str, str, int]]) -> str:

@@ -8,7 +8,7 @@
 
 (set! *warn-on-reflection* true)
 
-(def ^:private ^long max-frame
+(def ^:private max-frame
   "Larger frames are taken for a broken stream: no honest one comes near."
   (* 1024 1024 1024))
 
@@ -25,7 +25,7 @@
   [^DataInputStream in]
   (try
     (let [size (.readInt in)]
-      (when-not (<= 0 size max-frame)
+      (when-not (<= 0 size (long max-frame))
         (throw (ex-info (str "Not a frame: length " size) {})))
       (let [frame (byte-array size)]
         (.readFully in frame)

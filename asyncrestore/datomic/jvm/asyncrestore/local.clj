@@ -32,6 +32,26 @@
     (vec (sort (d/list-databases (connect-client storage-dir system) {:limit -1})))
     []))
 
+(def ^:private lock-patience-ms
+  "How long to wait for another process to let go of a database: one that was killed needs a moment to end."
+  5000)
+
+(defn- locked? [^Throwable thrown]
+  (some-> (.getMessage thrown) (.contains "in use by another process")))
+
+(defn- when-free
+  "Calls f, again and again while another process has the database open."
+  [f]
+  (let [deadline (+ (System/currentTimeMillis) (long lock-patience-ms))]
+    (loop []
+      (let [result (try (f) (catch Exception e (if (locked? e) e (throw e))))]
+        (cond
+          (not (instance? Exception result)) result
+          (< (System/currentTimeMillis) (long deadline)) (do (Thread/sleep 100) (recur))
+          :else (throw (anomaly :cognitect.anomalies/busy
+                                (str (.getMessage ^Exception result)
+                                     " A Datomic Local database belongs to one process at a time."))))))))
+
 (defn open
   "Opens a database, made first if `create` and it is not there. Answers [database created?]."
   [{:strs [storage-dir system db create] :as place}]
@@ -40,5 +60,5 @@
       (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
     (let [c (connect-client storage-dir system)]
       (when-not there? (d/create-database c {:db-name db}))
-      (let [conn (d/connect c {:db-name db})]
+      (let [conn (when-free #(d/connect c {:db-name db}))]
         [(client/->ClientDatabase conn (str (:id (d/db conn)))) (not there?)]))))

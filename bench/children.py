@@ -1,0 +1,76 @@
+"""Runs the measured pieces of work, each in a process of its own and with a deadline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import anyio
+
+from asyncrestore.datomic.runtime import bridge_command
+
+DEADLINE_S = 1800.0
+CLOJURE = Path(__file__).parent / "jvm"
+
+
+class BenchError(Exception):
+    """A piece of work that failed, with what it said last."""
+
+
+def progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(what: str, command: list[str]) -> dict[str, Any]:
+    """Runs a command to its end; returns the JSON object on the last line that it prints.
+
+    Raises:
+        BenchError: it failed, took longer than `DEADLINE_S`, or printed something else.
+    """
+    started = monotonic()
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{what}: not done after {DEADLINE_S:g} s") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise BenchError(f"{what}: exit code {done.returncode}: {said}")
+    try:
+        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise BenchError(f"{what}: printed no result but {done.stdout[-500:]!r}") from error
+    said = f"{result['seconds']:.2f} s" if "seconds" in result else "done"
+    progress(f"  {what}: {said} ({monotonic() - started:.1f} s with its start and end)")
+    return result
+
+
+def python(what: str, kind: str, **arguments: Any) -> dict[str, Any]:
+    """Runs a kind of work of `bench.worker`; raises as `run`."""
+    return run(what, [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)])
+
+
+@dataclass(frozen=True)
+class Jvm:
+    """A JVM exactly as the bridge's: runtime, flags, class-data archive and class path.
+
+    The programs come by file name: a directory in the class path would put the archive out of use.
+    """
+
+    command: list[str]
+
+    @classmethod
+    def like_the_bridge(cls) -> Jvm:
+        *command, _main = anyio.run(bridge_command)
+        return cls(command)
+
+    def __call__(self, what: str, program: str, *arguments: str) -> dict[str, Any]:
+        """Runs one of the Clojure programs; raises as `run`."""
+        files = ["-i", str(CLOJURE / "harness.clj"), str(CLOJURE / f"{program}.clj")]
+        return run(what, [*self.command, "clojure.main", *files, *arguments])
