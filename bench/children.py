@@ -67,6 +67,7 @@ class Jvm:
 
     @classmethod
     def like_the_bridge(cls) -> Jvm:
+        """The JVM as asyncrestore starts it, compiled before if need be."""
         *command, _main = anyio.run(bridge_command)
         return cls(command)
 

@@ -1,4 +1,4 @@
-"""What is measured, in which order: the sides that are compared take turns, so that drift hits all of them."""
+"""What is measured, in which order: sides that are compared take turns, so that drift hits all of them."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ class Shape:
 
     @property
     def uri(self) -> str:
+        """The source's URI."""
         return local(self.storage, self.db)
 
     def add(self, side: str, result: dict[str, Any]) -> None:
+        """Notes the result of a run."""
         self.runs.setdefault(side, []).append(result)
 
 
@@ -74,16 +76,17 @@ class Measuring:
         self._backups()
         recording = self.scratch / "recording"
         target = local(":mem", "recorded")
-        recorded = python("record", "record", store=str(self.store), uri=target, file=str(recording))
+        python("record", "record", store=str(self.store), uri=target, file=str(recording))
         for place in ("memory", "disk"):
             for _ in range(self.repeats):
-                self._pair(place, recording, recorded)
+                self._pair(place, recording)
         self._seed("memory", self.shape.transactions)
         self._seed("disk", min(SEED_DURABLE, self.shape.transactions))
         self._verify()
 
     @property
     def store(self) -> Path:
+        """Directory of the store that is restored."""
         return self.scratch / "store"
 
     def _backups(self) -> None:
@@ -99,7 +102,7 @@ class Measuring:
         if self.limit is None and self.shape.runs["read log"][-1]["datoms"] != result["datoms"]:
             raise BenchError("the backup and the plain read of the log differ in their number of datoms")
 
-    def _pair(self, place: str, recording: Path, recorded: dict[str, Any]) -> None:
+    def _pair(self, place: str, recording: Path) -> None:
         """The ceiling and a restore, into new targets; they must have written the very same."""
         with Target(self.scratch, place) as storage:
             ceiling = self.jvm(f"ceiling, {place}", "ceiling", str(recording), storage, "target")
@@ -115,10 +118,11 @@ class Measuring:
                 raise BenchError(
                     f"{result['transactions']} transactions instead of {self.shape.transactions}"
                 )
-            if result["log_datoms"] != recorded["log_datoms"]:
-                raise BenchError(
-                    f"{result['log_datoms']} datoms instead of {recorded['log_datoms']} in the log"
-                )
+        if ceiling["log_datoms"] != ours["log_datoms"]:
+            raise BenchError(
+                f"{place}: the logs differ, the ceiling's has {ceiling['log_datoms']} datoms, the restore's "
+                f"{ours['log_datoms']}"
+            )
 
     def _seed(self, place: str, limit: int) -> None:
         """The predecessor's algorithm with the first `limit` transactions, and a restore of as many."""
@@ -140,7 +144,7 @@ class Measuring:
                 self.shape.add(f"restore first {place}", ours)
 
     def _verify(self) -> None:
-        """Verifies the store, and a target on disk against it, in turn with a plain read of the target's log."""
+        """Verifies the store, and a target against it, in turn with a plain read of the target's log."""
         with Target(self.scratch, "disk") as storage:
             uri = local(storage, "target")
             python("restore to verify", "restore", store=str(self.store), uri=uri)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Passing:
-    """A database that passes everything on to another."""
+    """A database that passes everything on to another. `Database` documents the methods."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,21 +24,27 @@ class Passing:
         self.identity = database.identity
 
     async def basis_t(self) -> int:
+        """See `Database`."""
         return await self._database.basis_t()
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        """See `Database`."""
         return await self._database.read_log(start, end, size=size)
 
     async def schema_history(self) -> LogChunk:
+        """See `Database`."""
         return await self._database.schema_history()
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
+        """See `Database`."""
         return await self._database.submit(batch)
 
     async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """See `Database`."""
         return await self._database.holders(attribute, values)
 
     async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """See `Database`."""
         return await self._database.values(attribute, entities)
 
 
@@ -50,11 +56,12 @@ class EndingAt(Passing):
         self._last_t = last_t
 
     async def basis_t(self) -> int:
+        """See `Database`."""
         return self._last_t
 
 
 class Recorded(Passing):
-    """Writes each transaction that was committed, as the bridge got it, with the bridge's answer, to a file."""
+    """Writes each transaction that is committed, as the bridge got it, with its answer, to a file."""
 
     def __init__(self, database: Database, file: BinaryIO) -> None:
         super().__init__(database)
@@ -62,6 +69,7 @@ class Recorded(Passing):
         self.transactions = 0
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
+        """See `Database`."""
         return _RecordedSubmission(self, list(batch), await self._database.submit(batch))
 
     def note(self, batch: list[TxData], result: BatchResult) -> None:
@@ -79,6 +87,7 @@ class _RecordedSubmission:
         self._submission = submission
 
     async def result(self) -> BatchResult:
+        """See `Submission`."""
         result = await self._submission.result()
         self._database.note(self._batch, result)
         return result

@@ -63,7 +63,7 @@ async def run_backup(uri: str, store: str, limit: int | None) -> Result:
             # Datomic Local's t has no holes.
             database = EndingAt(database, min(history.end - 1, history.bootstrap_t + limit))
         report = await backup(database, store)
-        result = {
+        return {
             "seconds": report.seconds,
             "transactions": report.transactions,
             "restorable": report.end - 1 - history.bootstrap_t,
@@ -71,7 +71,6 @@ async def run_backup(uri: str, store: str, limit: int | None) -> Result:
             "store_mb": report.bytes / 1e6,
             "peak_mb": peak_mb(),
         }
-    return result
 
 
 async def run_restore(store: str, uri: str) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,4 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; those of this process when not given.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A value in a report that the terminal cannot show must not end a command that took hours.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(program(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,213 @@
+"""Options, settings and wrong requests: what needs no database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from asyncrestore.cli import main
+from asyncrestore.cli.app import group
+from asyncrestore.cli.failures import tell
+from asyncrestore.cli.options import Settings
+from asyncrestore.cli.output import Output
+from asyncrestore.errors import Conflict, TransactionRejected
+from tests.cli.conftest import command, environment
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Place
+
+TARGET = "datomic:local://cli/never-made?storage-dir=/nonexistent/datomic"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in ("JSON", "DEBUG", "QUIET", "NO_PROGRESS", "CONFIG"):
+        monkeypatch.delenv(f"ASYNCRESTORE_{option}", raising=False)
+
+
+class Ran:
+    """A command that ran in this process: its exit code, and what it wrote."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        self.code = exit_.value.code
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The one JSON document on stderr."""
+        [line] = self.err.splitlines()
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["restore", "mysql://x/y", TARGET], 2, "mysql://x/y"),
+        (["backup", "datomic:dev://x/y", "/nonexistent/store"], 2, "'dev' is not supported"),
+        (["backup", "/some/where", "/nonexistent/store"], 2, "not a Datomic URI"),
+        (["backup", "datomic:local://x?storage-dir=/nonexistent", "/nonexistent/store"], 2, "name a database"),
+        (["backup", TARGET, "memory:"], 2, "ends with this process"),
+        (["backup", TARGET, "/nonexistent/store", "--parallel", "0"], 2, "--parallel"),
+        (["verify", TARGET], 2, "--against"),
+        (["verify", "/nonexistent", "--max-differences", "0"], 2, "--max-differences"),
+        (["restore", "/nonexistent/store", TARGET], 10, "/nonexistent/store does not exist"),
+        (["verify", "/nonexistent/store"], 10, "/nonexistent/store does not exist"),
+        (["info", "/nonexistent/store"], 10, "/nonexistent/store does not exist"),
+        (["restore"], 2, "Missing argument"),
+        (["restore", "a", "b", "--bogus"], 2, "--bogus"),
+        (["bogus"], 2, "bogus"),
+        ([], 2, "no command was given"),
+    ],
+)
+def test_wrong_requests(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
+) -> None:
+    ran = Ran(capsys, *arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("error: ")
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+    ran = Ran(capsys, *arguments, "--json") if arguments else Ran(capsys, "--json")
+    assert (ran.code, ran.out) == (code, "")
+    assert (ran.error["message_type"], ran.error["code"]) == ("exit_error", code)
+    assert says in ran.error["message"] + ran.error["hint"]
+
+
+def test_stores_without_the_backup(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, place: Place
+) -> None:
+    for arguments in (["restore", str(tmp_path), TARGET], ["verify", str(tmp_path)]):
+        ran = Ran(capsys, *arguments)
+        assert ran.code == 10
+        assert f"{tmp_path} holds no backup" in ran.err
+    for arguments in (["restore", place.several, TARGET], ["verify", place.several]):
+        ran = Ran(capsys, *arguments)
+        assert ran.code == 2
+        assert "several backups: a, b" in ran.err
+        assert "--name" in ran.err
+    for arguments in (["restore", place.several, TARGET], ["verify", place.several], ["info", place.several]):
+        ran = Ran(capsys, *arguments, "--name", "c")
+        assert ran.code == 10
+        assert "'c'" in ran.err
+
+
+def test_verify_and_info_of_a_store(
+    capsys: pytest.CaptureFixture[str], place: Place, tmp_path: Path
+) -> None:
+    ran = Ran(capsys, "verify", place.store)
+    assert (ran.code, ran.err) == (0, "")
+    assert "is whole" in ran.out
+    ran = Ran(capsys, "--json", "info", place.store)
+    [backup] = json.loads(ran.out)["backups"]
+    assert (backup["name"], backup["gaps"], backup["problem"]) == ("items", [], "")
+    assert backup["covered"] == [{"start": 0, "end": backup["end"]}]
+    assert backup["segments"] > 10
+    assert backup["first_instant"] <= backup["last_instant"]
+
+    # A gap, a damaged newest segment, and a file that is none.
+    damaged = tmp_path / "damaged"
+    shutil.copytree(place.store, damaged)
+    segments = sorted((damaged / "items").iterdir())
+    segments[3].unlink()
+    segments[-1].write_bytes(segments[-1].read_bytes()[:-9])
+    (damaged / "items" / "notes.txt").write_text("mine")
+    ran = Ran(capsys, "info", str(damaged))
+    assert ran.code == 4
+    assert "MISSING       t 300 to 399" in ran.out
+    assert "foreign files notes.txt" in ran.out
+    assert segments[-1].name in ran.err
+    ran = Ran(capsys, "verify", str(damaged), "--json", "--max-differences", "1")
+    assert ran.code == 4
+    summary = json.loads(ran.out.splitlines()[-1])
+    assert (summary["message_type"], summary["ok"]) == ("summary", False)
+    assert (summary["problem_count"], summary["problems"]) == (2, ["no segment holds t 300 to 399"])
+    assert ran.error["code"] == 4
+    ran = Ran(capsys, "verify", str(damaged))
+    assert ran.code == 4
+    assert ran.out.count("  - ") == 2
+
+
+def test_settings_from_a_file_and_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "settings.toml"
+    seen: dict[str, Any] = {}
+
+    @click.pass_context
+    def show(context: click.Context, /, **_: object) -> None:
+        seen.update(context.params, json=context.obj.json)
+
+    monkeypatch.setattr(group.commands["backup"], "callback", show)
+    config.write_text('json = true\n[backup]\nsegment-size = 7\nparallel = 5\nname = "n"\n')
+    assert Ran(capsys, "--config", str(config), "backup", "a", "b", "--parallel", "2").code == 0
+    assert (seen["segment_size"], seen["parallel"], seen["name"], seen["json"]) == (7, 2, "n", True)
+
+    monkeypatch.setenv("ASYNCRESTORE_CONFIG", str(config))
+    monkeypatch.setenv("ASYNCRESTORE_BACKUP_SEGMENT_SIZE", "9")
+    assert Ran(capsys, "backup", "a", "b").code == 0
+    assert (seen["segment_size"], seen["parallel"]) == (9, 5)
+
+    for text, says in (
+        ("colour = true", "unknown setting colour"),
+        ("[backup]\nsegments = 1", "[backup]: unknown setting segments"),
+        ("backup = 1", "backup must be a table"),
+        ("[restor]\nname = 'x'", "unknown setting restor"),
+        ("not toml", "settings.toml"),
+        ("[backup]\nparallel = 'many'", "'many'"),
+    ):
+        config.write_text(text)
+        ran = Ran(capsys, "backup", "a", "b")
+        assert (ran.code, says in ran.err) == (2, True), ran.err
+    config.unlink()
+    assert Ran(capsys, "backup", "a", "b").code == 2
+
+
+def test_several_errors_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(Settings())
+    ours = [Conflict("first", hint="do this"), TransactionRejected("second", t=7)]
+    assert tell(ExceptionGroup("", [ours[0], ExceptionGroup("", ours[1:])]), output, debug=False) == 13
+    assert capsys.readouterr().err == "error: first\nhint: do this\nerror: second\n"
+    assert tell(ExceptionGroup("", [*ours, KeyError("x")]), output, debug=False) == 1
+    assert "error: unexpected KeyError: 'x'\nhint: Run the same command with --debug" in capsys.readouterr().err
+    assert tell(KeyError("x"), output, debug=True) == 1
+    assert "Traceback" not in capsys.readouterr().err  # it was never raised, and has none
+    assert tell(KeyboardInterrupt(), output, debug=False) == 130
+
+
+def test_a_bug_is_one_line_and_debug_shows_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise LookupError("no such luck")
+
+    monkeypatch.setattr(group.commands["info"], "callback", broken)
+    ran = Ran(capsys, "info", "x")
+    assert ran.code == 1
+    assert "unexpected LookupError: no such luck" in ran.err
+    assert "Traceback" not in ran.err
+    ran = Ran(capsys, "info", "x", "--debug")
+    assert "Traceback" in ran.err
+    assert "in broken" in ran.err
+    assert "in broken" in Ran(capsys, "info", "x", "--debug", "--json").error["traceback"]
+
+
+def test_a_closed_output_is_an_error_without_a_traceback() -> None:
+    process = subprocess.Popen(
+        command("--help"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    with process.stderr:
+        error = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert error == "error: the output was closed before everything was written\n"

@@ -1,0 +1,129 @@
+"""The bridge: asked by frames, dead cleanly in every case."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import psutil
+import pytest
+
+from asyncrestore.datomic.bridge import start_bridge
+from asyncrestore.datomic.runtime import bridge_command
+from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotFound, Unavailable
+from asyncrestore.values import Keyword
+from tests.histories import PEOPLE, SCHEMA, VALUES, VALUES_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.database import BridgeDatabase, Connector
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+# Stand-ins for a JVM that misbehaves as no real one does on request.
+SILENT = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
+STUBBORN = [sys.executable, "-c", "import sys, threading; sys.stdin.buffer.read(); threading.Event().wait()"]
+DYING = [sys.executable, "-c", "import sys; sys.stdin.buffer.read(4); sys.exit('the disk is on fire')"]
+
+
+async def test_no_answer_is_an_error_after_its_deadline() -> None:
+    async with start_bridge(SILENT) as bridge:
+        with pytest.raises(Unavailable, match="did not answer 'basis' within 0.05 s"):
+            await bridge.request("basis", 0, timeout_s=0.05)
+
+
+async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncrestore.datomic.bridge.CLOSE_TIMEOUT_S", 0.1)
+    async with start_bridge(STUBBORN) as bridge:
+        pid = bridge.pid
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_process_that_dies_fails_all_that_wait_with_its_last_words() -> None:
+    errors: list[BridgeDied] = []
+
+    async with start_bridge(DYING) as bridge, anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            try:
+                await bridge.request("basis", 0)
+            except BridgeDied as error:
+                errors.append(error)
+
+        for _ in range(3):
+            tasks.start_soon(ask)
+    assert len(errors) == 3
+    assert "exit status 1" in str(errors[-1])
+    assert any("the disk is on fire" in str(error) for error in errors)
+
+
+async def test_the_jvm_ends_when_its_stdin_does() -> None:
+    async with start_bridge(await bridge_command()) as bridge:
+        await bridge.request("databases", {"storage-dir": ":mem", "system": "s"})
+        jvm = psutil.Process(bridge.pid)
+    assert not jvm.is_running()
+
+
+async def test_a_cancelled_request_leaves_the_bridge_usable(new_database: NewDatabase) -> None:
+    database = await new_database(SCHEMA)
+    for _ in range(20):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await database.basis_t()
+    assert await database.basis_t() == 6
+
+
+async def test_errors_of_the_engine_keep_their_kind(connector: Connector, new_database: NewDatabase) -> None:
+    with pytest.raises(NotFound, match="no database nowhere"):
+        await connector.open("datomic:local://s/nowhere?storage-dir=:mem")
+    with pytest.raises(AsyncRestoreError, match=":no/such"):
+        await (await new_database()).transact_edn(['[{:no/such "attribute"}]'])
+    bridge = await connector.bridge("local")
+    with pytest.raises(AsyncRestoreError, match="Unknown operation"):
+        await bridge.request("make-coffee", 0)
+
+
+async def test_databases_of_a_system(connector: Connector) -> None:
+    uri = "datomic:local://listing/{}?storage-dir=:mem"
+    for name in ("b", "a"):
+        await connector.open(uri.format(name), create=True)
+    assert await connector.databases(uri.format("")) == ["a", "b"]
+
+
+async def test_the_log_comes_in_pages_of_whole_transactions(new_database: NewDatabase) -> None:
+    database = await new_database(SCHEMA, *PEOPLE)
+    basis = await database.basis_t()
+    _, whole = await database.read_log(0, basis + 1, size=1_000_000)
+    start: int | None = 0
+    seen = []
+    while start is not None:
+        start, page = await database.read_log(start, basis + 1, size=20)
+        seen += list(page.transactions())
+    assert [(tx.tx, tx.datoms) for tx in seen] == [(tx.tx, tx.datoms) for tx in whole.transactions()]
+    assert [tx.t for tx in seen] == list(range(basis + 1))
+
+
+async def test_the_range_of_a_page_is_half_open(new_database: NewDatabase) -> None:
+    database = await new_database(SCHEMA, *PEOPLE)
+    next_t, page = await database.read_log(7, 9, size=1_000_000)
+    assert next_t is None
+    assert [tx.t for tx in page.transactions()] == [7, 8]
+    assert await database.read_log(500, 600, size=10) == (None, type(page)())
+
+
+async def test_half_a_character_is_refused_not_changed(new_database: NewDatabase) -> None:
+    database = await new_database(SCHEMA, '[{:p/name "\\ud800x"}]')
+    with pytest.raises(AsyncRestoreError, match="half a character"):
+        await database.read_log(0, 100, size=1000)
+
+
+async def test_query_with_arguments_and_as_of(new_database: NewDatabase) -> None:
+    database = await new_database(SCHEMA, *PEOPLE[:2], VALUES_SCHEMA, VALUES)
+    query = "[:find ?name ?tag :in $ ?mail :where [?e :p/email ?mail] [?e :p/name ?name] [?e :p/tags ?tag]]"
+    now = await database.query(query, '"ann@x"')
+    assert sorted(now, key=str) == [("Anne", Keyword("y")), ("Anne", Keyword("z"))]
+    assert await database.query(query, '"ann@x"', as_of_ms=0) == []
