@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from asyncrestore.cli import commands
 from asyncrestore.cli.config import load_config
 from asyncrestore.cli.failures import FAILED, tell
 from asyncrestore.cli.options import Settings, talking_options
-from asyncrestore.cli.output import Output, discard_stdout
+from asyncrestore.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +77,6 @@ def program(arguments: Sequence[str]) -> int:
     settings = Settings()
     try:
         code = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
-        sys.stdout.flush()
-    except BrokenPipeError as exc:
-        discard_stdout()
-        return tell(exc, Output(settings), debug=settings.debug)
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the edge: everything gets an exit code here
         # An error in the arguments is met before they are all read.
         settings.json = settings.json or "--json" in arguments

@@ -62,8 +62,6 @@ def _tell_one(error: BaseException, output: Output, *, debug: bool) -> None:
             )
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         message, hint = "interrupted", "Run the same command again: it continues."
-    elif isinstance(error, BrokenPipeError):
-        message = "the output was closed before everything was written"
     else:
         message = f"unexpected {type(error).__name__}: {error}"
         hint = "" if debug else "Run the same command with --debug to see where."

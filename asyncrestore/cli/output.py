@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncrestore.errors import AsyncRestoreError
+
 if TYPE_CHECKING:
     from asyncrestore.cli.options import Settings
 
@@ -41,7 +43,7 @@ class Output:
 
     def result(self, data: dict[str, Any], text: str) -> None:
         """What the command was run for."""
-        click.echo(json.dumps(data, default=_plain) if self._settings.json else text)
+        self._stdout(json.dumps(data, default=_plain) if self._settings.json else text)
 
     def summary(self, report: object, text: str, **more: object) -> None:
         """The result of a long command, after its status lines."""
@@ -49,12 +51,12 @@ class Output:
 
     def status(self, data: dict[str, Any]) -> None:
         """How far a long command is, as JSON on stdout."""
-        click.echo(json.dumps({"message_type": "status", **data}))
+        self._stdout(json.dumps({"message_type": "status", **data}))
 
     def step(self, text: str) -> None:
         """A part of a longer text result; in JSON the summary at the end has it all."""
         if not self._settings.json:
-            click.echo(text)
+            self._stdout(text)
 
     def note(self, text: str) -> None:
         """Something worth knowing beside the result."""
@@ -72,6 +74,14 @@ class Output:
             data["traceback"] = traceback
         text = f"{traceback}error: {message}"
         self._stderr(data, f"{text}\nhint: {hint}" if hint else text)
+
+    def _stdout(self, text: str) -> None:
+        try:
+            click.echo(text)
+        except OSError as exc:
+            # Else the interpreter's last flush would fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise AsyncRestoreError(f"the output cannot be written: {exc.strerror}") from exc
 
     def _stderr(self, data: dict[str, Any], text: str) -> None:
         click.echo(json.dumps(data) if self._settings.json else text, err=True)
@@ -92,8 +102,3 @@ def send_logs(settings: Settings) -> None:
     package.handlers = [_LogHandler(Output(settings))]
     package.propagate = False
     package.setLevel(logging.DEBUG if settings.debug else logging.ERROR if settings.quiet else logging.INFO)
-
-
-def discard_stdout() -> None:
-    """Lets the interpreter's last flush of a closed stdout go nowhere, instead of failing once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

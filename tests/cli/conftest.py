@@ -59,7 +59,7 @@ async def place(connector: Connector, tmp_path_factory: pytest.TempPathFactory) 
         storage,
     )
     items = await connector.open("datomic:local://cli/items?storage-dir=:mem", create=True)
-    numbers = [f'[{{:item/number {n} :item/next {{:item/number {n + 1}}}}}]' for n in range(TRANSACTIONS)]
+    numbers = [f"[{{:item/number {n} :item/next {{:item/number {n + 1}}}}}]" for n in range(TRANSACTIONS)]
     await items.transact_edn([SCHEMA, *numbers])
     few = await connector.open("datomic:local://cli/few?storage-dir=:mem", create=True)
     await few.transact_edn([SCHEMA, *numbers[:10]])
