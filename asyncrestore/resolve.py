@@ -77,7 +77,7 @@ class Resolver:
         return TxData(tx, work.adds, work.retracts, cas, transaction)
 
     def blame(self, transaction: Transaction) -> str:
-        """Which datom of a refused transaction is probably the cause, in words; empty when none stands out."""
+        """Which datom of a refused transaction is probably the cause, in words; empty when none is."""
         for e, a, kind, raw, added in transaction.datoms:
             if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
                 attribute = self._schema.attributes.get(a)

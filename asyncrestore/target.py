@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import find_bootstrap_t
 from asyncrestore.datomic.frames import keyword
-from asyncrestore.errors import AsyncRestoreError, Conflict
-from asyncrestore.model import TxData, t_to_tx, tx_to_t
+from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken
+from asyncrestore.model import TxData, t_to_tx
 from asyncrestore.resolve import ORIGINAL_ID_KEY, TX_TEMPID
 from asyncrestore.schema import ORIGINAL_ID, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import Anomaly, LogChunk
 
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
 
@@ -50,9 +50,16 @@ async def prepare_target(target: Database, history: History) -> Marker:
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:
         await _check_empty(target)
-        await _install_attributes(target)
+        refusal = await _refusal(target, _attributes())
         attributes = bookkeeping_attributes(await target.schema_history())
-    return await _find_marker(target, history, attributes) or await _install_marker(target, history)
+        _check_installed(target, refusal, by_another=bool(attributes))
+    marker = await _find_marker(target, history, attributes)
+    if marker is None:
+        refusal = await _refusal(target, _name_of_source(history))
+        marker = await _find_marker(target, history, attributes)
+        _check_installed(target, refusal, by_another=marker is not None)
+        assert marker is not None
+    return marker
 
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
@@ -72,16 +79,24 @@ async def _check_empty(target: Database) -> None:
         )
 
 
-async def _commit(target: Database, transaction: TxData, what: str) -> int:
-    """Commits one transaction; answers the t it got in the target."""
+async def _refusal(target: Database, transaction: TxData) -> Anomaly | None:
+    """Commits one transaction; answers why the target refused it, if it did."""
     submission = await target.submit([transaction])
-    result = await submission.result()
-    if result.anomaly is not None:
-        raise AsyncRestoreError(f"{target.uri} refused {what}: {result.anomaly.message}")
-    return tx_to_t(result.committed[0].tx)
+    return (await submission.result()).anomaly
 
 
-async def _install_attributes(target: Database) -> None:
+def _check_installed(target: Database, refusal: Anomaly | None, *, by_another: bool) -> None:
+    if refusal is not None and by_another:
+        raise Overtaken(
+            f"Another restore has just begun to write to {target.uri}",
+            hint="Let the other one finish, or run this again when it has ended.",
+        )
+    if refusal is not None:
+        raise AsyncRestoreError(f"{target.uri} refused the bookkeeping of a restore: {refusal.message}")
+
+
+def _attributes() -> TxData:
+    """The first installing transaction."""
     ident, value_type, cardinality = keyword("db/ident"), keyword("db/valueType"), keyword("db/cardinality")
     adds = [TX_TEMPID, keyword("db/txInstant"), "i", 0]
     for number, (name, type_) in enumerate(((ORIGINAL_ID, "long"), (SUCCESSOR, "long"), (SOURCE, "string"))):
@@ -90,15 +105,20 @@ async def _install_attributes(target: Database) -> None:
         adds += (tempid, value_type, "r", keyword(f"db.type/{type_}"))
         adds += (tempid, cardinality, "r", keyword("db.cardinality/one"))
     adds += ("0", keyword("db/unique"), "r", keyword("db.unique/identity"))
-    await _commit(target, TxData(0, adds, []), "the bookkeeping attributes")
+    # Two restores may find the target empty at once: this swap lets only one of them install. (Unique idents
+    # do not: the attributes of the second would be found to be those of the first.) The tag has a meaning on
+    # value types only, so on this entity, which every base schema has, it is free.
+    lock = (keyword("db.part/tx"), keyword("fressian/tag"), None, keyword("asyncrestore/target"))
+    return TxData(0, adds, [], lock)
 
 
-async def _install_marker(target: Database, history: History) -> Marker:
+def _name_of_source(history: History) -> TxData:
+    """The second installing transaction: unique by its original id, so it too commits only once."""
     source_tx = t_to_tx(history.bootstrap_t)
     adds = [TX_TEMPID, keyword("db/txInstant"), "i", 0]
     adds += (TX_TEMPID, keyword(SOURCE), "s", history.identity)
     adds += (TX_TEMPID, ORIGINAL_ID_KEY, "l", source_tx)
-    return Marker(source_tx, await _commit(target, TxData(source_tx, adds, []), "the source's name"))
+    return TxData(source_tx, adds, [])
 
 
 async def _find_marker(target: Database, history: History, attributes: dict[str, int]) -> Marker | None:

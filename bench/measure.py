@@ -76,10 +76,11 @@ class Measuring:
         self._backups()
         recording = self.scratch / "recording"
         target = local(":mem", "recorded")
-        python("record", "record", store=str(self.store), uri=target, file=str(recording))
+        recorded = python("record", "record", store=str(self.store), uri=target, file=str(recording))
+        bookkeeping = recorded["recorded"] - self.shape.transactions
         for place in ("memory", "disk"):
             for _ in range(self.repeats):
-                self._pair(place, recording)
+                self._pair(place, recording, bookkeeping)
         self._seed("memory", self.shape.transactions)
         self._seed("disk", min(SEED_DURABLE, self.shape.transactions))
         self._verify()
@@ -102,12 +103,12 @@ class Measuring:
         if self.limit is None and self.shape.runs["read log"][-1]["datoms"] != result["datoms"]:
             raise BenchError("the backup and the plain read of the log differ in their number of datoms")
 
-    def _pair(self, place: str, recording: Path) -> None:
+    def _pair(self, place: str, recording: Path, bookkeeping: int) -> None:
         """The ceiling and a restore, into new targets; they must have written the very same."""
         with Target(self.scratch, place) as storage:
             ceiling = self.jvm(f"ceiling, {place}", "ceiling", str(recording), storage, "target")
-            # Two more than the source's: the bookkeeping, which a restore installs in its time as well.
-            ceiling["transactions"] -= 2
+            # A restore, too, installs its bookkeeping within its time, and does not count it.
+            ceiling["transactions"] -= bookkeeping
             self.shape.add(f"ceiling {place}", ceiling)
         with Target(self.scratch, place) as storage:
             uri = local(storage, "target")

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 HEAD = ["| {} | min | median | max |", "|---|--:|--:|--:|"]
 PLACES = {"memory": "in memory", "disk": "on disk"}
+NAMES = {
+    "read log": "plain read of the source's log in the JVM",
+    "backup": "backup",
+    "restore disk": "restore on disk",
+    "verify": "verify of the store",
+    "read target": "plain read of the target's log in the JVM",
+    "verify against": "verify of the target against the store",
+}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -25,11 +33,9 @@ def shape_table(shape: Shape) -> str:
     for place, name in PLACES.items():
         lines += _restores(shape, place, name)
     lines += _reads(shape)
-    for side in ("backup", "restore memory", "restore disk", "verify", "verify against"):
+    for side in ("backup", "restore disk", "verify", "verify against"):
         values = [run["peak_mb"] for run in shape.runs.get(side, [])]
-        lines += _row(
-            f"peak memory of the Python process, {side.replace('memory', 'into memory')}, MB", values
-        )
+        lines += _row(f"peak memory of the Python process: {NAMES[side]}, MB", values)
     return "\n".join(lines)
 
 
@@ -77,15 +83,9 @@ def _restores(shape: Shape, place: str, name: str) -> list[str]:
 
 def _reads(shape: Shape) -> list[str]:
     lines = []
-    for side, name in (
-        ("read log", "plain read of the source's log in the JVM"),
-        ("backup", "backup"),
-        ("verify", "verify of the store"),
-        ("read target", "plain read of the target's log in the JVM"),
-        ("verify against", "verify of the target against the store"),
-    ):
+    for side in ("read log", "backup", "verify", "read target", "verify against"):
         runs = shape.runs.get(side, [])
-        lines += _row(f"{name}, datoms/s", [run["datoms"] / run["seconds"] for run in runs])
+        lines += _row(f"{NAMES[side]}, datoms/s", [run["datoms"] / run["seconds"] for run in runs])
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Databases whose log is told otherwise than it is: for faults that a real engine does not make on request."""
+"""Databases whose log is told otherwise than it is: faults that a real engine does not make on request."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ VALUES = """[{:db/id "v"
  :v/instant [#inst "1969-12-31T23:59:59.999" #inst "0001-01-01" #inst "9999-12-31T23:59:59.999"]
  :v/uuid [#uuid "00000000-0000-0000-0000-000000000000" #uuid "7d0162a9-2636-46f2-b0e8-a9336075eee2"]
  :v/keyword [:a :a/b :a.b/c-d] :v/symbol [a a.b/c]
- :v/pair [["v" "x"] ["v" nil] [nil "y"]] :v/longs [1 nil 3] :v/refs ["w" nil "v"]} {:db/id "w" :v/boolean true}]"""
+ :v/pair [["v" "x"] ["v" nil] [nil "y"]] :v/longs [1 nil 3] :v/refs ["w" nil "v"]}
+ {:db/id "w" :v/boolean true}]"""
 
 PEOPLE = (
     '[{:db/id "a" :p/name "Ann" :p/email "ann@x" :p/code 1 :p/tags [:x :y] :p/address {:p/city "Rome"}}'
@@ -72,14 +73,15 @@ SCHEMA_CHANGES = (
     "[{:db/ident :p/name :db/valueType :db.type/long :db/cardinality :db.cardinality/many}]",
     '[{:p/email "ann@x" :p/name [1 2 3] :p/full-name "A. Nother"}]',
     # cardinality one to many and back, uniqueness taken away, docs
-    "[{:db/id :p/city :db/cardinality :db.cardinality/many :db/doc \"cities\"}]",
+    '[{:db/id :p/city :db/cardinality :db.cardinality/many :db/doc "cities"}]',
     '[{:db/id "n" :p/city ["Oslo" "Bergen"]} [:db/retract :p/code :db/unique :db.unique/value]]',
     '[[:db/retract [:p/email "ann@x"] :p/name 2]]',
     # an enum, an attribute on an attribute
-    "[{:db/ident :color/red} {:db/ident :p/color :db/valueType :db.type/ref :db/cardinality :db.cardinality/one}]",
+    """[{:db/ident :color/red}
+        {:db/ident :p/color :db/valueType :db.type/ref :db/cardinality :db.cardinality/one}]""",
     '[{:p/email "ann@x" :p/color :color/red} [:db/add :p/color :p/email "meta@x"]]',
     # a composite with its components and a tuple in one transaction
-    '[{:db/ident :c/x :db/valueType :db.type/ref :db/cardinality :db.cardinality/one}'
+    "[{:db/ident :c/x :db/valueType :db.type/ref :db/cardinality :db.cardinality/one}"
     " {:db/ident :c/y :db/valueType :db.type/string :db/cardinality :db.cardinality/one}"
     " {:db/ident :c/xy :db/valueType :db.type/tuple :db/tupleAttrs [:c/x :c/y]"
     " :db/cardinality :db.cardinality/one :db/unique :db.unique/identity}]",

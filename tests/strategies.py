@@ -39,9 +39,7 @@ scalars = st.one_of(
     st.tuples(st.just("m"), st.decimals(allow_nan=False, allow_infinity=False).map(str)),
     st.tuples(st.just("x"), st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode())),
 )
-tuples = st.tuples(
-    st.just("t"), st.lists(st.one_of(st.none(), scalars), min_size=1, max_size=8).map(tuple)
-)
+tuples = st.tuples(st.just("t"), st.lists(st.one_of(st.none(), scalars), min_size=1, max_size=8).map(tuple))
 values = st.one_of(scalars, tuples)
 
 

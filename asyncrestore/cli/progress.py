@@ -21,7 +21,7 @@ STATUS_INTERVAL_S = 1.0
 
 
 class Meter:
-    """How fast a job is.
+    """How fast a job is, from its first report on: starting Datomic before that is not part of its rate.
 
     Args:
         clock: seconds, monotonic.
@@ -29,20 +29,26 @@ class Meter:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._started = clock()
-        self._told = self._started
+        self._started: float | None = None
+        self._told = 0.0
 
-    def due(self, interval_s: float) -> bool:
-        """Whether so long has passed since it last said so."""
-        now = self._clock()
-        if now - self._told < interval_s:
+    def due(self, interval_s: float, *, at_once: bool = False) -> bool:
+        """Whether so long has passed since it last said so (or since the first report, if not `at_once`)."""
+        elapsed = self._elapsed()
+        if elapsed - self._told < interval_s and not (at_once and not elapsed):
             return False
-        self._told = now
+        self._told = elapsed
         return True
+
+    def _elapsed(self) -> float:
+        now = self._clock()
+        if self._started is None:
+            self._started = now
+        return now - self._started
 
     def measure(self, progress: Progress) -> dict[str, Any]:
         """The job in numbers; `remaining_s` is None while nothing is known."""
-        elapsed = self._clock() - self._started
+        elapsed = self._elapsed()
         fraction = progress.fraction
         return {
             "fraction": round(fraction, 4),
@@ -74,10 +80,10 @@ def show_progress(label: str, output: Output, settings: Settings) -> Iterator[On
 
 
 def statuses(label: str, output: Output, meter: Meter) -> OnProgress:
-    """JSON lines, one a second at most."""
+    """JSON lines: one at once, then one a second at most."""
 
     def on_progress(progress: Progress) -> None:
-        if meter.due(STATUS_INTERVAL_S):
+        if meter.due(STATUS_INTERVAL_S, at_once=True):
             output.status({"action": label, **meter.measure(progress)})
 
     return on_progress

@@ -66,4 +66,6 @@ async def _check_writers(store: Store) -> None:
         for number in range(WRITERS):
             tasks.start_soon(write, number)
     _must(len(created) == 1, "of several writers of one object exactly one creates it")
-    _must(await store.read("writers", "1.parquet") == bytes(created) * 100_000, "and it is the one that is kept")
+    _must(
+        await store.read("writers", "1.parquet") == bytes(created) * 100_000, "and it is the one that is kept"
+    )

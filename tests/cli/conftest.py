@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from asyncrestore import Connector
 
-# More than a restore has in flight: stopped at its beginning, it is not at its end.
-TRANSACTIONS = 1500
+# A restore has some 12 such segments in flight: stopped near its beginning, it is far from its end.
+TRANSACTIONS, SEGMENT_SIZE = 700, 20
 SCHEMA = (
     "[{:db/ident :item/number :db/valueType :db.type/long :db/cardinality :db.cardinality/one"
     "  :db/unique :db.unique/identity}"
@@ -63,7 +63,7 @@ async def place(connector: Connector, tmp_path_factory: pytest.TempPathFactory) 
     await items.transact_edn([SCHEMA, *numbers])
     few = await connector.open("datomic:local://cli/few?storage-dir=:mem", create=True)
     await few.transact_edn([SCHEMA, *numbers[:10]])
-    await asyncrestore.backup(items, place.store, segment_size=100)
+    await asyncrestore.backup(items, place.store, segment_size=SEGMENT_SIZE)
     for name in ("a", "b"):
         await asyncrestore.backup(few, place.several, name=name)
     # A JVM of its own: it locks the directory, and the commands' JVMs need it.

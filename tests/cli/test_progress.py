@@ -46,7 +46,8 @@ def test_statuses_at_most_one_a_second(capsys: pytest.CaptureFixture[str]) -> No
     for tenth in range(25):
         clock.now = 100.0 + tenth / 10
         on_progress(halfway())
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    start, first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (start["seconds"], start["transactions_per_second"]) == (0.0, 0.0)
     assert first == {
         "message_type": "status",
         "action": "restore",
@@ -85,8 +86,8 @@ def test_units() -> None:
     assert [text.size(n) for n in (0, 999, 1000, 356_029, 2_500_000, 7e12)] == [
         "0 B", "999 B", "1.0 kB", "356.0 kB", "2.5 MB", "7.0 TB",
     ]  # fmt: skip
-    assert [text.duration(s) for s in (0.04, 59.94, 60, 3599.6, 7260)] == [
-        "0.0 s", "59.9 s", "1 min 0 s", "60 min 0 s", "2 h 1 min",
+    assert [text.duration(s) for s in (0.04, 59.94, 60, 3599.4, 7260)] == [
+        "0.0 s", "59.9 s", "1 min 0 s", "59 min 59 s", "2 h 1 min",
     ]  # fmt: skip
     assert text.count(1, "segment") == "1 segment"
     assert text.count(2000, "segment") == "2,000 segments"

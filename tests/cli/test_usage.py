@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,8 @@ from asyncrestore.errors import Conflict, TransactionRejected
 from tests.cli.conftest import command, environment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Place
 
 TARGET = "datomic:local://cli/never-made?storage-dir=/nonexistent/datomic"
@@ -124,14 +125,14 @@ def test_verify_and_info_of_a_store(capsys: pytest.CaptureFixture[str], place: P
     (damaged / "items" / "notes.txt").write_text("mine")
     ran = Ran(capsys, "info", str(damaged))
     assert ran.code == 4
-    assert "MISSING       t 300 to 399" in ran.out
+    assert "MISSING       t 60 to 79" in ran.out
     assert "foreign files notes.txt" in ran.out
     assert segments[-1].name in ran.err
     ran = Ran(capsys, "verify", str(damaged), "--json", "--max-differences", "1")
     assert ran.code == 4
     summary = json.loads(ran.out.splitlines()[-1])
     assert (summary["message_type"], summary["ok"]) == ("summary", False)
-    assert (summary["problem_count"], summary["problems"]) == (2, ["no segment holds t 300 to 399"])
+    assert (summary["problem_count"], summary["problems"]) == (2, ["no segment holds t 60 to 79"])
     assert ran.error["code"] == 4
     ran = Ran(capsys, "verify", str(damaged))
     assert ran.code == 4

@@ -26,7 +26,9 @@ def test_t_and_tx_are_the_same_thing(t: int) -> None:
 
 
 @given(st.lists(entity_ids), entity_ids)
-def test_an_entity_is_new_when_its_index_is_above_all_seen_of_its_counter(seen: list[int], entity: int) -> None:
+def test_an_entity_is_new_when_its_index_is_above_all_seen_of_its_counter(
+    seen: list[int], entity: int
+) -> None:
     ids = SeenIds()
     ids.add_all(seen)
     largest = max((tx_to_t(e) for e in seen if counter_of(e) == counter_of(entity)), default=-1)
@@ -40,7 +42,11 @@ def test_cache_gives_back_what_was_put_or_nothing(pairs: dict[int, int]) -> None
     for source, target in pairs.items():
         cache.put(source, target)
         # Real ids of one counter never share an index; where these do, the later takes the place.
-        kept = {s: t for s, t in kept.items() if (counter_of(s), tx_to_t(s)) != (counter_of(source), tx_to_t(source))}
+        kept = {
+            s: t
+            for s, t in kept.items()
+            if (counter_of(s), tx_to_t(s)) != (counter_of(source), tx_to_t(source))
+        }
         kept[source] = target
     for source in pairs:
         assert cache.get(source) == kept.get(source)

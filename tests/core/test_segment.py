@@ -22,7 +22,10 @@ RANGE = SegmentRange(0, 1000)
 
 
 def schema() -> Schema:
-    return Schema(dict(BASE), {73: Attribute("artist/name", "db.type/string"), 10: Attribute("db/ident", "db.type/keyword")})
+    return Schema(
+        dict(BASE),
+        {73: Attribute("artist/name", "db.type/string"), 10: Attribute("db/ident", "db.type/keyword")},
+    )
 
 
 def encoded(log: list[LogChunk], range_: SegmentRange = RANGE) -> bytes:
@@ -40,7 +43,11 @@ def test_what_is_decoded_is_what_was_encoded(log: list[LogChunk]) -> None:
 
 
 SMALL = encoded(
-    [chunk_of([(t_to_tx(7), (t_to_tx(7), 50, "i", 5, True)), (t_to_tx(7), (73, 10, "k", "artist/title", True))])]
+    [
+        chunk_of(
+            [(t_to_tx(7), (t_to_tx(7), 50, "i", 5, True)), (t_to_tx(7), (73, 10, "k", "artist/title", True))]
+        )
+    ]
 )
 
 
@@ -84,7 +91,10 @@ def test_transactions_out_of_order_or_range_are_not_written(ts: tuple[int, ...])
 
 
 def test_attributes_are_named_as_of_the_transaction_before() -> None:
-    rename = [(t_to_tx(7), (73, 10, "k", "artist/name", False)), (t_to_tx(7), (73, 10, "k", "artist/title", True))]
+    rename = [
+        (t_to_tx(7), (73, 10, "k", "artist/name", False)),
+        (t_to_tx(7), (73, 10, "k", "artist/title", True)),
+    ]
     value = (100, 73, "s", "x", True)
     data = encoded([chunk_of([(t_to_tx(6), value), *rename, (t_to_tx(8), value)])])
     table = pq.read_table(io.BytesIO(data))

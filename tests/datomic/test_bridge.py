@@ -32,7 +32,7 @@ DYING = [sys.executable, "-c", "import sys; sys.stdin.buffer.read(4); sys.exit('
 
 async def test_no_answer_is_an_error_after_its_deadline() -> None:
     async with start_bridge(SILENT) as bridge:
-        with pytest.raises(Unavailable, match="did not answer 'basis' within 0.05 s"):
+        with pytest.raises(Unavailable, match=r"did not answer 'basis' within 0\.05 s"):
             await bridge.request("basis", 0, timeout_s=0.05)
 
 

@@ -185,14 +185,17 @@ async def test_string_over_the_targets_limit(new_database: NewDatabase) -> None:
     source, target, store = await new_database(SCHEMA, *PEOPLE), await new_database(), MemoryStore()
 
     def lengthen(rows: list[Row]) -> list[Row]:
-        # Pro takes longer strings than Local: its backup is made here from Local's log with one string longer.
+        # Pro takes longer strings than Local: a backup of it is made here from Local's log.
         return [
-            (tx, (e, a, kind, "x" * 5000 if raw == "Anne" else raw, added)) for tx, (e, a, kind, raw, added) in rows
+            (tx, (e, a, kind, "x" * 5000 if raw == "Anne" else raw, added))
+            for tx, (e, a, kind, raw, added) in rows
         ]
 
     await backup(AlteredDatabase(source, lengthen), store, name="db")
 
-    with pytest.raises(TransactionRejected, match=r"string of 5000 characters in :p/name.*at most 4096") as caught:
+    with pytest.raises(
+        TransactionRejected, match=r"string of 5000 characters in :p/name.*at most 4096"
+    ) as caught:
         await restore(store, target)
 
     assert caught.value.t == 8

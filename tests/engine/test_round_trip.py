@@ -44,7 +44,12 @@ async def test_restore_without_id_cache_is_identical(new_database: NewDatabase) 
 
 
 async def test_restored_copy_is_a_source_without_bookkeeping(new_database: NewDatabase) -> None:
-    source, first, second, store = await new_database(*ODD), await new_database(), await new_database(), MemoryStore()
+    source, first, second, store = (
+        await new_database(*ODD),
+        await new_database(),
+        await new_database(),
+        MemoryStore(),
+    )
     await restore(source, first)
 
     await backup(first, store, name="copy")

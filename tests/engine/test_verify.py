@@ -1,4 +1,4 @@
-"""Verify finds each kind of difference, and names it: a target altered in just one way is told apart from its source."""
+"""Verify finds each kind of difference and names it: a target altered in just one way is told apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-# In the target every t is 2 higher: the bookkeeping takes two transactions. Source t 7 makes Ann and Bob, t 8 renames Ann.
+# In the target every t is 2 higher: the bookkeeping takes two transactions. Source t 7 makes Ann and Bob, t 8
+# renames Ann.
 RENAMING = t_to_tx(10)
 LAST = t_to_tx(18)
 
@@ -48,7 +49,11 @@ def missing(rows: list[Row]) -> list[Row]:
 
 
 def added(rows: list[Row]) -> list[Row]:
-    return [copy for row in rows for copy in ([row, _with(row, raw="Anna")] if _is(row, RENAMING, "Anne") else [row])]
+    return [
+        copy
+        for row in rows
+        for copy in ([row, _with(row, raw="Anna")] if _is(row, RENAMING, "Anne") else [row])
+    ]
 
 
 def changed(rows: list[Row]) -> list[Row]:
@@ -106,7 +111,7 @@ def order_changed(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: place.get(row[0], row[0]))
 
 
-ALTERATIONS = {
+ALTERATIONS: dict[Callable[[list[Row]], list[Row]], str] = {
     missing: r"t 8: missing in the target: \+ entity \d+ :p/name 'Anne'",
     added: r"t 8: only in the target \(t 10\): \+ entity \d+ :p/name 'Anna'",
     changed: r"t 8: missing in the target: \+ entity \d+ :p/name 'Anne'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import check_store
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +42,7 @@ async def test_durable_order_of_publishing(tmp_path: Path, monkeypatch: pytest.M
     fsync, link = os.fsync, os.link
 
     def record_fsync(descriptor: int) -> None:
-        calls.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")).split(".")[0])  # noqa: PTH119
+        calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name.split(".")[0])
         fsync(descriptor)
 
     def record_link(source: Path, destination: Path) -> None:
@@ -60,7 +57,9 @@ async def test_durable_order_of_publishing(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES])
-async def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+async def test_failed_write_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
