@@ -1,0 +1,79 @@
+"""Signals, sent by the job itself, so that the order is certain."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from asyncrestore.cli.failures import Interrupted
+from asyncrestore.cli.options import Settings
+from asyncrestore.cli.output import Output
+from asyncrestore.cli.run import run
+from asyncrestore.errors import NotFound, StoppedEarly
+
+OUTPUT = Output(Settings())
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_first_signal_lets_a_draining_job_finish_what_is_in_flight(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def stops(stop: anyio.Event) -> None:
+        interrupt()
+        await stop.wait()
+        raise StoppedEarly("at t 5", hint="run again")
+
+    with pytest.raises(Interrupted, match="at t 5") as caught:
+        run(OUTPUT, stops, drains=True)
+    assert (caught.value.exit_code, caught.value.hint) == (130, "run again")
+    assert "finishing what is in flight" in capsys.readouterr().err
+
+    async def was_at_its_end(stop: anyio.Event) -> str:
+        interrupt()
+        await stop.wait()
+        return "all done"
+
+    assert run(OUTPUT, was_at_its_end, drains=True) == "all done"
+
+
+def test_the_second_signal_cancels() -> None:
+    cleaned_up = False
+
+    async def hangs(stop: anyio.Event) -> None:
+        nonlocal cleaned_up
+        interrupt()
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaned_up = True
+
+    with pytest.raises(Interrupted) as caught:
+        run(OUTPUT, hangs, drains=True, kept="what is left")
+    assert (caught.value.hint, cleaned_up) == ("what is left", True)
+
+
+def test_a_job_that_does_not_drain_is_cancelled_at_once() -> None:
+    async def hangs(_stop: anyio.Event) -> None:
+        interrupt()
+        await anyio.sleep_forever()
+
+    with pytest.raises(Interrupted):
+        run(OUTPUT, hangs)
+
+
+def test_errors_come_as_themselves() -> None:
+    async def fails(_stop: anyio.Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise NotFound("gone")
+
+    with pytest.raises(NotFound, match="gone"):
+        run(OUTPUT, fails)
