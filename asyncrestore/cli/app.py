@@ -10,7 +10,7 @@ import click
 from asyncrestore import __version__
 from asyncrestore.cli import commands
 from asyncrestore.cli.config import load_config
-from asyncrestore.cli.failures import FAILED, tell
+from asyncrestore.cli.failures import tell
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output
 
@@ -76,9 +76,9 @@ def program(arguments: Sequence[str]) -> int:
     """Runs the command line; returns the exit code."""
     settings = Settings()
     try:
-        code = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
+        code: int | None = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the edge: everything gets an exit code here
         # An error in the arguments is met before they are all read.
         settings.json = settings.json or "--json" in arguments
         return tell(exc, Output(settings), debug=settings.debug)
-    return code if isinstance(code, int) else 0 if code is None else FAILED
+    return code or 0  # a command returns None, --help and --version return 0

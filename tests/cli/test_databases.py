@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncrestore import demo
 from asyncrestore.cli import main
 from tests.cli.conftest import TRANSACTIONS, command, environment, run_cli
 
