@@ -11,13 +11,9 @@ load than `asyncrestore --version` and `--help` take to answer.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncrestore.backup import BackupReport as BackupReport
-    from asyncrestore.backup import backup as backup
     from asyncrestore.datomic.database import Connector as Connector
     from asyncrestore.datomic.database import open_connector as open_connector
     from asyncrestore.errors import AsyncRestoreError as AsyncRestoreError
@@ -37,37 +33,39 @@ if TYPE_CHECKING:
     from asyncrestore.errors import TransactionRejected as TransactionRejected
     from asyncrestore.errors import Unavailable as Unavailable
     from asyncrestore.errors import UsageError as UsageError
-    from asyncrestore.info import BackupInfo as BackupInfo
-    from asyncrestore.info import DatabaseInfo as DatabaseInfo
-    from asyncrestore.info import StoreInfo as StoreInfo
-    from asyncrestore.info import SystemInfo as SystemInfo
-    from asyncrestore.info import info as info
+    from asyncrestore.jobs.backup import BackupReport as BackupReport
+    from asyncrestore.jobs.backup import backup as backup
+    from asyncrestore.jobs.info import BackupInfo as BackupInfo
+    from asyncrestore.jobs.info import DatabaseInfo as DatabaseInfo
+    from asyncrestore.jobs.info import StoreInfo as StoreInfo
+    from asyncrestore.jobs.info import SystemInfo as SystemInfo
+    from asyncrestore.jobs.info import info as info
+    from asyncrestore.jobs.restore import RestoreReport as RestoreReport
+    from asyncrestore.jobs.restore import restore as restore
+    from asyncrestore.jobs.verify import VerifyReport as VerifyReport
+    from asyncrestore.jobs.verify import verify as verify
     from asyncrestore.progress import Progress as Progress
-    from asyncrestore.restore import RestoreReport as RestoreReport
-    from asyncrestore.restore import restore as restore
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.filesystem import FilesystemStore as FilesystemStore
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
-    from asyncrestore.verify import VerifyReport as VerifyReport
-    from asyncrestore.verify import verify as verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "backup": ("BackupReport", "backup"),
+    "jobs.backup": ("BackupReport", "backup"),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NotAuthorized",
         "NotFound", "OutcomeUnknown", "Overtaken", "SegmentDamaged", "SegmentGap", "SetupFailed",
         "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
     ),
-    "info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
+    "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
     "progress": ("Progress",),
-    "restore": ("RestoreReport", "restore"),
+    "jobs.restore": ("RestoreReport", "restore"),
     "stores": ("open_store",),
     "stores.filesystem": ("FilesystemStore",),
     "stores.memory": ("MemoryStore",),
-    "verify": ("VerifyReport", "verify"),
+    "jobs.verify": ("VerifyReport", "verify"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -77,24 +75,12 @@ __all__ = [  # noqa: PLE0604 - names, from the table above
 ]
 
 
-class _Package(ModuleType):
-    """Keeps `asyncrestore.backup` the function: importing the module of that name would put that there."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in _HOME or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
 if not TYPE_CHECKING:  # type checkers see the imports above, and would take any name for public
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        setattr(sys.modules[__name__], name, value)
-        return value
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -6,18 +6,39 @@ nothing but base schema. A user may date a transaction at the epoch too, so the 
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+
 if TYPE_CHECKING:
+    from asyncrestore.model import Transaction
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk, Transaction
+    from asyncrestore.model import LogChunk
 
 _RESERVED = ("db", "fressian", "asyncrestore")
 _HEAD_DATOMS = 4096
 
 
-async def find_bootstrap_t(database: Database) -> int:
-    """The t before the database's own history: of its last bootstrap transaction, or above it."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a database's own history begins.
+
+    Attributes:
+        bootstrap_t: the t before it: of the last bootstrap transaction, or above that.
+        first: the first transaction of the history, None while there is none.
+    """
+
+    bootstrap_t: int
+    first: Transaction | None
+
+    def identity_of(self, name: str) -> str:
+        """For a database that only its name tells apart: the name and a digest of its first transaction."""
+        return f"{name}@{hashlib.sha256(repr(self.first).encode()).hexdigest()[:16]}"
+
+
+async def find_beginning(database: Database) -> Beginning:
+    """Finds where a database's own history begins."""
     idents = _idents(await database.schema_history())
     start: int | None = 0
     basis = await database.basis_t()
@@ -25,8 +46,8 @@ async def find_bootstrap_t(database: Database) -> int:
         start, chunk = await database.read_log(start, basis + 1, size=_HEAD_DATOMS)
         for transaction in chunk.transactions():
             if not _is_bootstrap(transaction, idents):
-                return transaction.t - 1
-    return basis
+                return Beginning(transaction.t - 1, transaction)
+    return Beginning(basis, None)
 
 
 def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from anyio import to_thread
 
-from asyncrestore.bootstrap import find_bootstrap_t
+from asyncrestore.bootstrap import find_beginning
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import Conflict
 from asyncrestore.ids import SeenIds
@@ -23,9 +23,10 @@ from asyncrestore.segment import SegmentRange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import LogChunk, Transaction
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
 
@@ -43,14 +44,23 @@ class Part:
 
 @dataclass(slots=True)
 class State:
-    """What to know before the first transaction that is read: the schema, the largest indexes seen."""
+    """What to know before the first transaction that is read.
+
+    Attributes:
+        schema: as of then.
+        seen: the largest indexes until then.
+        last: the transaction before it, where it was read.
+    """
 
     schema: Schema
     seen: SeenIds
+    last: Transaction | None = None
 
     def skip(self, chunk: LogChunk, until_tx: int) -> None:
         """Takes in the chunk's transactions up to and including `until_tx`."""
         for transaction in chunk.transactions():
+            if transaction.tx == until_tx:
+                self.last = transaction
             if transaction.tx <= until_tx:
                 self.schema.apply(transaction.datoms)
                 self.seen.add_all(datom[0] for datom in transaction.datoms)
@@ -76,7 +86,7 @@ class History(Protocol):
 
     @property
     def end(self) -> int:
-        """The first t after the history."""
+        """The first t after the history; the t after `bootstrap_t` when it is empty."""
         ...
 
     def parts(self, start: int) -> list[Part]:
@@ -165,22 +175,23 @@ async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
 class LiveHistory:
     """The history of an open database, up to its basis then. It has the methods of `History`."""
 
-    def __init__(self, database: Database, schemas: SchemaHistory, bootstrap_t: int, basis_t: int) -> None:
+    def __init__(
+        self, database: Database, schemas: SchemaHistory, beginning: Beginning, basis_t: int
+    ) -> None:
         self._database = database
         self._schemas = schemas
         self.where = database.uri
-        self.identity = database.identity
-        self.bootstrap_t = bootstrap_t
+        self.identity = database.identity or beginning.identity_of(database.name)
+        self.bootstrap_t = beginning.bootstrap_t
         self.end = basis_t + 1
 
     @classmethod
     async def open(cls, database: Database) -> LiveHistory:
         """The history up to now."""
         basis_t = await database.basis_t()
-        bootstrap_t = await find_bootstrap_t(database)
-        return cls(
-            database, SchemaHistory(await database.schema_history(), bootstrap_t), bootstrap_t, basis_t
-        )
+        beginning = await find_beginning(database)
+        schemas = SchemaHistory(await database.schema_history(), beginning.bootstrap_t)
+        return cls(database, schemas, beginning, basis_t)
 
     def schema_as_of(self, t: int) -> Schema:
         """The schema after the transaction with that t, or the last before it."""
@@ -205,4 +216,6 @@ class LiveHistory:
         state = State(self._schemas.as_of(tx_to_t(tx)), SeenIds())
         async for chunk in self._pages(SegmentRange(0, tx_to_t(tx) + 1)):
             state.seen.add_all(chunk.e)
+            if chunk and chunk.tx[-1] == tx:
+                *_, state.last = chunk.transactions()
         return state

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.bootstrap import find_bootstrap_t
+from asyncrestore.bootstrap import find_beginning
 from asyncrestore.datomic.frames import keyword
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken
 from asyncrestore.model import TxData, t_to_tx
@@ -34,10 +34,12 @@ class Marker:
     Attributes:
         source_tx: source id of the last restored transaction (or of the source's last bootstrap transaction).
         target_t: the target's own t of it, which is its newest.
+        instant: of both, in milliseconds since 1970.
     """
 
     source_tx: int
     target_t: int
+    instant: int | None
 
 
 async def prepare_target(target: Database, history: History) -> Marker:
@@ -49,7 +51,7 @@ async def prepare_target(target: Database, history: History) -> Marker:
     """
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:
-        await _check_empty(target)
+        await check_empty(target)
         refusal = await _refusal(target, _attributes())
         attributes = bookkeeping_attributes(await target.schema_history())
         _check_installed(target, refusal, by_another=bool(attributes))
@@ -64,19 +66,27 @@ async def prepare_target(target: Database, history: History) -> Marker:
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    names = {ORIGINAL_ID, SUCCESSOR, SOURCE}
+    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE})
+
+
+def _ids(schema: LogChunk, idents: set[str]) -> dict[str, int]:
     return {
-        str(raw): e for _, (e, _, kind, raw, added) in schema.rows() if kind == "k" and added and raw in names
+        str(raw): e
+        for _, (e, _, kind, raw, added) in schema.rows()
+        if kind == "k" and added and raw in idents
     }
 
 
-async def _check_empty(target: Database) -> None:
+async def check_empty(target: Database) -> None:
+    """Makes sure that a target has nothing but what it was born with.
+
+    Raises:
+        Conflict: it has data of its own.
+    """
     basis_t = await target.basis_t()
-    bootstrap_t = await find_bootstrap_t(target)
-    if bootstrap_t < basis_t:
-        raise Conflict(
-            f"{target.uri} has data of its own, from t {bootstrap_t + 1} to {basis_t}", hint=_ANOTHER
-        )
+    first = (await find_beginning(target)).first
+    if first is not None:
+        raise Conflict(f"{target.uri} has data of its own, from t {first.t} to {basis_t}", hint=_ANOTHER)
 
 
 async def _refusal(target: Database, transaction: TxData) -> Anomaly | None:
@@ -123,8 +133,8 @@ def _name_of_source(history: History) -> TxData:
 
 async def _find_marker(target: Database, history: History, attributes: dict[str, int]) -> Marker | None:
     """The marker; None when only the attributes are installed: a restore was killed just there."""
-    basis_t, bootstrap_t = await target.basis_t(), await find_bootstrap_t(target)
-    source = await recorded_source(target, bootstrap_t)
+    basis_t, beginning = await target.basis_t(), await find_beginning(target)
+    source = await recorded_source(target, beginning.bootstrap_t)
     if source is not None and source != history.identity:
         raise Conflict(
             f"{target.uri} was restored from another database ({source}) than {history.where} "
@@ -135,8 +145,9 @@ async def _find_marker(target: Database, history: History, attributes: dict[str,
     newest = next(chunk.transactions())
     for e, a, _, raw, added in newest.datoms:
         if e == newest.tx and a == attributes[ORIGINAL_ID] and added and isinstance(raw, int):
-            return Marker(raw, basis_t)
-    if source is None and bootstrap_t == basis_t:
+            tx_instant = _ids(await target.schema_history(), {"db/txInstant"})["db/txInstant"]
+            return Marker(raw, basis_t, newest.instant(tx_instant))
+    if source is None and beginning.first is None:
         return None
     raise Conflict(
         f"{target.uri}: its newest transaction, t {basis_t}, was not written by a restore", hint=_ANOTHER

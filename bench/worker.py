@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from asyncrestore.backup import backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.history import PAGE_DATOMS, LiveHistory
-from asyncrestore.restore import restore
-from asyncrestore.verify import verify
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
 from bench.recording import EndingAt, Recorded
 
 if TYPE_CHECKING:

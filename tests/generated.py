@@ -1,7 +1,7 @@
 """Random histories, for any engine: schemas and transactions as data to commit.
 
-They are drawn loosely. What the engine refuses does not enter the history; what it takes must be restored exactly. Entities are
-found again by a key of their own (`k/id`), so that nothing depends on an engine's ids.
+They are drawn loosely. What the engine refuses does not enter the history; what it takes must be restored
+exactly. Entities are found again by a key of their own (`k/id`), so that nothing depends on an engine's ids.
 """
 
 from __future__ import annotations
@@ -31,14 +31,28 @@ VALUES: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
     "bigint": ("n", st.one_of(st.integers(0, 3), st.integers(-(10**40), 10**40)).map(str)),
     "double": ("d", st.one_of(double_bits, st.sampled_from([_NAN, _INFINITY, _NEGATIVE_ZERO, 0]))),
     "float": ("f", st.one_of(float_bits, st.sampled_from([0x7FC00000, 0x7F800000, -(2**31), 0, 0x3F8CCCCD]))),
-    "bigdec": ("m", st.sampled_from(["0", "1.1", "1.10", "-0.0", "1E+3", "1000", "0E-10", "123456789.123456789"])),
+    "bigdec": (
+        "m",
+        st.sampled_from(["0", "1.1", "1.10", "-0.0", "1E+3", "1000", "0E-10", "123456789.123456789"]),
+    ),
     "instant": ("i", st.one_of(st.integers(-62135596800000, 253402300799999), st.sampled_from([-1, 0, 1]))),
     "keyword": ("k", _NAMES),
     "symbol": ("y", _NAMES),
     "uuid": ("u", st.uuids().map(str)),
     "uri": ("o", st.sampled_from(["http://a/b?c=d#e", "urn:x:y", "mailto:a@b", "/relative", ""])),
 }
-TUPLE_TYPES = ("string", "boolean", "long", "double", "bigdec", "instant", "keyword", "symbol", "uuid", "bigint")
+TUPLE_TYPES = (
+    "string",
+    "boolean",
+    "long",
+    "double",
+    "bigdec",
+    "instant",
+    "keyword",
+    "symbol",
+    "uuid",
+    "bigint",
+)
 
 
 @dataclass
@@ -171,7 +185,10 @@ def install_attribute(model: Model) -> Transaction:
 def install_tuple(model: Model) -> Transaction:
     """A heterogeneous or homogeneous tuple."""
     name, many = model.new_name(), model.chance(3)
-    facts: dict[str, tuple[str, Any]] = {"db/valueType": ("r", "db.type/tuple"), "db/cardinality": _cardinality(many)}
+    facts: dict[str, tuple[str, Any]] = {
+        "db/valueType": ("r", "db.type/tuple"),
+        "db/cardinality": _cardinality(many),
+    }
     if model.chance(2):
         slot = model.pick([*TUPLE_TYPES, "ref", "ref"])
         slots = [slot] * model.draw(st.integers(2, 8))
@@ -191,7 +208,9 @@ def install_composite(model: Model) -> Transaction:
         for type_ in ("ref", "long"):
             name = model.new_name()
             adds += _install(
-                model, name, {"db/valueType": ("r", f"db.type/{type_}"), "db/cardinality": _cardinality(many=False)}
+                model,
+                name,
+                {"db/valueType": ("r", f"db.type/{type_}"), "db/cardinality": _cardinality(many=False)},
             )
             model.attrs.append(Attr([name], type_, many=False))
         parts = model.attrs[-2:]
@@ -244,7 +263,7 @@ def alter(model: Model) -> Transaction:
 
 
 def write(model: Model) -> Transaction:
-    """Assertions and retractions of some entities: new ones, known ones, attributes, the transaction itself."""
+    """Assertions and retractions: of new entities, known ones, attributes, the transaction itself."""
     adds: list[Any] = []
     retracts: list[Any] = []
     for _ in range(model.draw(st.integers(1, 5))):
@@ -254,7 +273,8 @@ def write(model: Model) -> Transaction:
         a = keyword(attr.names[-1])
         target = model.draw(st.integers(0, 5))
         if target == 0 or not model.keys:
-            e, known = _new_entity(model, adds), model.keys
+            e: Any = _new_entity(model, adds)
+            known = model.keys
         elif target == 1:
             e, known = model.pick(["datomic.tx", keyword(model.pick(model.attrs).names[-1])]), 0
         else:

@@ -20,8 +20,8 @@ from asyncrestore.errors import HistoryDiffers, SegmentDamaged, UsageError
 if TYPE_CHECKING:
     import anyio
 
-    from asyncrestore.info import DatabaseInfo, StoreInfo, SystemInfo
-    from asyncrestore.verify import VerifyReport
+    from asyncrestore.jobs.info import DatabaseInfo, StoreInfo, SystemInfo
+    from asyncrestore.jobs.verify import VerifyReport
 
 _NAME_HELP = "Of the backup, where the store holds several."
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from asyncrestore.backup import BackupReport
-    from asyncrestore.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
-    from asyncrestore.restore import RestoreReport
+    from asyncrestore.jobs.backup import BackupReport
+    from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
+    from asyncrestore.jobs.restore import RestoreReport
+    from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.segment import SegmentRange
-    from asyncrestore.verify import VerifyReport
 
 
 def size(count: float) -> str:

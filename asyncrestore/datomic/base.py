@@ -41,8 +41,8 @@ class Database(Protocol):
         ...
 
     @property
-    def identity(self) -> str:
-        """A text that names this database for ever, and no other."""
+    def identity(self) -> str | None:
+        """A text that names this database for ever, and no other; None if the engine has none."""
         ...
 
     async def basis_t(self) -> int:

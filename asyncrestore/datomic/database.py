@@ -54,7 +54,7 @@ class BridgeDatabase:
     """A database that is open in a bridge. Its methods are those of `base.Database`, documented there."""
 
     def __init__(
-        self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str, *, created: bool
+        self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None, *, created: bool
     ) -> None:
         self._bridge = bridge
         self._handle = handle

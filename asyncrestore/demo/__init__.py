@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
 
-    from asyncrestore.backup import BackupReport
     from asyncrestore.datomic.database import BridgeDatabase
+    from asyncrestore.jobs.backup import BackupReport
+    from asyncrestore.jobs.restore import RestoreReport
+    from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.progress import OnProgress
-    from asyncrestore.restore import RestoreReport
-    from asyncrestore.verify import VerifyReport
 
 DATA = Path(__file__).parent / "musicbrainz.edn.gz"
 BATCH = 250

@@ -76,7 +76,10 @@ async def _start_loading(
             await budget.acquire(part.size)
             loading = _Loading(part)
             tasks.start_soon(_load, history, loading)
-            await output.send(loading)
+            try:
+                await output.send(loading)
+            except anyio.BrokenResourceError:
+                return  # told to stop: nobody takes them any more
 
 
 async def _load(history: History, loading: _Loading) -> None:

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from anyio import to_thread
 
-from asyncrestore.backup import backup
-from asyncrestore.verify import verify
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

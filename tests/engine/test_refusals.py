@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.backup import backup
 from asyncrestore.errors import (
     Conflict,
     NotFound,
@@ -18,11 +17,12 @@ from asyncrestore.errors import (
     TransactionRejected,
     UsageError,
 )
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
-from asyncrestore.restore import restore
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.verify import verify
 from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
 
@@ -66,7 +66,7 @@ async def test_missing_and_empty_store(new_database: NewDatabase, tmp_path: Path
 
 
 async def test_several_backups_need_a_name(new_database: NewDatabase) -> None:
-    source, target, store = await new_database(), await new_database(), MemoryStore()
+    source, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
     await backup(source, store, name="one")
     await backup(source, store, name="two")
     with pytest.raises(UsageError, match="several backups: one, two"):
@@ -78,6 +78,55 @@ async def test_another_source_under_the_same_name(new_database: NewDatabase) -> 
     await backup(first, store, name="db")
     with pytest.raises(Conflict, match="another database"):
         await backup(second, store, name="db")
+
+
+async def test_durable_databases_of_one_name_are_told_apart(
+    connector: Connector, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """A durable Datomic Local database has nothing but its name to be known by, so its beginning tells."""
+    first, second = [
+        await connector.open(f"datomic:local://system/db?storage-dir={tmp_path / place}", create=True)
+        for place in ("one", "two")
+    ]
+    await first.transact_edn([SCHEMA])
+    await second.transact_edn([SCHEMA])
+    target, store = await new_database(), MemoryStore()
+    await backup(first, store)
+    await restore(first, target)
+
+    with pytest.raises(Conflict, match="another database"):
+        await backup(second, store)
+    with pytest.raises(Conflict, match="restored from another database"):
+        await restore(second, target)
+
+
+async def test_source_that_was_put_back_and_went_on_otherwise(
+    connector: Connector, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    original, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
+    await original.transact_edn([*PEOPLE[:1], '[{:p/name "what was"}]'])
+    await backup(original, store, name="db")
+    await restore(original, target)
+
+    def otherwise(rows: list[Row]) -> list[Row]:
+        return [
+            (
+                tx,
+                (
+                    e,
+                    a,
+                    kind,
+                    raw + 1 if kind == "i" and isinstance(raw, int) and tx == t_to_tx(8) else raw,
+                    added,
+                ),
+            )
+            for tx, (e, a, kind, raw, added) in rows
+        ]
+
+    with pytest.raises(Conflict, match="have parted: t 8"):
+        await backup(AlteredDatabase(original, otherwise), store, name="db")
+    with pytest.raises(Conflict, match="have parted: t 8"):
+        await restore(AlteredDatabase(original, otherwise), target)
 
 
 async def test_target_with_data_of_its_own(new_database: NewDatabase) -> None:

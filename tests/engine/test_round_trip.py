@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.backup import backup
-from asyncrestore.restore import restore
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.verify import verify
 from tests.histories import ODD, SCHEMA
 
 if TYPE_CHECKING:
@@ -87,10 +87,13 @@ async def test_nothing_new_is_said(new_database: NewDatabase) -> None:
 
 
 async def test_empty_database_has_an_empty_history(new_database: NewDatabase) -> None:
+    """Nothing tells an empty durable database from another of its name, so nothing is stored of it yet."""
     source, target, store = await new_database(), await new_database(), MemoryStore()
-    await backup(source, store)
 
-    report = await restore(store, target)
+    assert (await backup(source, store)).segments == []
+    assert (await restore(source, target)).transactions == 0
 
-    assert report.transactions == 0
-    assert (await verify(store, against=target)).problems == []
+    assert await store.names() == []
+    assert await target.basis_t() == await source.basis_t()
+    await source.transact_edn([SCHEMA])
+    assert (await restore(source, target)).transactions == 1

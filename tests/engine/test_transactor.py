@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from asyncrestore.backup import backup
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import BATCH_TRANSACTIONS, restore
+from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
-from asyncrestore.restore import BATCH_TRANSACTIONS, restore
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.verify import verify
 from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.errors import Conflict, HistoryDiffers, UsageError
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
-from asyncrestore.restore import restore
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.verify import verify
 from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
 

@@ -5,8 +5,17 @@
 
 (set! *warn-on-reflection* true)
 
+(defn- as-of-or-now
+  "The database as of an instant. Local has no answer for one after its newest transaction."
+  [db ^java.util.Date instant]
+  (let [newest (:db/txInstant (d/pull db [:db/txInstant] (bit-or (bit-shift-left 3 42) (long (:t db)))))]
+    (if (or (nil? instant) (nil? newest) (.after instant newest))
+      db
+      (d/as-of db instant))))
+
+;; `known` is an atom for what is learnt of the schema (see logs.clj).
 ;; Without :limit -1 every read of the client API stops silently after 1000 items.
-(defrecord ClientDatabase [conn id]
+(defrecord ClientDatabase [conn id known]
   engine/Database
   (database-id [_] id)
   (basis-t [_] (:t (d/db conn)))
@@ -25,4 +34,4 @@
       {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids}))
   (query [_ as-of query arguments]
     (let [db (d/db conn)]
-      (d/q {:query query :args (into [(if as-of (d/as-of db as-of) db)] arguments) :limit -1}))))
+      (d/q {:query query :args (into [(as-of-or-now db as-of)] arguments) :limit -1}))))

@@ -2,7 +2,7 @@
   "What the bridge needs of a Datomic engine. Local, and later the Pro peer and Cloud, implement it.")
 
 (defprotocol Database
-  (database-id [db] "A text that names this database for ever, and no other.")
+  (database-id [db] "A text that names this database for ever, and no other; nil if there is none.")
   (basis-t [db] "t of the newest transaction.")
   (log [db start end] "The transactions with start <= t < end, lazily, as {:t t :data [datom ..]}, in order.")
   (history [db attribute] "All datoms ever of an attribute (an ident), retractions too.")

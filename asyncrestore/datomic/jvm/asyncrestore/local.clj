@@ -32,6 +32,12 @@
     (vec (sort (d/list-databases (connect-client storage-dir system) {:limit -1})))
     []))
 
+(defn- identity-of
+  "A database in memory has a UUID of its own; a durable one has nothing but its name."
+  [db]
+  (let [id (str (:id db))]
+    (when (re-matches #"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" id) id)))
+
 (def ^:private lock-patience-ms
   "How long to wait for another process to let go of a database: one that was killed needs a moment to end."
   5000)
@@ -61,4 +67,4 @@
     (let [c (connect-client storage-dir system)]
       (when-not there? (d/create-database c {:db-name db}))
       (let [conn (when-free #(d/connect c {:db-name db}))]
-        [(client/->ClientDatabase conn (str (:id (d/db conn)))) (not there?)]))))
+        [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))

@@ -36,17 +36,13 @@
             (slots :db/tupleTypes #(mapv (fn [t] (= :db.type/ref t)) (:v %)))
             (slots :db/tupleAttrs (fn [d] (mapv #(ref? (ident-at idents % (:tx d))) (:v d))))))))
 
-(def ^:private known (atom {}))
-
 (defn- ref-slot
   "Reads the schema again only when an attribute turns up that it did not know."
   [db attribute]
-  (let [slots (get @known (engine/database-id db))]
-    (if-some [known-slot (get slots attribute)]
-      known-slot
-      (let [slots (ref-slots db)]
-        (swap! known assoc (engine/database-id db) slots)
-        (get slots attribute false)))))
+  (let [slot (get @(:known db) attribute)]
+    (if (some? slot)
+      slot
+      (get (reset! (:known db) (ref-slots db)) attribute false))))
 
 (defn- columns
   "[count, then packed: transactions, entities, attributes, numbers; then kinds, added, texts]:

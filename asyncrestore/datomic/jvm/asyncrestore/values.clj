@@ -31,6 +31,7 @@
   (condp instance? v
     String \s
     Long (if ref? \r \l)
+    Integer \l
     Keyword \k
     UUID \u
     Boolean \b

@@ -12,9 +12,10 @@ from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, UsageError
 from asyncrestore.history import PAGE_DATOMS, LiveHistory
+from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_database, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from asyncrestore.progress import OnProgress
     from asyncrestore.stores.base import Store
 
+_PUT_BACK = "The database was put back to an earlier state. Back it up under another --name."
 SEGMENT_TRANSACTIONS = 10_000
 SEGMENT_DATOMS = 131_072
 """A segment that has this many datoms ends early, so that one always fits into memory, several times."""
@@ -103,10 +105,14 @@ class _Backup:
         self._store = store
         self._name = name
         self._segment_size = segment_size
-        self._report = BackupReport(database.identity, name, store.uri, history.end)
+        self._report = BackupReport(history.identity, name, store.uri, history.end)
 
     async def run(self, parallel: int, on_progress: OnProgress) -> BackupReport:
         started = monotonic()
+        if self._history.end == self._history.bootstrap_t + 1:
+            return (
+                self._report
+            )  # nothing but what every database is born with, so nothing to know it again by
         there = await list_backup(self._store, self._name)
         await self._check(there)
         missing = there.gaps(self._history.end)
@@ -127,18 +133,32 @@ class _Backup:
             return
         newest = there.chain()[-1]
         segment = await there.read(newest.range)
-        if segment.info.source != self._database.identity:
+        if segment.info.source != self._history.identity:
             raise Conflict(
                 f"{there.where()} is a backup of another database ({segment.info.source}) than "
-                f"{self._database.uri} ({self._database.identity})",
+                f"{self._database.uri} ({self._history.identity})",
                 hint="Give this backup another --name.",
             )
         if there.end > self._history.end:
             raise Conflict(
                 f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t "
                 f"{self._history.end - 1}",
-                hint="The database was put back to an earlier state. Back it up under another --name.",
+                hint=_PUT_BACK,
             )
+        await self._check_common_past(segment)
+
+    async def _check_common_past(self, newest: Segment) -> None:
+        """The last stored transaction must be the source's: one that was put back may have gone on otherwise."""
+        last_t = newest.info.last_t
+        if last_t is not None:
+            stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
+            _, chunk = await self._database.read_log(last_t, last_t + 1, size=1)
+            if chunk != stored.after(t_to_tx(last_t) - 1):
+                raise Conflict(
+                    f"{self._report.store}/{self._name} and {self._database.uri} have parted: "
+                    f"t {last_t} differs",
+                    hint=_PUT_BACK,
+                )
 
     def _plan(self, missing: list[SegmentRange]) -> Iterator[SegmentRange]:
         """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike."""
@@ -176,7 +196,7 @@ class _Backup:
         return encode(
             chunks,
             range_,
-            source=self._database.identity,
+            source=self._history.identity,
             name=self._database.name,
             bootstrap_t=self._history.bootstrap_t,
             schema=self._history.schema_as_of(range_.start - 1),

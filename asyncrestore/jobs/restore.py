@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import AsyncRestoreError, StoppedEarly
+from asyncrestore.errors import AsyncRestoreError, Conflict, StoppedEarly
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_history
@@ -19,18 +19,19 @@ from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
-from asyncrestore.target import prepare_target
+from asyncrestore.target import check_empty, prepare_target
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.history import History
+    from asyncrestore.history import History, State
     from asyncrestore.ids import CacheStatistics
     from asyncrestore.model import LogChunk, TxData
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
+    from asyncrestore.target import Marker
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +115,22 @@ async def _restore(
     stop: anyio.Event,
 ) -> RestoreReport:
     started = monotonic()
+    if history.end == history.bootstrap_t + 1:
+        await check_empty(target)
+        return RestoreReport(
+            history.identity,
+            target.uri,
+            history.bootstrap_t,
+            history.bootstrap_t,
+            0,
+            0,
+            0.0,
+            cache.statistics,
+        )
     marker = await prepare_target(target, history)
-    resolver = Resolver(await history.state(marker.source_tx), cache, marker.source_tx)
+    state = await history.state(marker.source_tx)
+    _check_common_past(history, target, marker, state)
+    resolver = Resolver(state, cache, marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
     progress = Progress(start_t=first_t + 1, end_t=history.end)
     on_progress(progress)
@@ -135,7 +150,7 @@ async def _restore(
     failures: list[AsyncRestoreError] = []
     async with task_group() as tasks:
         tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, failures)
-        tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send)
+        tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send, stop)
         await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
     if failures:
         raise failures[0]
@@ -154,6 +169,19 @@ async def _restore(
         monotonic() - started,
         cache.statistics,
     )
+
+
+def _check_common_past(history: History, target: Database, marker: Marker, state: State) -> None:
+    """The target's newest transaction must be the source's: one put back may have gone on otherwise."""
+    if state.last is None:
+        return
+    instant = state.last.instant(state.schema.id_of("db/txInstant"))
+    if instant is not None and instant != marker.instant:
+        raise Conflict(
+            f"{target.uri} and {history.where} have parted: "
+            f"t {tx_to_t(marker.source_tx)} has another instant in each",
+            hint="The source was put back to an earlier state since. Restore into a new database.",
+        )
 
 
 async def _fetch(
@@ -176,6 +204,7 @@ async def _resolve(
     progress: Progress,
     chunks: MemoryObjectReceiveStream[LogChunk],
     output: MemoryObjectSendStream[list[TxData]],
+    stop: anyio.Event,
 ) -> None:
     """The middle stage: resolves, and cuts into batches."""
     try:
@@ -185,6 +214,8 @@ async def _resolve(
                 batch: list[TxData] = []
                 datoms = 0
                 for transaction in chunk.transactions():
+                    if stop.is_set():
+                        return
                     batch.append(resolver.resolve(transaction))
                     datoms += len(transaction.datoms)
                     if len(batch) >= BATCH_TRANSACTIONS or datoms >= BATCH_DATOMS:

@@ -218,7 +218,7 @@ async def _database_info(database: Database) -> DatabaseInfo:
     return DatabaseInfo(
         database.uri,
         database.name,
-        database.identity,
+        history.identity,
         basis_t,
         history.bootstrap_t,
         _instant(newest, history.schema_as_of(basis_t)) if own else None,
