@@ -10,11 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
-    from asyncrestore.model import Transaction
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import LogChunk, Transaction
 
 _RESERVED = ("db", "fressian", "asyncrestore")
 _HEAD_DATOMS = 4096

@@ -91,27 +91,28 @@ class LogChunk:
         """About how many bytes it takes: four columns of 8, two of 1, and Python's strings."""
         return 34 * len(self.tx) + sum(60 + len(text) for text in self.texts)
 
+    def datoms(self) -> list[Datom]:
+        """All datoms, one after the other."""
+        numeric, texts = NUMERIC_KINDS, iter(self.texts)
+        raws = [
+            number if kind in numeric else next(texts)
+            for number, kind in zip(self.numbers, self.kinds, strict=True)
+        ]
+        return list(zip(self.e, self.a, self.kinds, raws, [sign == "+" for sign in self.added], strict=True))
+
     def rows(self) -> Iterator[tuple[int, Datom]]:
         """Each datom with its transaction id."""
-        texts = iter(self.texts)
-        numeric = NUMERIC_KINDS
-        for tx, e, a, number, kind, added in zip(
-            self.tx, self.e, self.a, self.numbers, self.kinds, self.added, strict=True
-        ):
-            yield tx, (e, a, kind, number if kind in numeric else next(texts), added == "+")
+        return zip(self.tx, self.datoms(), strict=True)
 
     def transactions(self) -> Iterator[Transaction]:
         """The chunk's transactions, in order."""
-        current = None
-        datoms: list[Datom] = []
-        for tx, datom in self.rows():
-            if tx != current:
-                if current is not None:
-                    yield Transaction(current, datoms)
-                current, datoms = tx, []
-            datoms.append(datom)
-        if current is not None:
-            yield Transaction(current, datoms)
+        datoms = self.datoms()
+        start = 0
+        while start < len(datoms):
+            tx = self.tx[start]
+            end = bisect_right(self.tx, tx, start)
+            yield Transaction(tx, datoms[start:end])
+            start = end
 
 
 @dataclass(slots=True)
@@ -138,21 +139,19 @@ class Transaction:
 class TxData:
     """One transaction to commit.
 
-    Entity positions (entity, attribute, value of a ref) hold an entity id, a string (a tempid), a Transit
-    keyword (an ident) or a pair of keyword and integer (a lookup ref).
-
     Attributes:
         tx: source id of the transaction.
-        adds: assertions, flat: entity, attribute, kind, raw, entity, ...
+        adds: assertions, flat: entity, attribute, kind, raw, entity, ... Entity, attribute and references are
+            positions (see `positions`).
         retracts: retractions, likewise.
-        cas: entity, attribute, old and new value of a compare-and-swap.
+        cas: entity, attribute and new value of a compare-and-swap, whose old value is none.
         source: the transaction it was made from, for counting and for errors.
     """
 
     tx: int
     adds: list[Any]
     retracts: list[Any]
-    cas: tuple[Any, ...] | None = None
+    cas: tuple[int, int, int] | None = None
     source: Transaction | None = None
 
 

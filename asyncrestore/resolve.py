@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from transit.transit_types import Keyword
-
+from asyncrestore import positions
 from asyncrestore.errors import DamageError
 from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Datom, Transaction
     from asyncrestore.schema import Attribute
     from asyncrestore.values import Raw
 
-ORIGINAL_ID_KEY = Keyword(ORIGINAL_ID)
-SUCCESSOR_KEY = Keyword(SUCCESSOR)
-TX_TEMPID = "datomic.tx"
+_ORIGINAL_ID = positions.ident(ORIGINAL_ID)
+_SUCCESSOR = positions.ident(SUCCESSOR)
 STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
@@ -42,7 +42,10 @@ class Resolver:
         self._seen = state.seen
         self._cache = cache
         self._previous = previous
-        self._idents = {entity: Keyword(ident) for entity, ident in state.schema.base.items()}
+        self._base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
+        self._durable = dict(self._base)  # positions of attributes that hold for good: they occur all the
+        time self._computed: set[int] = set()  # composites self._skipped: set[int] = set()  # these, and
+        bookkeeping self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction) -> TxData:
         """The transaction's data for the target, chained to the transaction resolved before.
@@ -53,28 +56,44 @@ class Resolver:
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
         asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
-        composites: list[Datom] = []
-        attributes = self._schema.attributes
-        for datom in datoms:
-            e, a, kind, raw, added = datom
-            attribute = attributes.get(a)
-            if attribute is None:
+        attributes, skipped = self._schema.attributes, self._skipped
+        known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
+        # Every datom of the source passes here: what most of them need is done without a call.
+        for e, a, kind, raw, added in datoms:
+            if a in skipped:
+                continue
+            if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
-            if attribute.components is not None:
-                composites.append(datom)  # computed by the target from its components
-            elif not self._schema.is_bookkeeping(a) and (added or attribute.many or (e, a) not in asserted):
-                # (The target retracts the old value of a cardinality-one attribute by itself; sent too, the
-                # retraction would be in its log twice.)
-                work.emit(e, a, kind, raw, added)
-        for e, a, _, raw, added in composites:
+            if not added and (e, a) in asserted and not attributes[a].many:
+                # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
+                # retraction would be in its log twice.
+                continue
+            entity = known.get(e) or work.position(e)
+            attribute = durable.get(a) or work.attribute(a)
+            operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
             if added:
-                self._backfill(work, datoms, e, attributes[a], raw)
-        cas = ((ORIGINAL_ID_KEY, self._previous), SUCCESSOR_KEY, None, tx)
+                adds += operation
+            else:
+                retracts += operation
+        if self._computed:
+            self._backfill(work, datoms)
+        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
-        self._seen.add_all(datom[0] for datom in datoms)
+        self._seen.add_all({datom[0] for datom in datoms})
         if self._schema.touches(datoms):
             self._schema.apply(datoms)
-        return TxData(tx, work.adds, work.retracts, cas, transaction)
+            self._classify({datom[0] for datom in datoms})
+        return TxData(tx, adds, retracts, cas, transaction)
+
+    def _classify(self, entities: Iterable[int]) -> None:
+        """Finds out which new or changed attributes are not sent: bookkeeping, and what the target computes."""
+        for entity in entities:
+            attribute = self._schema.attributes.get(entity)
+            if attribute is not None and attribute.components is not None:
+                self._computed.add(entity)
+                self._skipped.add(entity)
+            elif self._schema.is_bookkeeping(entity):
+                self._skipped.add(entity)
 
     def blame(self, transaction: Transaction) -> str:
         """Which datom of a refused transaction is probably the cause, in words; empty when none is."""
@@ -88,57 +107,79 @@ class Resolver:
                 )
         return ""
 
-    def _backfill(self, work: _Work, datoms: list[Datom], e: int, composite: Attribute, raw: Raw) -> None:
-        """Makes the target compute a composite that changed without its components, being newer than they.
+    def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
+        """Makes the target compute composites that changed without their components, being newer than they.
 
         Asserting one component again, unchanged, does that, and leaves nothing else in the target's log.
         """
-        components = composite.components or ()
-        if isinstance(raw, tuple) and not any(d[0] == e and d[1] in components for d in datoms):
-            component, (kind, value) = next(
-                pair for pair in zip(components, raw, strict=True) if pair[1] is not None
-            )
-            work.emit(e, component, kind, value, True)
+        for e, a, _, raw, added in datoms:
+            if added and a in self._computed and isinstance(raw, tuple):
+                components = self._schema.attributes[a].components or ()
+                if not any(d[0] == e and d[1] in components for d in datoms):
+                    component, (kind, value) = next(
+                        pair for pair in zip(components, raw, strict=True) if pair[1] is not None
+                    )
+                    work.adds += (
+                        work.position(e), work.attribute(component), kind, work.value(kind, value),
+                    )  # fmt: skip
 
-    def position(self, entity: int, tx: int) -> tuple[Any, bool]:
+    def attribute(self, a: int) -> int | None:
+        """The position of an attribute where it holds for good."""
+        position = self._durable.get(a)
+        if position is None and not self._seen.is_new(a):
+            position = self._cache.get(a)
+            if position is not None:
+                self._durable[a] = position
+        return position
+
+    def position(self, entity: int, tx: int) -> tuple[int, bool]:
         """How the target is told of a source entity, and whether it must be made with its original id."""
-        if entity in self._idents:
-            return self._idents[entity], False
+        if entity in self._base:
+            return self._base[entity], False
         if entity == tx:
-            return TX_TEMPID, False
+            return positions.TX, False
         if self._seen.is_new(entity):
-            return str(entity), True
+            return positions.tempid(entity), True
         target = self._cache.get(entity)
-        return (ORIGINAL_ID_KEY, entity) if target is None else target, False
+        return positions.lookup(entity) if target is None else target, False
 
 
 class _Work:
-    """One transaction being resolved."""
+    """One transaction being resolved.
+
+    Attributes:
+        known: positions of the source entities met in it so far.
+        adds: assertions, as in `TxData`.
+        retracts: retractions, likewise.
+    """
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
         self._tx = tx
-        self._positions: dict[int, Any] = {}
-        self.adds: list[Any] = [TX_TEMPID, ORIGINAL_ID_KEY, "l", tx]
+        self.known: dict[int, int] = {}
+        self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
-    def _position(self, entity: int) -> Any:
-        position = self._positions.get(entity)
+    def position(self, entity: int) -> int:
+        """The position of an entity, which is made if it is met for the first time."""
+        position = self.known.get(entity)
         if position is None:
             position, make = self._resolver.position(entity, self._tx)
-            self._positions[entity] = position
+            self.known[entity] = position
             if make:
                 # Also for entities that are only referred to: a tempid in value position alone is refused.
-                self.adds += (position, ORIGINAL_ID_KEY, "l", entity)
+                self.adds += (position, _ORIGINAL_ID, "l", entity)
         return position
 
-    def _value(self, kind: str, raw: Any) -> Any:
-        if kind == "r":
-            return self._position(raw)
-        if kind == "t":
-            return tuple(None if slot is None else (slot[0], self._value(slot[0], slot[1])) for slot in raw)
-        return raw
+    def attribute(self, a: int) -> int:
+        """The position of an attribute."""
+        position = self._resolver.attribute(a)
+        return self.position(a) if position is None else position
 
-    def emit(self, e: int, a: int, kind: str, raw: Raw, added: bool) -> None:
-        value = raw if kind not in "rt" else self._value(kind, raw)
-        (self.adds if added else self.retracts).extend((self._position(e), self._position(a), kind, value))
+    def value(self, kind: str, raw: Any) -> Any:
+        """A raw value with the references in it as positions."""
+        if kind == "r":
+            return self.position(raw)
+        if kind == "t":
+            return tuple(None if slot is None else (slot[0], self.value(slot[0], slot[1])) for slot in raw)
+        return raw

@@ -9,20 +9,19 @@ makes the attributes, the second names the source and stands for its last bootst
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import find_beginning
-from asyncrestore.datomic.frames import keyword
-from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken
-from asyncrestore.model import TxData, t_to_tx
-from asyncrestore.resolve import ORIGINAL_ID_KEY, TX_TEMPID
+from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
+from asyncrestore.model import t_to_tx
 from asyncrestore.schema import ORIGINAL_ID, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
-    from asyncrestore.model import Anomaly, LogChunk
+    from asyncrestore.model import LogChunk
 
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
 
@@ -52,7 +51,7 @@ async def prepare_target(target: Database, history: History) -> Marker:
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:
         await check_empty(target)
-        refusal = await _refusal(target, _attributes())
+        refusal = await _refusal(target, _ATTRIBUTES)
         attributes = bookkeeping_attributes(await target.schema_history())
         _check_installed(target, refusal, by_another=bool(attributes))
     marker = await _find_marker(target, history, attributes)
@@ -89,46 +88,45 @@ async def check_empty(target: Database) -> None:
         raise Conflict(f"{target.uri} has data of its own, from t {first.t} to {basis_t}", hint=_ANOTHER)
 
 
-async def _refusal(target: Database, transaction: TxData) -> Anomaly | None:
-    """Commits one transaction; answers why the target refused it, if it did."""
-    submission = await target.submit([transaction])
-    return (await submission.result()).anomaly
+async def _refusal(target: Database, transaction: str) -> AsyncRestoreError | None:
+    """Commits one transaction (EDN); answers why the target refused it, if it did."""
+    try:
+        await target.transact_edn([transaction])
+    except Unavailable:
+        raise
+    except AsyncRestoreError as refusal:
+        return refusal
+    return None
 
 
-def _check_installed(target: Database, refusal: Anomaly | None, *, by_another: bool) -> None:
+def _check_installed(target: Database, refusal: AsyncRestoreError | None, *, by_another: bool) -> None:
     if refusal is not None and by_another:
         raise Overtaken(
             f"Another restore has just begun to write to {target.uri}",
             hint="Let the other one finish, or run this again when it has ended.",
         )
     if refusal is not None:
-        raise AsyncRestoreError(f"{target.uri} refused the bookkeeping of a restore: {refusal.message}")
+        raise refusal
 
 
-def _attributes() -> TxData:
-    """The first installing transaction."""
-    ident, value_type, cardinality = keyword("db/ident"), keyword("db/valueType"), keyword("db/cardinality")
-    adds = [TX_TEMPID, keyword("db/txInstant"), "i", 0]
-    for number, (name, type_) in enumerate(((ORIGINAL_ID, "long"), (SUCCESSOR, "long"), (SOURCE, "string"))):
-        tempid = str(number)
-        adds += (tempid, ident, "k", name)
-        adds += (tempid, value_type, "r", keyword(f"db.type/{type_}"))
-        adds += (tempid, cardinality, "r", keyword("db.cardinality/one"))
-    adds += ("0", keyword("db/unique"), "r", keyword("db.unique/identity"))
-    # Two restores may find the target empty at once: this swap lets only one of them install. (Unique idents
-    # do not: the attributes of the second would be found to be those of the first.) The tag has a meaning on
-    # value types only, so on this entity, which every base schema has, it is free.
-    lock = (keyword("db.part/tx"), keyword("fressian/tag"), None, keyword("asyncrestore/target"))
-    return TxData(0, adds, [], lock)
+# Two restores may find a target empty at once: the swap lets only one of them install. (Unique idents do not:
+# the attributes of the second would be found to be those of the first.) The tag has a meaning on value types
+# only, so on :db.part/tx, which every base schema has, it is free.
+_ATTRIBUTES = f"""[
+  {{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01"}}
+  {{:db/ident :{ORIGINAL_ID} :db/valueType :db.type/long :db/cardinality :db.cardinality/one
+    :db/unique :db.unique/identity}}
+  {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
+  {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
+  [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 
-def _name_of_source(history: History) -> TxData:
+def _name_of_source(history: History) -> str:
     """The second installing transaction: unique by its original id, so it too commits only once."""
-    source_tx = t_to_tx(history.bootstrap_t)
-    adds = [TX_TEMPID, keyword("db/txInstant"), "i", 0]
-    adds += (TX_TEMPID, keyword(SOURCE), "s", history.identity)
-    adds += (TX_TEMPID, ORIGINAL_ID_KEY, "l", source_tx)
-    return TxData(source_tx, adds, [])
+    return (
+        f'[{{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01" :{SOURCE} {json.dumps(history.identity)}'
+        f" :{ORIGINAL_ID} {t_to_tx(history.bootstrap_t)}}}]"
+    )
 
 
 async def _find_marker(target: Database, history: History, attributes: dict[str, int]) -> Marker | None:

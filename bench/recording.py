@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.transactions import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,10 @@ class Passing:
         """See `Database`."""
         return await self._database.submit(batch)
 
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        """See `Database`."""
+        return await self._database.transact_edn(transactions)
+
     async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
         return await self._database.holders(attribute, values)
@@ -72,11 +77,19 @@ class Recorded(Passing):
         """See `Database`."""
         return _RecordedSubmission(self, list(batch), await self._database.submit(batch))
 
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        """See `Database`; writes the text of each, and its answer as if nothing had been made."""
+        done = await self._database.transact_edn(transactions)
+        for text, (tx, _) in zip(transactions, done, strict=True):
+            self._file.write(frames.encode((text, frames.pack([0, tx]))))
+            self.transactions += 1
+        return done
+
     def note(self, batch: list[TxData], result: BatchResult) -> None:
         """Writes the part of a batch that was committed; results are awaited in the order of the commits."""
         for data, done in zip(batch, result.committed, strict=False):
             answer = frames.pack([done.before, done.tx, *done.ids])
-            self._file.write(frames.encode(((data.adds, data.retracts, data.cas), answer)))
+            self._file.write(frames.encode((columns([data]), answer)))
             self.transactions += 1
 
 

@@ -68,6 +68,17 @@ class Database(Protocol):
         """
         ...
 
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        """Commits transactions written as EDN, each a vector of Datomic's transaction data.
+
+        Returns:
+            Each one's transaction id and the entity ids of its tempids.
+
+        Raises:
+            AsyncRestoreError: one was refused; those before it are committed.
+        """
+        ...
+
     async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """For each value of a unique long attribute (an ident) the entities that hold it now."""
         ...

@@ -10,6 +10,7 @@ import anyio
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
 from asyncrestore.datomic.runtime import bridge_command
+from asyncrestore.datomic.transactions import columns
 from asyncrestore.datomic.uri import DatabaseUri, parse_uri
 from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
 from asyncrestore.model import BatchResult, Committed, LogChunk
@@ -78,8 +79,8 @@ class BridgeDatabase:
 
     async def submit(self, batch: Sequence[TxData]) -> BridgeSubmission:
         """See `Database`."""
-        data = [(tx.adds, tx.retracts, tx.cas) for tx in batch]
-        return BridgeSubmission(self, await self._bridge.send("transact", self._handle, data), self._bridge)
+        request = await self._bridge.send("transact", self._handle, columns(batch))
+        return BridgeSubmission(self, request, self._bridge)
 
     async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
@@ -97,14 +98,7 @@ class BridgeDatabase:
         )
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
-        """Commits transactions written as EDN, each a vector of Datomic's transaction data.
-
-        Returns:
-            Each one's transaction id and the entity ids of its tempids.
-
-        Raises:
-            AsyncRestoreError: one was refused; those before it are committed.
-        """
+        """See `Database`."""
         done = await self._bridge.request(
             "transact-edn", self._handle, list(transactions), timeout_s=TRANSACT_TIMEOUT_S
         )

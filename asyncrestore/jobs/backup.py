@@ -148,7 +148,7 @@ class _Backup:
         await self._check_common_past(segment)
 
     async def _check_common_past(self, newest: Segment) -> None:
-        """The last stored transaction must be the source's: one that was put back may have gone on otherwise."""
+        """The last stored transaction must be the source's: put back, it may have gone on otherwise."""
         last_t = newest.info.last_t
         if last_t is not None:
             stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)

@@ -13,7 +13,8 @@ import anyio
 
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.model import tx_to_t
-from asyncrestore.resolve import ORIGINAL_ID_KEY
+from asyncrestore.positions import ident, lookup, tempid
+from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -120,8 +121,9 @@ class Transactor:
         if anomaly.error == "not-an-entity" and anomaly.entity is not None:
             if anomaly.entity == self._previous:
                 return transaction  # it was sent before its predecessor had committed
-            if _refers_to(transaction, anomaly.entity):
-                return _made_here(transaction, anomaly.entity)
+            made = _made_here(transaction, anomaly.entity)
+            if made is not None:
+                return made
         t = tx_to_t(transaction.tx)
         if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
             raise Overtaken(
@@ -137,34 +139,35 @@ class Transactor:
         )
 
 
-def _lookup(entity: int) -> tuple[Any, int]:
-    return (ORIGINAL_ID_KEY, entity)
-
-
-def _refers_to(transaction: TxData, entity: int) -> bool:
-    return any(_contains(value, _lookup(entity)) for value in (*transaction.adds, *transaction.retracts))
-
-
-def _contains(value: Any, lookup: tuple[Any, int]) -> bool:
-    if value == lookup:
-        return True
-    return isinstance(value, tuple) and any(_contains(slot, lookup) for slot in value)
-
-
-def _replace(value: Any, lookup: tuple[Any, int]) -> Any:
-    if value == lookup:
-        return str(lookup[1])
-    return tuple(_replace(slot, lookup) for slot in value) if isinstance(value, tuple) else value
-
-
-def _made_here(transaction: TxData, entity: int) -> TxData:
+def _made_here(transaction: TxData, entity: int) -> TxData | None:
     """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
 
     A tempid with the original id finds the entity if it is there after all: the attribute is a unique
-    identity.
+    identity. None if the transaction does not refer to that entity.
     """
-    lookup = _lookup(entity)
-    adds = [_replace(value, lookup) for value in transaction.adds]
-    adds += (str(entity), ORIGINAL_ID_KEY, "l", entity)
-    retracts = [_replace(value, lookup) for value in transaction.retracts]
+    old, new = lookup(entity), tempid(entity)
+    adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
+    if (adds, retracts) == (transaction.adds, transaction.retracts):
+        return None
+    adds += (new, ident(ORIGINAL_ID), "l", entity)
     return replace(transaction, adds=adds, retracts=retracts)
+
+
+def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
+    """Operations with one position for another, in entity, attribute and reference places only."""
+    renamed: list[Any] = []
+    for i in range(0, len(flat), 4):
+        e, a, kind, raw = flat[i : i + 4]
+        renamed += (new if e == old else e, new if a == old else a, kind, _reference(kind, raw, old, new))
+    return renamed
+
+
+def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
+    """A raw value with one position for another where it is a reference."""
+    if kind == "r":
+        return new if raw == old else raw
+    if kind == "t":
+        return tuple(
+            None if slot is None else (slot[0], _reference(slot[0], slot[1], old, new)) for slot in raw
+        )
+    return raw

@@ -8,8 +8,9 @@
   Ids that the restore had from its cache are those of its own target; another target gives others. They are
   replaced, once they are known, by the ids of this target, between two transactions, while the clock stands still.
   Prints one line of JSON: seconds in `transact`, seconds of the whole loop, transactions, datoms in the log after it."
-  (:require [asyncrestore.bridge :as bridge]
-            [asyncrestore.frames :as frames]
+  (:require [asyncrestore.frames :as frames]
+            [asyncrestore.transactions :as transactions]
+            [clojure.edn :as edn]
             [clojure.java.io :as io]
             [datomic.client.api :as d]
             [harness])
@@ -18,28 +19,16 @@
 
 (set! *warn-on-reflection* true)
 
-;; An entity id of the recorded target. Numbers in entity positions are always such: source ids are in lookup refs.
+;; An entity id of the recorded target.
 (deftype Id [recorded])
-
-(defn- marked [position]
-  (if (int? position) (->Id position) position))
-
-(defn- marked-value [kind raw]
-  (case kind
-    "r" (marked raw)
-    "t" (mapv (fn [[slot-kind slot :as pair]] (when pair [slot-kind (marked-value slot-kind slot)])) raw)
-    raw))
-
-(defn- marked-edges [flat]
-  (into [] (comp (partition-all 4)
-                 (mapcat (fn [[e a kind raw]] [(marked e) (marked a) kind (marked-value kind raw)])))
-        flat))
 
 (defn- decoded
   "A recorded frame: Datomic's transaction data, and the ids that the recorded target gave."
-  [[[adds retracts cas] answer]]
+  [[columns answer]]
   (let [[_ tx & pairs] (frames/unpack answer)]
-    {:tx-data (bridge/tx-data [(marked-edges adds) (marked-edges retracts) cas])
+    {:tx-data (if (string? columns)
+                (edn/read-string {:readers *data-readers*} columns)
+                (vec (first (transactions/decode columns ->Id))))
      :tx      tx
      :made    (mapv (fn [[source id]] [(str source) id]) (partition 2 pairs))}))
 

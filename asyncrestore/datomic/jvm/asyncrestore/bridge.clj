@@ -5,6 +5,7 @@
             [asyncrestore.frames :as frames]
             [asyncrestore.local :as local]
             [asyncrestore.logs :as logs]
+            [asyncrestore.transactions :as transactions]
             [asyncrestore.values :as values]
             [clojure.edn :as edn])
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
@@ -27,17 +28,6 @@
      "error" (named :db/error)
      "entity" (or (id-of (:entity data)) (id-of (:e data)))
      "present" (when (int? (:v data)) (:v data))}))
-
-(defn- edges
-  "Flat [entity attribute kind value ..] as operations of Datomic."
-  [op flat]
-  (map (fn [[e a kind raw]] [op e a (values/decode kind raw)]) (partition 4 flat)))
-
-(defn tx-data
-  "Transaction data from the pipe: [assertions retractions compare-and-swap-or-nil]."
-  [[adds retracts cas]]
-  (cond-> (into (vec (edges :db/add adds)) (edges :db/retract retracts))
-    cas (conj (into [:db/cas] cas))))
 
 (defn- committed
   "[t before, transaction id, then tempid and id of each new entity], packed."
@@ -107,8 +97,8 @@
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
-        (let [transactions (mapv tx-data (first others))]
-          [writer #(transact-all db transactions)])
+        (let [batch (transactions/decode (first others))]
+          [writer #(transact-all db batch)])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
@@ -130,8 +120,10 @@
   []
   (let [[db] (local/open {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up" "create" true})]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
-    (let [ops (frames/decode (frames/encode [["1" :warm/up "s" "x"] [] nil]))]
-      (frames/encode (transact-all db [(tx-data ops) (tx-data [[] [] [1 :warm/up "x" "y"]])])))
+    (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
+          sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
+          frame (frames/encode [sizes e a "s" n ["x"] none {-9223372036854775807 "warm/up"}])]
+      (frames/encode (transact-all db (transactions/decode (frames/decode frame)))))
     (frames/encode (logs/page db 0 100 1000))
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))

@@ -1,0 +1,67 @@
+(ns asyncrestore.transactions
+  "Transaction data out of the columns in which it crosses the pipe (see asyncrestore/positions.py for entity positions)."
+  (:require [asyncrestore.frames :as frames]
+            [asyncrestore.values :as values])
+  (:import (java.util ArrayList Iterator List Map)))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private original-id :asyncrestore/original-id)
+
+(defn- idents
+  "Keyword by position. Tens of them occur, again and again."
+  ^Map [names]
+  (into {} (map (fn [[position name]] [position (keyword name)])) names))
+
+(defn- position
+  "What Datomic takes for an entity position; `entity` makes something of an entity id."
+  [^Map idents entity ^long p]
+  (cond
+    (>= p 4611686018427387904) (Long/toString (- p 4611686018427387904))
+    (>= p 0) (entity p)
+    (== p Long/MIN_VALUE) "datomic.tx"
+    (< p -4611686018427387905) (.get idents p)
+    :else [original-id (bit-not p)]))
+
+(defn- slots [tuple at]
+  (mapv (fn [[kind raw :as slot]]
+          (when slot
+            (if (= kind "r") (at (long raw)) (values/decode kind raw))))
+        tuple))
+
+(defn- value [^Character kind ^long number ^Iterator texts at]
+  (case (char kind)
+    \r (at number)
+    (\l \b \d \f \i) (values/decode (str kind) number)
+    \s (.next texts)
+    \t (slots (.next texts) at)
+    (values/decode (str kind) (.next texts))))
+
+(defn decode
+  "A batch from its columns: a vector of transaction data. `entity` is called with each entity id."
+  ([columns] (decode columns identity))
+  ([[sizes entities attributes ^String kinds numbers ^List texts swaps names] entity]
+   (let [sizes (frames/unpack sizes)
+         es (frames/unpack entities) as (frames/unpack attributes) ns (frames/unpack numbers)
+         swaps (frames/unpack swaps)
+         names (idents names)
+         at (fn [p] (position names entity p))
+         texts (.iterator texts)
+         batch (ArrayList.)]
+     (loop [t 0 op 0 swap 0]
+       (if (== t (alength sizes))
+         (vec batch)
+         (let [adds (aget sizes t)
+               end (+ op adds (aget sizes (+ t 1)))
+               swapping (aget sizes (+ t 2))
+               data (ArrayList. (int (+ (- end op) swapping)))]
+           (loop [i op]
+             (when (< i end)
+               (.add data [(if (< (- i op) adds) :db/add :db/retract)
+                           (at (aget es i)) (at (aget as i))
+                           (value (.charAt kinds (int i)) (aget ns i) texts at)])
+               (recur (inc i))))
+           (when (== swapping 1)
+             (.add data [:db/cas (at (aget swaps swap)) (at (aget swaps (+ swap 1))) nil (aget swaps (+ swap 2))]))
+           (.add batch data)
+           (recur (+ t 3) (long end) (+ swap (* 3 swapping)))))))))

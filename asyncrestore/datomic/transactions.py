@@ -1,0 +1,48 @@
+"""Data to commit, in columns for the pipe; the other end is `jvm/asyncrestore/transactions.clj`."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.datomic.frames import pack
+from asyncrestore.positions import ident_name, is_ident
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncrestore.model import TxData
+
+
+def columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
+    """A batch as columns over all of its operations, the assertions of a transaction before its retractions.
+
+    Returns:
+        Per transaction, packed: assertions, retractions, 1 or 0 for a compare-and-swap. Per operation:
+        entities, attributes,
+        kinds, numbers (0 where the kind has a text), and the texts in order. Per swap, packed: entity,
+        attribute, new value. The names of the idents that occur, by position.
+    """
+    sizes = array("q")
+    flat: list[Any] = []
+    swaps = array("q")
+    for transaction in batch:
+        sizes.extend(
+            (len(transaction.adds) // 4, len(transaction.retracts) // 4, 0 if transaction.cas is None else 1)
+        )
+        flat += transaction.adds
+        flat += transaction.retracts
+        swaps.extend(transaction.cas or ())
+    entities, attributes, kinds, raws = flat[0::4], flat[1::4], flat[2::4], flat[3::4]
+    numbers = [raw if raw.__class__ is int else 0 for raw in raws]
+    texts = [raw for raw in raws if raw.__class__ is not int]
+    referred = [raw for kind, raw in zip(kinds, raws, strict=True) if kind == "r"]
+    for kind, raw in zip(kinds, raws, strict=True) if "t" in kinds else ():
+        if kind == "t":
+            referred += (slot[1] for slot in raw if slot is not None and slot[0] == "r")
+    occurring = {*entities, *attributes, *swaps[0::3], *swaps[1::3], *referred}
+    idents = {position: ident_name(position) for position in occurring if is_ident(position)}
+    return (
+        pack(sizes), pack(entities), pack(attributes), "".join(kinds), pack(numbers), texts, pack(swaps),
+        idents,
+    )  # fmt: skip

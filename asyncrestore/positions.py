@@ -1,0 +1,53 @@
+"""Entity positions of data to commit: whatever may stand for an entity, as one integer.
+
+Where Datomic takes an entity (entity, attribute, value of a reference, slot of a tuple) it takes an entity
+id, a tempid, an
+ident or a lookup ref. One integer says which, so that transactions travel in packed columns:
+
+    0 to 2**62 - 1         an entity id (an id has 62 bits)
+    2**62 + n              the tempid n
+    -1 - n                 the lookup ref of the original id n
+    -2**63                 the transaction itself ("datomic.tx")
+    -2**63 + 1 + i         the ident with number i
+
+The other end is `jvm/asyncrestore/transactions.clj`.
+"""
+
+from __future__ import annotations
+
+TX = -(1 << 63)
+_TEMPID = 1 << 62
+_IDENTS = TX + 1
+_IDENTS_END = _IDENTS + (1 << 32)
+
+_names: list[str] = []
+_numbers: dict[str, int] = {}
+
+
+def tempid(number: int) -> int:
+    """The tempid with that number."""
+    return _TEMPID + number
+
+
+def lookup(original_id: int) -> int:
+    """The lookup ref of an entity by its original id."""
+    return ~original_id
+
+
+def ident(name: str) -> int:
+    """An ident, without its colon."""
+    number = _numbers.get(name)
+    if number is None:
+        number = _numbers[name] = len(_names)
+        _names.append(name)
+    return _IDENTS + number
+
+
+def is_ident(position: int) -> bool:
+    """Whether the position is an ident."""
+    return _IDENTS <= position < _IDENTS_END
+
+
+def ident_name(position: int) -> str:
+    """The name of an ident."""
+    return _names[position - _IDENTS]
