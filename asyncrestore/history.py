@@ -58,12 +58,10 @@ class State:
 
     def skip(self, chunk: LogChunk, until_tx: int) -> None:
         """Takes in the chunk's transactions up to and including `until_tx`."""
-        for transaction in chunk.transactions():
-            if transaction.tx == until_tx:
-                self.last = transaction
-            if transaction.tx <= until_tx:
-                self.schema.apply(transaction.datoms)
-                self.seen.add_all(datom[0] for datom in transaction.datoms)
+        for transaction in chunk.until(until_tx).transactions():
+            self.last = transaction if transaction.tx == until_tx else None
+            self.schema.apply(transaction.datoms)
+            self.seen.add_all({datom[0] for datom in transaction.datoms})
 
 
 class History(Protocol):
@@ -158,6 +156,8 @@ class StoredHistory:
                 state = State(Schema.from_json(segment.info.schema), seen)
                 async for chunk in _decode(segment):
                     state.skip(chunk, tx)
+                    if chunk.tx[-1] >= tx:
+                        break
                 return state
             seen.merge(segment.info.largest)
         raise Conflict(

@@ -72,24 +72,26 @@ class LogChunk:
 
     def after(self, tx: int) -> LogChunk:
         """The transactions with a larger id than `tx`."""
-        first = bisect_right(self.tx, tx)
-        if first == 0:
+        return self._slice(bisect_right(self.tx, tx), len(self))
+
+    def until(self, tx: int) -> LogChunk:
+        """The transactions up to and including `tx`."""
+        return self._slice(0, bisect_right(self.tx, tx))
+
+    def _slice(self, first: int, end: int) -> LogChunk:
+        if (first, end) == (0, len(self)):
             return self
         texts_before = sum(kind not in NUMERIC_KINDS for kind in self.kinds[:first])
+        texts = sum(kind not in NUMERIC_KINDS for kind in self.kinds[first:end])
         return LogChunk(
-            self.tx[first:],
-            self.e[first:],
-            self.a[first:],
-            self.numbers[first:],
-            self.kinds[first:],
-            self.added[first:],
-            self.texts[texts_before:],
+            self.tx[first:end],
+            self.e[first:end],
+            self.a[first:end],
+            self.numbers[first:end],
+            self.kinds[first:end],
+            self.added[first:end],
+            self.texts[texts_before : texts_before + texts],
         )
-
-    @property
-    def memory(self) -> int:
-        """About how many bytes it takes: four columns of 8, two of 1, and Python's strings."""
-        return 34 * len(self.tx) + sum(60 + len(text) for text in self.texts)
 
     def datoms(self) -> list[Datom]:
         """All datoms, one after the other."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Datom, Transaction
-    from asyncrestore.schema import Attribute
-    from asyncrestore.values import Raw
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
@@ -43,9 +41,11 @@ class Resolver:
         self._cache = cache
         self._previous = previous
         self._base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
-        self._durable = dict(self._base)  # positions of attributes that hold for good: they occur all the
-        time self._computed: set[int] = set()  # composites self._skipped: set[int] = set()  # these, and
-        bookkeeping self._classify(state.schema.attributes)
+        # Positions of attributes that hold for good: they occur all the time.
+        self._durable = dict(self._base)
+        self._computed: set[int] = set()  # composites
+        self._skipped: set[int] = set()  # these, and bookkeeping
+        self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction) -> TxData:
         """The transaction's data for the target, chained to the transaction resolved before.
@@ -86,7 +86,7 @@ class Resolver:
         return TxData(tx, adds, retracts, cas, transaction)
 
     def _classify(self, entities: Iterable[int]) -> None:
-        """Finds out which new or changed attributes are not sent: bookkeeping, and what the target computes."""
+        """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
         for entity in entities:
             attribute = self._schema.attributes.get(entity)
             if attribute is not None and attribute.components is not None:
@@ -173,6 +173,8 @@ class _Work:
 
     def attribute(self, a: int) -> int:
         """The position of an attribute."""
+        if a in self.known:
+            return self.known[a]
         position = self._resolver.attribute(a)
         return self.position(a) if position is None else position
 

@@ -15,6 +15,9 @@ from bench.children import DEADLINE_S, BenchError, progress, python
 if TYPE_CHECKING:
     from bench.children import Jvm
 
+ROUNDS = 3
+"""In memory a JVM replays or restores so often: the first round is cold, the last as in a long restore."""
+
 SEED_DURABLE = 2_000
 """The predecessor slows down with each transaction; its whole run on disk would take hours."""
 
@@ -105,14 +108,15 @@ class Measuring:
 
     def _pair(self, place: str, recording: Path, bookkeeping: int) -> None:
         """The ceiling and a restore, into new targets; they must have written the very same."""
+        rounds = ROUNDS if place == "memory" else 1
         with Target(self.scratch, place) as storage:
-            ceiling = self.jvm(f"ceiling, {place}", "ceiling", str(recording), storage, "target")
+            ceiling = self.jvm(f"ceiling, {place}", "ceiling", str(recording), storage, "target", str(rounds))
             # A restore, too, installs its bookkeeping within its time, and does not count it.
             ceiling["transactions"] -= bookkeeping
             self.shape.add(f"ceiling {place}", ceiling)
         with Target(self.scratch, place) as storage:
             uri = local(storage, "target")
-            ours = python(f"restore, {place}", "restore", store=str(self.store), uri=uri)
+            ours = python(f"restore, {place}", "restore", store=str(self.store), uri=uri, rounds=rounds)
         self.shape.add(f"restore {place}", ours)
         for result in (ceiling, ours):
             if result["transactions"] != self.shape.transactions:
@@ -141,17 +145,20 @@ class Measuring:
             if not whole:
                 with Target(self.scratch, place) as storage:
                     uri = local(storage, "target")
-                    ours = python(f"restore, {place}, {limit}", "restore", store=str(store), uri=uri)
+                    ours = python(
+                        f"restore, {place}, {limit}", "restore", store=str(store), uri=uri, rounds=1
+                    )
                 self.shape.add(f"restore first {place}", ours)
 
     def _verify(self) -> None:
         """Verifies the store, and a target against it, in turn with a plain read of the target's log."""
         with Target(self.scratch, "disk") as storage:
             uri = local(storage, "target")
-            python("restore to verify", "restore", store=str(self.store), uri=uri)
+            python("restore to verify", "restore", store=str(self.store), uri=uri, rounds=1)
+            uri = local(storage, "target0")
             for _ in range(self.repeats):
                 self.shape.add("verify", python("verify", "verify", store=str(self.store), against=None))
-                read = self.jvm("read the target's log", "readlog", storage, "bench", "target", "1")
+                read = self.jvm("read the target's log", "readlog", storage, "bench", "target0", "1")
                 self.shape.add("read target", read)
                 against = python("verify against", "verify", store=str(self.store), against=uri)
                 self.shape.add("verify against", against)

@@ -54,7 +54,7 @@ def summary(shape: Shape) -> dict[str, dict[str, float]]:
     """Spreads of what the sides of a shape did, for machines."""
     result = {}
     for side, runs in shape.runs.items():
-        for measure in ("seconds", "transactions", "datoms", "peak_mb"):
+        for measure in ("seconds", "warm_seconds", "transactions", "datoms", "peak_mb"):
             values = [run[measure] for run in runs if measure in run]
             if values:
                 result[f"{side} {measure}"] = spread(values)
@@ -72,6 +72,14 @@ def _restores(shape: Shape, place: str, name: str) -> list[str]:
         [a / b for a, b in zip(ours, ceiling, strict=False)],
         "{:.2f}",
     )
+    if place == "memory":
+        ours_warm, ceiling_warm = (
+            _rates(shape.runs.get(f"{side} {place}", []), "warm_seconds") for side in ("restore", "ceiling")
+        )
+        lines += _row(f"restore {name}, the JVM warm, transactions/s", ours_warm)
+        lines += _row(f"the ceiling {name}, the JVM warm, transactions/s", ceiling_warm)
+        pairs_warm = [a / b for a, b in zip(ours_warm, ceiling_warm, strict=False)]
+        lines += _row(f"restore / ceiling {name}, the JVM warm, pair by pair", pairs_warm, "{:.2f}")
     of = ""
     if first:
         of = f", the first {shape.runs[f'predecessor {place}'][0]['transactions']:,}"
@@ -89,8 +97,8 @@ def _reads(shape: Shape) -> list[str]:
     return lines
 
 
-def _rates(runs: list[dict[str, Any]]) -> list[float]:
-    return [run["transactions"] / run["seconds"] for run in runs]
+def _rates(runs: list[dict[str, Any]], measure: str = "seconds") -> list[float]:
+    return [run["transactions"] / run[measure] for run in runs]
 
 
 def _row(name: str, values: Sequence[float], form: str = "{:,.0f}") -> list[str]:

@@ -146,7 +146,7 @@ async def _restore(
 
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
-    batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](4)
+    batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
     failures: list[AsyncRestoreError] = []
     async with task_group() as tasks:
         tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, failures)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asyncrestore.model import Anomaly, Committed, Transaction, TxData
     from asyncrestore.target import Marker
 
-BATCHES_IN_FLIGHT = 4
+BATCHES_IN_FLIGHT = 3
 
 
 @dataclass(slots=True)

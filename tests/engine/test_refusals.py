@@ -100,9 +100,7 @@ async def test_durable_databases_of_one_name_are_told_apart(
         await restore(second, target)
 
 
-async def test_source_that_was_put_back_and_went_on_otherwise(
-    connector: Connector, new_database: NewDatabase, tmp_path: Path
-) -> None:
+async def test_source_that_was_put_back_and_went_on_otherwise(new_database: NewDatabase) -> None:
     original, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
     await original.transact_edn([*PEOPLE[:1], '[{:p/name "what was"}]'])
     await backup(original, store, name="db")

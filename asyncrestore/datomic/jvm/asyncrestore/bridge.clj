@@ -32,8 +32,18 @@
 (defn- committed
   "[t before, transaction id, then tempid and id of each new entity], packed."
   [{:keys [before tx tempids]}]
-  (let [pairs (for [[tempid id] (dissoc tempids "datomic.tx")] [(Long/parseLong tempid) id])]
-    (frames/pack (long-array (list* before tx (mapcat identity pairs))))))
+  (let [others (count (dissoc tempids "datomic.tx"))
+        numbers (long-array (+ 2 (* 2 others)))
+        fill (fn [^long i tempid id]
+               (if (= tempid "datomic.tx")
+                 i
+                 (do (aset numbers i (Long/parseLong tempid))
+                     (aset numbers (inc i) (long id))
+                     (+ i 2))))]
+    (aset numbers 0 (long before))
+    (aset numbers 1 (long tx))
+    (reduce-kv fill 2 tempids)
+    (frames/pack numbers)))
 
 (defn- transact-all
   "Commits in order and stops at the first that fails: what comes after would only fail too.
