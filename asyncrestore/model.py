@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncrestore.values import NUMERIC_KINDS, Raw
@@ -110,11 +111,14 @@ class LogChunk:
         """The chunk's transactions, in order."""
         datoms = self.datoms()
         start = 0
-        while start < len(datoms):
-            tx = self.tx[start]
-            end = bisect_right(self.tx, tx, start)
+        for tx, run in groupby(self.tx):
+            end = start + len(list(run))
             yield Transaction(tx, datoms[start:end])
             start = end
+
+    def txs(self) -> list[int]:
+        """The transactions' ids, in order; one twice if it does not stand together."""
+        return [tx for tx, _ in groupby(self.tx)]
 
 
 @dataclass(slots=True)

@@ -135,8 +135,7 @@ def encode(
     for chunk in chunks:
         for entity in chunk.e:
             seen.add(entity)
-        distinct = list(dict.fromkeys(chunk.tx))
-        txs += distinct
+        txs += chunk.txs()
         tables.append(columns.to_table(chunk, schema))
     _check_order(txs, range_)
     info = SegmentInfo(

@@ -203,7 +203,7 @@ class _Backup:
         )
 
     def _done(self, range_: SegmentRange, chunks: list[LogChunk], size: int, *, written: bool) -> None:
-        transactions = sum(len(set(chunk.tx)) for chunk in chunks)
+        transactions = sum(len(chunk.txs()) for chunk in chunks)
         if written:
             self._report.segments.append(range_)
             self._report.transactions += transactions

@@ -188,7 +188,7 @@ def _count(segment: Segment) -> tuple[int, int]:
     last_t = segment.info.start - 1
     for chunk in segment.chunks():
         datoms += len(chunk)
-        for tx in dict.fromkeys(chunk.tx):
+        for tx in chunk.txs():
             if not last_t < tx_to_t(tx) < segment.info.end:
                 raise SegmentDamaged(
                     f"{segment.info.range.key}: t {tx_to_t(tx)} is out of order or out of range"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,16 +21,6 @@ def test_every_public_name_resolves(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'restor'"):
         asyncrestore.restor  # type: ignore[attr-defined]  # noqa: B018
-
-
-def test_a_module_never_hides_the_function_of_its_name() -> None:
-    for name in ("backup", "restore", "verify", "info"):
-        program = f"import asyncrestore.{name}; from asyncrestore import {name}; print(callable({name}))"
-        output = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-        ).stdout
-        assert output == "True\n"
-        assert importlib.import_module(f"asyncrestore.{name}").__name__ == f"asyncrestore.{name}"
 
 
 def test_version_and_help_load_nothing_heavy() -> None:

@@ -90,6 +90,11 @@ def test_transactions_out_of_order_or_range_are_not_written(ts: tuple[int, ...])
         encoded(log)
 
 
+def test_a_transaction_must_stand_together() -> None:
+    with pytest.raises(DamageError, match="out of order"):
+        encoded([chunk_of([(t_to_tx(t), (1, 2, "l", 3, True)) for t in (7, 8, 7)])])
+
+
 def test_attributes_are_named_as_of_the_transaction_before() -> None:
     rename = [
         (t_to_tx(7), (73, 10, "k", "artist/name", False)),
