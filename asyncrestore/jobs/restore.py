@@ -117,16 +117,8 @@ async def _restore(
     started = monotonic()
     if history.end == history.bootstrap_t + 1:
         await check_empty(target)
-        return RestoreReport(
-            history.identity,
-            target.uri,
-            history.bootstrap_t,
-            history.bootstrap_t,
-            0,
-            0,
-            0.0,
-            cache.statistics,
-        )
+        t = history.bootstrap_t
+        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0.0, cache.statistics)
     marker = await prepare_target(target, history)
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
+from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, TransactionRejected
 from asyncrestore.model import tx_to_t
 from asyncrestore.positions import ident, lookup, tempid
 from asyncrestore.schema import ORIGINAL_ID
@@ -61,6 +61,7 @@ class Transactor:
         self._cache = cache
         self._blame = blame
         self._on_commit = on_commit
+        self._failure: AsyncRestoreError | None = None
 
     async def run(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
         """Commits all batches of the stream.
@@ -78,6 +79,8 @@ class Transactor:
                 async for in_flight in receive:
                     await self._settle(in_flight)
                     self._on_commit(in_flight.batch)
+        if self._failure is not None:
+            raise self._failure
 
     async def _submit(
         self, batches: MemoryObjectReceiveStream[list[TxData]], output: MemoryObjectSendStream[_InFlight]
@@ -88,10 +91,13 @@ class Transactor:
                     await output.send(_InFlight(batch, await self._target.submit(batch)))
         except anyio.BrokenResourceError:
             pass  # the collecting side has ended, and says why itself
+        except AsyncRestoreError as failure:
+            self._failure = failure  # what is in flight is settled first: its error, if any, is the cause
 
     async def _settle(self, in_flight: _InFlight) -> None:
         """Waits until the whole batch is committed; batches after it wait behind this one."""
         batch, submission = in_flight.batch, in_flight.submission
+        failed: tuple[int, Anomaly] | None = None
         while True:
             result = await submission.result()
             for committed, transaction in zip(result.committed, batch, strict=False):
@@ -99,6 +105,9 @@ class Transactor:
             batch = batch[len(result.committed) :]
             if result.anomaly is None:
                 return
+            if (batch[0].tx, result.anomaly) == failed:
+                raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
+            failed = (batch[0].tx, result.anomaly)
             batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
             submission = await self._target.submit(batch)
 
@@ -124,15 +133,18 @@ class Transactor:
             made = _made_here(transaction, anomaly.entity)
             if made is not None:
                 return made
-        t = tx_to_t(transaction.tx)
         if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
             raise Overtaken(
                 f"Another restore writes to {self._target.uri}: "
                 f"it committed t {tx_to_t(anomaly.present or 0)} first",
                 hint="Let the other one finish, or run this again when it has ended.",
             )
+        raise self._rejected(transaction, anomaly)
+
+    def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
+        t = tx_to_t(transaction.tx)
         cause = self._blame(transaction.source) if transaction.source else ""
-        raise TransactionRejected(
+        return TransactionRejected(
             f"{self._target.uri} refused source t {t}: {anomaly.message}" + (f". {cause}" if cause else ""),
             t=t,
             hint=f"Everything before t {t} is restored, nothing after it.",
