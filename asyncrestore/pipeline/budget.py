@@ -16,11 +16,6 @@ class ByteBudget:
         self._held = 0
         self._released = anyio.Event()
 
-    @property
-    def held(self) -> int:
-        """Bytes acquired and not yet released."""
-        return self._held
-
     async def acquire(self, size: int) -> None:
         """Waits until `size` bytes fit."""
         while self._held and self._held + size > self._limit:
