@@ -70,12 +70,24 @@ class SeenIds:
 
 @dataclass(slots=True)
 class CacheStatistics:
-    """How an `IdCache` did: ids kept (pages times their size), and look-ups that hit and missed."""
+    """How an `IdCache` did.
+
+    Attributes:
+        capacity: how many ids there is room for.
+        pages: how many pages of 256 ids are kept.
+        hits: look-ups that found an id.
+        misses: look-ups that did not.
+    """
 
     capacity: int
     pages: int
     hits: int
     misses: int
+
+    @property
+    def full(self) -> float:
+        """The part of the capacity that is taken, 0 to 1."""
+        return (self.pages << IdCache.PAGE_BITS) / self.capacity if self.capacity else 1.0
 
 
 class IdCache:
@@ -90,7 +102,7 @@ class IdCache:
     _PAGE = 1 << PAGE_BITS
 
     def __init__(self, max_ids: int) -> None:
-        self._pages: LRUCache[int, array[int]] = LRUCache(max(1, max_ids >> self.PAGE_BITS))
+        self._pages: LRUCache[int, array[int]] = LRUCache(-(-max_ids // self._PAGE))
         self._empty = array("q", bytes(8 * self._PAGE))
         self._pairs: list[tuple[int, int]] = [(-1, -1)]  # slot 0 means empty, so pair 0 is never used
         self._pair_numbers: dict[tuple[int, int], int] = {}
@@ -110,7 +122,9 @@ class IdCache:
         return None
 
     def put(self, source: int, target: int) -> None:
-        """Remembers a pair of ids."""
+        """Remembers a pair of ids, if there is room for any."""
+        if not self._pages.maxsize:
+            return
         pair = (source >> INDEX_BITS, target >> INDEX_BITS)
         number = self._pair_numbers.get(pair)
         if number is None:
