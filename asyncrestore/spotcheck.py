@@ -60,7 +60,7 @@ class SpotCheck:
             if original != source:
                 raise HistoryDiffers(
                     f"{self._target.uri}: entity {target} was taken for the source's {source}, but it has "
-                    f"the original id {original}; everything up to source t {tx_to_t(batch[-1].tx)} is restored",
+                    f"the original id {original}; it has everything up to source t {tx_to_t(batch[-1].tx)}",
                     hint="Do not use the target: datoms may be on the wrong entity. Restore into a new "
                     "database, without the id cache (size 0), and report this.",
                 )
