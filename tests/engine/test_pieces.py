@@ -55,7 +55,7 @@ async def test_backup_and_restore_a_segment_at_a_time(new_database: NewDatabase)
     assert pieces == [SegmentRange(start, min(start + 2, end)) for start in range(0, end, 2)]
     assert done.end == end
 
-    left = []
+    left: list[int] = []
     while not left or left[-1]:
         report = await restore(store, target, segments=1)
         assert report.transactions in {1, 2}
@@ -191,4 +191,4 @@ async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:
         await backup(source, store, segments=0)
     for bad in ({"segments": 0}, {"id_cache_size": -1}, {"spot_check": 1.1}, {"spot_check": -0.1}):
         with pytest.raises(UsageError, match="must be"):
-            await restore(source, target, **bad)  # type: ignore[arg-type]
+            await restore(source, target, **bad)
