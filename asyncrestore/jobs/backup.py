@@ -102,7 +102,9 @@ async def backup(
     """
     if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
         raise UsageError("segment_size, parallel and segments must be at least 1")
-    if start_t < 0 or (end_t is not None and end_t <= start_t):
+    if start_t < 0:
+        raise UsageError("start_t must be at least 0")
+    if end_t is not None and end_t <= start_t:
         raise UsageError(f"no t is from {start_t} on and before {end_t}")
     async with open_connector() as connector:
         database = await as_database(connector, source)
