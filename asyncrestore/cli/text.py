@@ -69,10 +69,9 @@ def backup_text(report: BackupReport) -> str:
     where = f"backup {report.name!r} in {report.store}"
     rows = [("still missing", f"t {_ranges(report.missing)}")] if report.missing else []
     if not report.segments:
-        has = (
-            "it still lacks some" if report.missing else f"{where} has everything up to t {report.end - 1:,}"
-        )
-        return table(f"Nothing new: {has}", [*rows, ("time", duration(report.seconds))])
+        title = f"Nothing new: {where} has everything "
+        title += "that was asked for" if report.missing else f"up to t {report.end - 1:,}"
+        return table(title, [*rows, ("time", duration(report.seconds))])
     return table(
         f"Backed up to {where}" + ("" if report.missing else f", up to t {report.end - 1:,}"),
         [

@@ -184,8 +184,12 @@ async def test_spot_check_finds_a_wrong_cached_id(
 
 async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:
     source, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
-    for start, end in ((-1, None), (5, 5), (5, 4)):
-        with pytest.raises(UsageError, match=f"no t is from {start}"):
+    for start, end, says in (
+        (-1, None, "start_t must be"),
+        (5, 5, "no t is from 5"),
+        (5, 4, "no t is from 5"),
+    ):
+        with pytest.raises(UsageError, match=says):
             await backup(source, store, start_t=start, end_t=end)
     with pytest.raises(UsageError, match="at least 1"):
         await backup(source, store, segments=0)
