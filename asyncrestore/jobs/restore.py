@@ -162,13 +162,16 @@ async def _restore(
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
     batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
-    fetched = _Fetched()
+    failures: list[AsyncRestoreError] = []
+    left: list[int] = []
     async with task_group() as tasks:
-        tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, segments, fetched)
+        tasks.start_soon(
+            _fetch, history, marker.source_tx, budget, chunks_send, stop, failures, segments, left
+        )
         tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send, stop)
         await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
-    if fetched.failure is not None:
-        raise fetched.failure
+    if failures:
+        raise failures[0]
     if stop.is_set() and progress.committed_t < progress.end_t:
         raise StoppedEarly(
             f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",
@@ -181,7 +184,7 @@ async def _restore(
         tx_to_t(last_tx),
         progress.transactions,
         progress.datoms,
-        fetched.left,
+        sum(left),
         checker.checked,
         monotonic() - started,
         cache.statistics,
@@ -201,28 +204,21 @@ def _check_common_past(history: History, target: Database, marker: Marker, state
         )
 
 
-@dataclass(slots=True)
-class _Fetched:
-    """What became of the first stage: its failure, and how many parts it left."""
-
-    failure: AsyncRestoreError | None = None
-    left: int = 0
-
-
 async def _fetch(
     history: History,
     after_tx: int,
     budget: ByteBudget,
     output: MemoryObjectSendStream[LogChunk],
     stop: anyio.Event,
+    failures: list[AsyncRestoreError],
     segments: int | None,
-    fetched: _Fetched,
+    left: list[int],
 ) -> None:
     """The first stage; keeps its failure, so that what was read before it still reaches the target."""
     try:
-        fetched.left = await prefetch(history, after_tx, budget, output, stop, segments)
+        left.append(await prefetch(history, after_tx, budget, output, stop, segments))
     except AsyncRestoreError as failure:
-        fetched.failure = failure
+        failures.append(failure)
 
 
 async def _resolve(
