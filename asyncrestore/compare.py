@@ -112,7 +112,7 @@ class TargetReader:
         await self._note_original_ids(transactions)
         names: dict[int, int] = {}
         unknown = []
-        for entity in _mentioned(transactions):
+        for entity in mentioned(transactions):
             source = self._base.get(entity)
             if source is None:
                 source = self._cache.get(entity)
@@ -153,15 +153,16 @@ class TargetReader:
         self._seen.add_all(holders)
 
 
-def _mentioned(transactions: Iterable[Transaction]) -> set[int]:
-    mentioned = set()
+def mentioned(transactions: Iterable[Transaction]) -> set[int]:
+    """Every id in transactions: entities, attributes, references."""
+    ids = set()
     for transaction in transactions:
         for e, a, kind, raw, _ in transaction.datoms:
-            mentioned.add(e)
-            mentioned.add(a)
+            ids.add(e)
+            ids.add(a)
             if kind in "rt":
-                mentioned.update(_references(kind, raw))
-    return mentioned
+                ids.update(_references(kind, raw))
+    return ids
 
 
 def _references(kind: str, raw: Any) -> Iterable[int]:

@@ -2,7 +2,7 @@
 
 A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding
 follows as chunks are taken.
-A live database is one part, read a page at a time.
+A live database has parts only to count by; it is read a page at a time.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PAGE_DATOMS = 16_384
 """Datoms a page of the log has at least (unless it is the last), and so a row group of a segment."""
+
+LIVE_PART = 10_000
+"""How many t a part of a live database covers: as many as a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,8 @@ class LiveHistory:
 
     def parts(self, start: int) -> list[Part]:
         """See `History`."""
-        return [Part(SegmentRange(start, self.end), 0)] if start < self.end else []
+        starts = range(start, self.end, LIVE_PART)
+        return [Part(SegmentRange(at, min(at + LIVE_PART, self.end)), 0) for at in starts]
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""

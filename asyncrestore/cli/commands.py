@@ -119,16 +119,30 @@ def setup(settings: Settings) -> None:
 @click.option("--name", help="Of the backup in the store; the source database's name if not given.")
 @click.option("--segment-size", type=click.IntRange(min=1), default=10_000, show_default=True,
               metavar="TRANSACTIONS", help="How many t a segment covers at most.")  # fmt: skip
+@click.option("--start-t", type=click.IntRange(min=0), default=0, show_default=True, metavar="T",
+              help="Copy nothing before it.")  # fmt: skip
+@click.option("--end-t", type=click.IntRange(min=1), metavar="T", help="Copy nothing from it on.")
+@click.option("--segments", type=click.IntRange(min=1), metavar="N",
+              help="Copy so many segments at most, the first missing ones.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Segments read and written at once.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def backup(
-    settings: Settings, source: str, store: str, name: str | None, segment_size: int, parallel: int
+    settings: Settings,
+    source: str,
+    store: str,
+    name: str | None,
+    segment_size: int,
+    start_t: int,
+    end_t: int | None,
+    segments: int | None,
+    parallel: int,
 ) -> None:
     """Copy what STORE does not have yet of the database SOURCE.
 
-    Run it again at any time: it adds what is new, and fills gaps.
+    Run it again at any time: it adds what is new, and fills gaps. With --start-t, --end-t or --segments it
+    does a part of that, and says what is left.
     """
     output = _start(settings)
     with show_progress("backup", output, settings) as on_progress:
@@ -139,6 +153,9 @@ def backup(
                 store,
                 name=name,
                 segment_size=segment_size,
+                start_t=start_t,
+                end_t=end_t,
+                segments=segments,
                 parallel=parallel,
                 on_progress=on_progress,
             ),
@@ -151,15 +168,30 @@ def backup(
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.argument("target")
 @click.option("--name", help=_NAME_HELP)
+@click.option("--segments", type=click.IntRange(min=1), metavar="N",
+              help="Restore so many segments at most.")  # fmt: skip
+@click.option("--spot-check", type=click.FloatRange(0, 1), default=0, show_default=True, metavar="PART",
+              help="Part of the transactions whose ids are checked in TARGET, such as 0.01.")  # fmt: skip
+@click.option("--id-cache-size", type=click.IntRange(min=0), default=2_000_000, show_default=True,
+              metavar="IDS", help="Entity ids remembered, 9 bytes each.")  # fmt: skip
 @click.option("--prefetch-mib", type=click.IntRange(min=1), default=32, show_default=True, metavar="MIB",
               help="Bytes of segments loaded ahead.")  # fmt: skip
 @talking_options
 @click.pass_obj
-def restore(settings: Settings, source: str, target: str, name: str | None, prefetch_mib: int) -> None:
+def restore(
+    settings: Settings,
+    source: str,
+    target: str,
+    name: str | None,
+    segments: int | None,
+    spot_check: float,
+    id_cache_size: int,
+    prefetch_mib: int,
+) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
     A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also
-    after a crash. The first Ctrl-C finishes what is in flight; the second stops at once.
+    after a crash, or after --segments. The first Ctrl-C finishes what is in flight; the second stops at once.
     """
     output = _start(settings)
     with show_progress("restore", output, settings) as on_progress:
@@ -169,6 +201,9 @@ def restore(settings: Settings, source: str, target: str, name: str | None, pref
                 source,
                 target,
                 name=name,
+                segments=segments,
+                spot_check=spot_check,
+                id_cache_size=id_cache_size,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 on_progress=on_progress,
                 stop=stop,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from asyncrestore.ids import CacheStatistics
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.restore import RestoreReport
@@ -66,18 +67,19 @@ def _ranges(ranges: Sequence[SegmentRange]) -> str:
 def backup_text(report: BackupReport) -> str:
     """What a backup did."""
     where = f"backup {report.name!r} in {report.store}"
+    rows = [("still missing", f"t {_ranges(report.missing)}")] if report.missing else []
     if not report.segments:
-        return table(
-            f"Nothing new: {where} has everything up to t {report.end - 1:,}",
-            [("time", duration(report.seconds))],
-        )
+        title = f"Nothing new: {where} has everything "
+        title += "that was asked for" if report.missing else f"up to t {report.end - 1:,}"
+        return table(title, [*rows, ("time", duration(report.seconds))])
     return table(
-        f"Backed up to {where}, up to t {report.end - 1:,}",
+        f"Backed up to {where}" + ("" if report.missing else f", up to t {report.end - 1:,}"),
         [
             ("source", report.source),
             ("transactions", f"{report.transactions:,}"),
             ("datoms", f"{report.datoms:,}"),
             ("new segments", f"{len(report.segments):,}, {size(report.bytes)}"),
+            *rows,
             ("time", took(report.seconds, report.transactions)),
         ],
     )
@@ -97,9 +99,24 @@ def restore_text(report: RestoreReport) -> str:
             ("began after", f"source t {report.first_t:,}"),
             ("transactions", f"{report.transactions:,}"),
             ("datoms", f"{report.datoms:,}"),
+            *_left_and_checked(report),
+            ("id cache", _cache_text(report.id_cache)),
             ("time", took(report.seconds, report.transactions)),
         ],
     )
+
+
+def _left_and_checked(report: RestoreReport) -> Iterable[tuple[str, str]]:
+    if report.segments_left:
+        yield "left", f"{count(report.segments_left, 'segment')}; the same command continues"
+    if report.spot_checked:
+        yield "spot checks", f"{count(report.spot_checked, 'id')}, each the right one"
+
+
+def _cache_text(cache: CacheStatistics) -> str:
+    lookups = cache.hits + cache.misses
+    found = f"{cache.hits / lookups:.1%} of " if lookups else ""
+    return f"{found}{count(lookups, 'look-up')} found; {cache.full:.0%} full"
 
 
 def verify_text(report: VerifyReport) -> str:

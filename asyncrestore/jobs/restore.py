@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import AsyncRestoreError, Conflict, StoppedEarly
+from asyncrestore.errors import AsyncRestoreError, Conflict, StoppedEarly, UsageError
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_history
@@ -19,6 +19,7 @@ from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
+from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
 from asyncrestore.tasks import task_group
 
@@ -50,6 +51,9 @@ class RestoreReport:
         last_t: source t of the last transaction that is in the target now.
         transactions: restored by this run.
         datoms: of the source, in those transactions.
+        segments_left: how many segments are not restored yet, 0 when the target has all of the history; more
+            only when the run was given a number of segments.
+        spot_checked: how many ids were looked up in the target by `spot_check`.
         seconds: how long it took.
         id_cache: how the id cache did.
     """
@@ -60,6 +64,8 @@ class RestoreReport:
     last_t: int
     transactions: int
     datoms: int
+    segments_left: int
+    spot_checked: int
     seconds: float
     id_cache: CacheStatistics
 
@@ -69,6 +75,8 @@ async def restore(
     target: AnyDatabase,
     *,
     name: str | None = None,
+    segments: int | None = None,
+    spot_check: float = 0.0,
     prefetch_bytes: int = 32 * 1024 * 1024,
     id_cache_size: int = 2_000_000,
     on_progress: OnProgress | None = None,
@@ -80,8 +88,13 @@ async def restore(
         source: a store or a database, open or as a URI.
         target: a database, open or as a URI; one that does not exist is created.
         name: of the backup, where the store holds several.
+        segments: restores so many segments at most (of a live database: so many times 10,000 t), and says in
+            the report what is left; a segment that is restored in part counts. Without it all.
+        spot_check: asks the target about the ids in this part of the transactions (0 to 1), picked at random,
+            once they are committed.
         prefetch_bytes: how many bytes of segments may be loaded ahead.
-        id_cache_size: how many entity ids are remembered; each takes about 9 bytes.
+        id_cache_size: how many entity ids are remembered; each takes about 9 bytes. Without (0) the target
+            looks each up, which is slower and changes nothing else.
         on_progress: is told the watermarks.
         stop: once set, what is in flight is finished and `StoppedEarly` raised.
 
@@ -90,10 +103,13 @@ async def restore(
         SegmentGap, SegmentDamaged: the backup cannot be used; the target stays at its last whole transaction.
         Conflict: the target holds something else, or somebody else writes to it.
         TransactionRejected: the target refused a transaction.
+        HistoryDiffers: a spot check found an id that stands for the wrong entity.
         Overtaken: another restore writes to the target.
         Unavailable: the target did not answer; run again.
         StoppedEarly: `stop` was set before the end.
     """
+    if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
+        raise UsageError("segments must be at least 1, id_cache_size at least 0, spot_check from 0 to 1")
     async with open_connector() as connector:
         history = await as_history(connector, source, name)
         return await _restore(
@@ -101,6 +117,8 @@ async def restore(
             await as_database(connector, target, create=True),
             ByteBudget(prefetch_bytes),
             IdCache(id_cache_size),
+            segments,
+            spot_check,
             on_progress or (lambda _: None),
             stop or anyio.Event(),
         )
@@ -111,6 +129,8 @@ async def _restore(
     target: Database,
     budget: ByteBudget,
     cache: IdCache,
+    segments: int | None,
+    spot_check: float,
     on_progress: OnProgress,
     stop: anyio.Event,
 ) -> RestoreReport:
@@ -118,30 +138,36 @@ async def _restore(
     if history.end == history.bootstrap_t + 1:
         await check_empty(target)
         t = history.bootstrap_t
-        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0.0, cache.statistics)
+        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0, 0, 0.0, cache.statistics)
     marker = await prepare_target(target, history)
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
     resolver = Resolver(state, cache, marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
-    progress = Progress(start_t=first_t + 1, end_t=history.end)
+    parts = history.parts(first_t + 1)[:segments]
+    progress = Progress(start_t=first_t + 1, end_t=parts[-1].range.end if parts else history.end)
     on_progress(progress)
     last_tx = marker.source_tx
+    checker = SpotCheck(target, cache, spot_check)
 
-    def committed(batch: list[TxData]) -> None:
+    async def committed(batch: list[TxData]) -> None:
         nonlocal last_tx
         last_tx = batch[-1].tx
         progress.committed_t = tx_to_t(last_tx) + 1
         progress.transactions += len(batch)
         progress.datoms += sum(len(data.source.datoms) for data in batch if data.source)
         on_progress(progress)
+        await checker.check(batch)
 
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
     batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
     failures: list[AsyncRestoreError] = []
+    left: list[int] = []
     async with task_group() as tasks:
-        tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, failures)
+        tasks.start_soon(
+            _fetch, history, marker.source_tx, budget, chunks_send, stop, failures, segments, left
+        )
         tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send, stop)
         await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
     if failures:
@@ -158,6 +184,8 @@ async def _restore(
         tx_to_t(last_tx),
         progress.transactions,
         progress.datoms,
+        sum(left),
+        checker.checked,
         monotonic() - started,
         cache.statistics,
     )
@@ -183,10 +211,12 @@ async def _fetch(
     output: MemoryObjectSendStream[LogChunk],
     stop: anyio.Event,
     failures: list[AsyncRestoreError],
+    segments: int | None,
+    left: list[int],
 ) -> None:
     """The first stage; keeps its failure, so that what was read before it still reaches the target."""
     try:
-        await prefetch(history, after_tx, budget, output, stop)
+        left.append(await prefetch(history, after_tx, budget, output, stop, segments))
     except AsyncRestoreError as failure:
         failures.append(failure)
 
