@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.uri import is_database_uri
+from asyncrestore.filters import Filter
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from asyncrestore.datomic.database import Connector
+    from asyncrestore.rewrites import Rewrite
 
 AnyStore: TypeAlias = str | Store
 AnyDatabase: TypeAlias = str | Database
@@ -35,3 +39,18 @@ async def as_history(connector: Connector, history: AnyHistory, name: str | None
     if isinstance(history, Database):
         return await LiveHistory.open(history)
     return await StoredHistory.open(history, name)
+
+
+async def as_filter(
+    history: History,
+    exclude: Iterable[str],
+    exclude_schema: bool,  # noqa: FBT001 - passed on as it came
+    rewrite: Mapping[str, Rewrite] | None,
+    key: bytes | None,
+) -> Filter | None:
+    """The filter that was asked for, None when nothing was; raises as `Filter`."""
+    if not (exclude or exclude_schema or rewrite):
+        return None
+    return Filter(
+        await history.schema(), exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key
+    )

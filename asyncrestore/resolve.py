@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
+from asyncrestore.blame import blame
 from asyncrestore.errors import DamageError
 from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
-STRING_LIMIT = 4096
-"""Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
 
 class Resolver:
@@ -47,8 +46,13 @@ class Resolver:
         self._skipped: set[int] = set()  # these, and bookkeeping
         self._classify(state.schema.attributes)
 
-    def resolve(self, transaction: Transaction) -> TxData:
+    def resolve(self, transaction: Transaction, others: Collection[int] = ()) -> TxData:
         """The transaction's data for the target, chained to the transaction resolved before.
+
+        Args:
+            transaction: of the source, as it shall be in the target.
+            others: entities of it all of whose datoms were left out. New ones are made all the same: what refers to
+                them later then finds them.
 
         Raises:
             DamageError: a datom's attribute is not known: the history before it was not complete.
@@ -77,9 +81,12 @@ class Resolver:
                 retracts += operation
         if self._computed:
             self._backfill(work, datoms)
+        for entity in others:
+            work.position(entity)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self._seen.add_all({datom[0] for datom in datoms})
+        self._seen.add_all(others)
         if self._schema.touches(datoms):
             self._schema.apply(datoms)
             self._classify({datom[0] for datom in datoms})
@@ -95,17 +102,9 @@ class Resolver:
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
 
-    def blame(self, transaction: Transaction) -> str:
-        """Which datom of a refused transaction is probably the cause, in words; empty when none is."""
-        for e, a, kind, raw, added in transaction.datoms:
-            if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-                attribute = self._schema.attributes.get(a)
-                name = f":{attribute.ident}" if attribute else f"attribute {a}"
-                return (
-                    f"Entity {e} has a string of {len(raw)} characters in {name}; "
-                    f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-                )
-        return ""
+    def blame(self, transaction: Transaction, message: str) -> tuple[str, str]:
+        """See `blame.blame`."""
+        return blame(self._schema, transaction, message)
 
     def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
         """Makes the target compute composites that changed without their components, being newer than they.
