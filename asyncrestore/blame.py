@@ -26,24 +26,23 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         attribute = schema.attributes.get(a)
         name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
         if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-            return (
-                f"Entity {e} has a string of {len(raw)} characters in {name}; "
-                f"Datomic Local and Cloud take at most {STRING_LIMIT}.",
-                f"To do without it, restore into a new database with --exclude {name} or --rewrite {name}=HOW.",
-            )
+            cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
+            cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
+            return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
         if attribute is not None and added and _names_predicate(attribute, message):
+            predicates = ", ".join(attribute.predicates)
             return (
-                f"It is about entity {e}: the target calls {', '.join(attribute.predicates)} with each value of {name}.",
-                f"Restore into a new database without predicates (--exclude :db.attr/preds) or without the attribute "
-                f"(--exclude {name}).",
+                f"The target calls {predicates} with each value of {name}, as that of entity {e}.",
+                f"Without it: --exclude :db.attr/preds or --exclude {name}, into a new database.",
             )
         for lacking in _base_idents(schema, e, a, kind, raw):
             if lacking in named:
-                return (
-                    f"Entity {e} has a datom of {name} that needs :{lacking}, which the target's base schema lacks.",
-                    "Upgrade the target's base schema (Datomic's administer-system, :upgrade-schema), or restore into "
-                    "a new database without what needs it: --exclude ATTR --exclude-schema.",
-                )
+                help_ = "Upgrade its base schema (Datomic's administer-system with :upgrade-schema)"
+                if (attribute := schema.attributes.get(e)) and attribute.ident and attribute.value_type:
+                    help_ += f", or --exclude {attribute.ident} --exclude-schema, into a new database"
+                cause = f"Entity {e} has a datom of {name} that needs :{lacking}, "
+                cause += "which the target's base schema lacks."
+                return cause, f"{help_}."
     return "", ""
 
 

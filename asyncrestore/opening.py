@@ -44,7 +44,7 @@ async def as_history(connector: Connector, history: AnyHistory, name: str | None
 async def as_filter(
     history: History,
     exclude: Iterable[str],
-    exclude_schema: bool,  # noqa: FBT001 - passed on as it came
+    exclude_schema: bool,
     rewrite: Mapping[str, Rewrite] | None,
     key: bytes | None,
 ) -> Filter | None:

@@ -51,8 +51,8 @@ class Resolver:
 
         Args:
             transaction: of the source, as it shall be in the target.
-            others: entities of it all of whose datoms were left out. New ones are made all the same: what refers to
-                them later then finds them.
+            others: entities of it all of whose datoms were left out. New ones are made all the same: what
+                refers to them later then finds them.
 
         Raises:
             DamageError: a datom's attribute is not known: the history before it was not complete.

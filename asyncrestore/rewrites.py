@@ -1,7 +1,7 @@
 """How values are rewritten: `hash`, `constant:TEXT`, `fake:PROVIDER`, or any function.
 
-Every way gives the same value for the same value, always: a value is asserted in one transaction and retracted
-in another, which may be restored on another day.
+Every way gives the same value for the same value, always: a value is asserted in one transaction and
+retracted in another, which may be restored on another day.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from asyncrestore.values import KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_r
 Rewrite: TypeAlias = str | Callable[[str, Any], Any]
 """``hash``, ``null``, ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function.
 
-A function takes the attribute's ident (without the colon) and a value as `values.to_python` gives it, and returns
-another of the same type. It must always give the same for the same.
+A function takes the attribute's ident (without the colon) and a value as `values.to_python` gives it, and
+returns another of the same type. It must always give the same for the same.
 """
 
 KEY_BYTES = 16
@@ -88,7 +88,7 @@ def load_function(name: str) -> Callable[[str, Any], Any]:
         raise UsageError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
     if not callable(function):
         raise UsageError(f"{name} is no function")
-    return function  # type: ignore[no-any-return]  # any function: what it returns is checked
+    return function
 
 
 def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rewriter:
@@ -105,7 +105,7 @@ def _keyed(ident: str, how: str, key: bytes | None) -> bytes:
     if key is None:
         raise UsageError(
             f"Rewriting :{ident} with {how} needs a key",
-            hint="Give --rewrite-key-file, or ASYNCRESTORE_REWRITE_KEY in the environment; in the library rewrite_key.",
+            hint="Give --rewrite-key-file or ASYNCRESTORE_REWRITE_KEY; in the library, rewrite_key.",
         )
     if len(key) < KEY_BYTES:
         raise UsageError(

@@ -156,7 +156,7 @@ class Schema:
                 for name, entity in self._named.items()
                 if self.attributes[entity].value_type is not None and self.attributes[entity].ident != name
             },
-            # What few attributes have, and segments of older versions do not: left out where there is nothing.
+            # What few attributes have, and older segments do not: left out where there is nothing.
             **{
                 key: {str(entity): values for entity, values in found.items()}
                 for key, found in (("past", self._past()), ("predicates", self._predicates_by_id()))

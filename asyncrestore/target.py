@@ -53,8 +53,8 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
         rules: what is left out and rewritten of it (see `Filter`).
 
     Raises:
-        Conflict: it holds something else: data of its own, another source's, the same filtered in another way, or
-        something written after the last restore.
+        Conflict: it holds something else: data of its own, another source's, the same filtered in another
+        way, or something written after the last restore.
     """
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LimitedHistory:
-    """A history without what comes after a transaction. It has the methods of `History`, which documents them.
+    """A history without what comes after a transaction. Its methods are those of `History`.
 
     Args:
         history: all of it.
@@ -56,7 +56,7 @@ class LimitedHistory:
         """
         if tx_to_t(tx) >= self.end:
             raise UsageError(
-                f"The target has everything up to source t {tx_to_t(tx)} already: that is after t {self.end - 1}",
+                f"The target has everything up to source t {tx_to_t(tx)}: that is after t {self.end - 1}",
                 hint="Restore into a new database to have an earlier state.",
             )
         return await self._history.state(tx)
@@ -67,10 +67,10 @@ class LimitedHistory:
 
 
 async def limit(history: History, until_t: int | None, until_time: datetime | None) -> History:
-    """The history up to a t, or up to the last transaction that is not after a time; all of it without either.
+    """The history up to a t, or up to the last transaction not after a time; all of it without either.
 
     Raises:
-        UsageError: both are given, a time has no time zone, the history begins after it or ends before that t.
+        UsageError: both are given, a time has no time zone, the history begins later or ends before that t.
     """
     if until_t is not None and until_time is not None:
         raise UsageError("Both a t and a time were given to end at", hint="Choose one.")

@@ -205,7 +205,9 @@ def to_raw(kind: str, value: Any) -> Raw:
 
 
 def parse(kind: str, text: str) -> Any:
-    """The Python value that a text stands for: an instant as in RFC 3339, bytes in base64, keywords with or without colon.
+    """The Python value that a text stands for.
+
+    An instant is written as in RFC 3339, bytes in base64, a keyword with or without its colon.
 
     Raises:
         ValueError: it stands for none.

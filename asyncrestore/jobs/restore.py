@@ -107,8 +107,8 @@ async def restore(
         stop: once set, what is in flight is finished and `StoppedEarly` raised.
 
     Raises:
-        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed; or what is to
-        be left out or rewritten cannot be; or the history or the target is not such that it can end there.
+        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed; or what
+        is to be left out or rewritten cannot be; or the restore cannot end there.
         SegmentGap, SegmentDamaged: the backup cannot be used; the target stays at its last whole transaction.
         Conflict: the target holds something else, was filtered in another way, or somebody else writes to it.
         RewriteFailed: a value cannot be rewritten; everything before its transaction is restored.

@@ -101,9 +101,12 @@ async def verify(
         source: a store or, with `against`, also a database; open or as a URI.
         against: the target, a database restored from `source`.
         name: of the backup, where the store holds several.
-        exclude, exclude_schema, rewrite, rewrite_key: what the target was restored with (see `restore`); the
-            filtered history is then expected.
-        until_t, until_time: where the target must end (see `restore`), if not at the source's end.
+        exclude: as the target was restored with (see `restore`): the filtered history is then expected.
+        exclude_schema: likewise.
+        rewrite: likewise.
+        rewrite_key: likewise.
+        until_t: where the target must end (see `restore`), if not at the source's end.
+        until_time: likewise, as a time.
         max_differences: how many problems are told in words.
         on_progress: is told the watermarks.
 

@@ -43,7 +43,7 @@ class Transactor:
         target: where to.
         marker: how far it is.
         cache: learns the target ids of new entities.
-        blame: says, given the engine's reason, in words which datom of a refused transaction is the cause and what
+        blame: says, given the engine's reason, which datom of a refused transaction is the cause and what
             helps, if it can tell.
         on_commit: called with each batch that is in the target.
     """
