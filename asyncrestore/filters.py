@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.choice import Choice, check_sets
+from asyncrestore.choice import CODE, Choice, check_sets
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.model import Transaction
 from asyncrestore.rewrites import make_rewriter
@@ -70,12 +70,12 @@ class Filter:
         self._dropped: dict[int, FilteredAttribute] = {}
         self._hidden: dict[int, FilteredAttribute] = {}
         self._rewritten: dict[int, tuple[Rewriter, FilteredAttribute]] = {}
-        # The Pro peer has a datom for each attribute that is installed or altered, with it as the value.
-        self._installing = {
-            entity
-            for entity, ident in schema.base.items()
-            if ident in ("db.install/attribute", "db.alter/attribute")
-        }
+        base = {ident: entity for entity, ident in schema.base.items()}
+        # Datomic writes a datom for each attribute that is installed or altered, with it as the value.
+        self._alter = base.get("db.alter/attribute", -1)
+        self._about = {base.get("db.install/attribute", -1), self._alter}
+        self._altering = {base[ident] for ident in base.keys() - {"db/ident", "db/doc"}}
+        self._code = {base[ident] for ident in CODE & base.keys()}
         self.rules: list[str] = []
         self.done: list[FilteredAttribute] = []
         choice = Choice(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
@@ -114,13 +114,16 @@ class Filter:
         dropped, hidden, rewritten = self._dropped, self._hidden, self._rewritten
         kept: list[Datom] = []
         changed: dict[tuple[int, int, Any], dict[bool, Any]] = {}
+        altered: dict[int, FilteredAttribute] = {}
         for datom in transaction.datoms:
             e, a, kind, raw, added = datom
             if a in dropped:
                 dropped[a].left_out += 1
+                if a in self._code:
+                    altered[e] = dropped[a]
             elif e in hidden:
                 hidden[e].left_out += 1
-            elif a in self._installing and raw in hidden:
+            elif a in self._about and raw in hidden:
                 hidden[raw].left_out += 1
             elif a in rewritten:
                 rewriter, done = rewritten[a]
@@ -138,7 +141,23 @@ class Filter:
                     )
             else:
                 kept.append(datom)
-        return Transaction(transaction.tx, self._without_idle(kept, changed))
+        if altered:
+            kept = self._without_alterations(kept, altered)
+        if changed:
+            kept = self._without_idle(kept, changed)
+        return Transaction(transaction.tx, kept)
+
+    def _without_alterations(self, datoms: list[Datom], altered: dict[int, FilteredAttribute]) -> list[Datom]:
+        """Without the engine's notes on attributes that were altered in nothing but what is left out."""
+        still = {d[0] for d in datoms if d[1] in self._altering}
+        kept = []
+        for datom in datoms:
+            raw = datom[3]
+            if datom[1] == self._alter and raw in altered and raw not in still:
+                altered[raw].left_out += 1
+            else:
+                kept.append(datom)
+        return kept
 
     def _without_idle(
         self, datoms: list[Datom], changed: dict[tuple[int, int, Any], dict[bool, Any]]

@@ -151,7 +151,7 @@ def _text(value: str) -> str:
 
 
 def _name(value: Keyword | Symbol) -> str:
-    if not re.fullmatch(r"[^\s/:]+(/[^\s]+)?|/", value.name):
+    if not re.fullmatch(r"[^\s/]+(/\S+)?|/", value.name):
         raise ValueError("its name is none")
     return _text(value.name)
 

@@ -163,7 +163,7 @@ def backup(
 @talking_options
 @click.pass_obj
 def restore(
-    settings: Settings, source: str, target: str, name: str | None, prefetch_mib: int, **options: Any
+    settings: Settings, /, source: str, target: str, name: str | None, prefetch_mib: int, **options: Any
 ) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
@@ -201,6 +201,7 @@ def restore(
 @click.pass_obj
 def verify(
     settings: Settings,
+    /,
     source: str,
     against: str | None,
     name: str | None,

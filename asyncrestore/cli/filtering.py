@@ -62,7 +62,7 @@ def filtering_options(command: _Function) -> _Function:
                      help="Holds the key for hash and fake, 16 bytes or more."),
         click.option("--rewrite", multiple=True, metavar="ATTR=HOW", callback=_rewrites,
                      help="Rewrite the values of this attribute. Again for others."),
-        click.option("--exclude-schema", is_flag=True, help="Leave out the excluded attributes themselves too."),
+        click.option("--exclude-schema", is_flag=True, help="Leave out these attributes themselves too."),
         click.option("--exclude", multiple=True, metavar="ATTR",
                      help="Leave out the datoms of this attribute. Again for others."),
     ):  # fmt: skip
