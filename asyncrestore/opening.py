@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from anyio import to_thread
+
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.filters import Filter
@@ -51,6 +53,8 @@ async def as_filter(
     """The filter that was asked for, None when nothing was; raises as `Filter`."""
     if not (exclude or exclude_schema or rewrite):
         return None
-    return Filter(
-        await history.schema(), exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key
+    schema = await history.schema()
+    # In a thread: a function to rewrite with may have to be imported.
+    return await to_thread.run_sync(
+        lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
     )

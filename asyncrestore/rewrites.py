@@ -23,7 +23,8 @@ Rewrite: TypeAlias = str | Callable[[str, Any], Any]
 """``hash``, ``null``, ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function.
 
 A function takes the attribute's ident (without the colon) and a value as `values.to_python` gives it, and
-returns another of the same type. It must always give the same for the same.
+returns another of the same type. It must always give the same for the same, and at once: it is called within
+the event loop.
 """
 
 KEY_BYTES = 16

@@ -303,6 +303,8 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
         TransactionRejected, match=r"t 9:.*app\.rules/city\?.*:p/city, as that of entity \d+"
     ) as caught:
         await restore(store, target)
+    with pytest.raises(TransactionRejected, match=":p/city"):
+        await restore(store, target)  # also where the predicate is known from a segment's snapshot only
     assert caught.value.t == 9
     assert "--exclude :db.attr/preds" in caught.value.hint
     assert "Everything before t 9 is restored" in caught.value.hint
