@@ -15,6 +15,7 @@ from asyncrestore.choice import CODE, Choice, check_sets
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.model import Transaction
 from asyncrestore.rewrites import make_rewriter
+from asyncrestore.values import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -174,6 +175,9 @@ class Filter:
 
 
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
+    if datom[2] != rewriter.kind:
+        why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
+        raise _failure(t, datom[0], ident, why, hint=f"Leave :{ident} out, in a new database.")
     try:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises

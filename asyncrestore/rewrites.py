@@ -36,12 +36,14 @@ class Rewriter:
     """How the values of one attribute are rewritten.
 
     Attributes:
+        kind: of the values, before and after.
         way: ``hash``, ``constant``, ``fake`` or ``function``.
         depends: all that its results depend on, as the target records it.
         rewrite: gives the new raw value for a raw value; raises whatever the function raises, `TypeError` or
             `ValueError`.
     """
 
+    kind: str
     way: str
     depends: dict[str, str]
     rewrite: Callable[[Any], Raw]
@@ -96,6 +98,7 @@ def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rew
     module = getattr(function, "__module__", "?")
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return Rewriter(
+        kind,
         "function",
         {"how": f"{module}:{name}"},
         lambda raw: to_raw(kind, function(ident, to_python(kind, raw))),
@@ -148,6 +151,7 @@ def _hash(ident: str, kind: str, key: bytes | None) -> Rewriter:
         )
     secret = _keyed(ident, "hash", key)
     return Rewriter(
+        kind,
         "hash",
         {"how": "hash", "key": _fingerprint(secret)},
         lambda raw: present(_digest(secret, "hash", kind, raw)),
@@ -161,7 +165,7 @@ def _constant(text: str, ident: str, kind: str) -> Rewriter:
         raw = to_raw(kind, parse(kind, text))
     except ValueError as exc:
         raise UsageError(f"The constant for :{ident} is no value of db.type/{KINDS[kind]}: {exc}") from exc
-    return Rewriter("constant", {"how": f"constant:{text}"}, lambda _: raw)
+    return Rewriter(kind, "constant", {"how": f"constant:{text}"}, lambda _: raw)
 
 
 def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
@@ -200,4 +204,4 @@ def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
         ) from exc
     # Another version of Faker may give other values.
     depends = {"how": f"fake:{provider}", "key": _fingerprint(secret), "faker": faker.VERSION}
-    return Rewriter("fake", depends, rewrite)
+    return Rewriter(kind, "fake", depends, rewrite)

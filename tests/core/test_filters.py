@@ -178,6 +178,12 @@ def test_function_that_fails(how: Any, says: str) -> None:
     assert "t 9" in str(caught.value)
 
 
+def test_value_of_another_type_than_the_attribute_is_not_rewritten() -> None:
+    filter_ = Filter(schema(), rewrite={"p/number": "hash"}, key=KEY, exclude=["p/pair"], exclude_schema=True)
+    with pytest.raises(RewriteFailed, match="it is a bigint, not a long"):
+        filtered(filter_, (ENTITY, NUMBER, "n", "5", True))
+
+
 def test_function_gets_the_attribute_and_the_value() -> None:
     seen: list[tuple[str, Any]] = []
 

@@ -54,7 +54,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     },
     "constant and function": {
         "rewrite": {
-            "p/full-name": "constant:Nobody",
+            "p/full-name": 'constant:N\u00f6 "body"\\ \U0001f600',
             "p/secret": "constant:none",
             "v/string": turned_round,
             "v/boolean": "constant:true",
