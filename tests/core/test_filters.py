@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.filters import Filter, describe, same_rules
+from asyncrestore.history import State
+from asyncrestore.ids import IdCache, SeenIds
+from asyncrestore.jobs.restore import _resolved
 from asyncrestore.model import Transaction, t_to_tx
+from asyncrestore.positions import ident as position_of
+from asyncrestore.positions import lookup, tempid
+from asyncrestore.resolve import Resolver
 from asyncrestore.rewrites import make_rewriter
-from asyncrestore.schema import Attribute, Schema
+from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
 from asyncrestore.values import KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw
 from tests.strategies import scalars
 
@@ -154,6 +160,23 @@ def test_values_of_one_entity_that_became_one_are_an_error() -> None:
     ):
         filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", True))
     assert filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", False)) == []
+
+
+def test_entity_left_with_nothing_is_still_made() -> None:
+    """So that a reference to it later is a lookup by its original id, and found at once."""
+    state = State(schema(), SeenIds())
+    resolver = Resolver(state, IdCache(0), TX - 1)
+    hiding = Filter(schema(), exclude=["p/name"])
+    transactions = [
+        Transaction(TX, [(ENTITY, NAME, "s", "Ann", True)]),
+        Transaction(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
+    ]
+
+    made, referring = [_resolved(resolver, hiding, transaction) for transaction in transactions]
+
+    assert made.adds[4:] == [tempid(ENTITY), position_of(ORIGINAL_ID), "l", ENTITY]
+    assert lookup(ENTITY) in referring.adds
+    assert tempid(ENTITY) not in referring.adds
 
 
 def raising(_attribute: str, _value: Any) -> Any:

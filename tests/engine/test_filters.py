@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from anyio import to_thread
 
+from asyncrestore import history
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, RewriteFailed, TransactionRejected, UsageError
 from asyncrestore.jobs.backup import backup
@@ -192,15 +193,15 @@ async def test_what_an_attribute_once_was_counts(new_database: NewDatabase) -> N
         ]
     )
     await backup(source, store, segment_size=1)
-    for history in (source, store):
+    for origin in (source, store):
         with pytest.raises(UsageError, match=":u/u is or was unique"):
-            await restore(history, target, rewrite={"u/u": "constant:1"})
+            await restore(origin, target, rewrite={"u/u": "constant:1"})
         with pytest.raises(UsageError, match=":m/m has or had cardinality many"):
-            await restore(history, target, rewrite={"m/m": "constant:1"})
+            await restore(origin, target, rewrite={"m/m": "constant:1"})
         with pytest.raises(UsageError, match=":u/u cannot be left out: it is unique"):
-            await restore(history, target, exclude=["u/u"], exclude_schema=True)
+            await restore(origin, target, exclude=["u/u"], exclude_schema=True)
         with pytest.raises(UsageError, match=r":p/code cannot be rewritten.*composite tuple :p/mail-code"):
-            await restore(history, target, rewrite={"p/code": "hash"}, rewrite_key=KEY)
+            await restore(origin, target, rewrite={"p/code": "hash"}, rewrite_key=KEY)
     copy = await new_database()
     await restore(source, copy)
     with pytest.raises(UsageError, match="restores write for themselves"):
@@ -251,8 +252,11 @@ async def test_verify_sees_what_was_not_filtered(new_database: NewDatabase) -> N
     assert any("missing in the target" in problem for problem in report.problems)
 
 
-async def test_rewriting_that_fails_stops_right_before(new_database: NewDatabase) -> None:
+async def test_rewriting_that_fails_stops_right_before(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything before that transaction is restored, also what was in flight; corrected, it continues."""
+    monkeypatch.setattr(history, "PAGE_DATOMS", 30)  # nor is anything of the pages after it
     people = [f'[{{:p/name "{i}"}}]' for i in range(300)]
     source, target = await new_database(SCHEMA, *people), await new_database()
 
