@@ -104,7 +104,9 @@ class Filter:
         return self.done[-1]
 
     def _record(self, a: int, ident: str, depends: dict[str, str]) -> None:
-        self.rules.append(json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True))
+        self.rules.append(
+            json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
+        )
 
     def apply(self, transaction: Transaction) -> Transaction:
         """The transaction as it shall be in the target.

@@ -59,6 +59,8 @@ class Resolver:
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
+        for entity in others:
+            work.position(entity)
         asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
         attributes, skipped = self._schema.attributes, self._skipped
         known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
@@ -81,8 +83,6 @@ class Resolver:
                 retracts += operation
         if self._computed:
             self._backfill(work, datoms)
-        for entity in others:
-            work.position(entity)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self._seen.add_all({datom[0] for datom in datoms})
