@@ -107,6 +107,10 @@ class History(Protocol):
         """The state after the transaction with id `tx`."""
         ...
 
+    async def schema(self) -> Schema:
+        """The schema after the last transaction."""
+        ...
+
 
 class StoredHistory:
     """The history that a backup holds. It has the methods of `History`, which documents them."""
@@ -168,6 +172,15 @@ class StoredHistory:
             hint="The target was restored from a newer backup of the same database; use that one.",
         )
 
+    async def schema(self) -> Schema:
+        """See `History`."""
+        segment = await self._read(self._parts[-1])
+        schema = Schema.from_json(segment.info.schema)
+        async for chunk in _decode(segment):
+            for transaction in chunk.transactions():
+                schema.apply(transaction.datoms)
+        return schema
+
 
 async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
     """Decodes a row group at a time, in a thread, as they are asked for."""
@@ -223,3 +236,7 @@ class LiveHistory:
             if chunk and chunk.tx[-1] == tx:
                 *_, state.last = chunk.transactions()
         return state
+
+    async def schema(self) -> Schema:
+        """See `History`."""
+        return self._schemas.as_of(self.end)

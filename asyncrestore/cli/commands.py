@@ -10,6 +10,8 @@ import click
 
 import asyncrestore
 from asyncrestore.cli import text
+from asyncrestore.cli.filtering import EPILOG as _FILTERING_EPILOG
+from asyncrestore.cli.filtering import filtering, filtering_options
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
 from asyncrestore.cli.progress import show_progress
@@ -36,10 +38,12 @@ Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /back
 \b
 Exit codes: 10 no such database · 13 STORE has another database under that name
 """
-_RESTORE_EPILOG = """
+_RESTORE_EPILOG = f"""
 \b
-Example: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
-
+Examples: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
+          asyncrestore restore /backups TARGET --exclude person/notes --rewrite person/email=hash
+          asyncrestore restore /backups TARGET --until-time 2026-01-31T12:00:00Z
+{_FILTERING_EPILOG}
 \b
 Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
 13 TARGET holds something else · 15 TARGET rejected a transaction · 130 interrupted
@@ -49,9 +53,11 @@ _VERIFY_EPILOG = """
 Examples: asyncrestore verify /backups
           asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
 
+A target that was restored with --exclude, --rewrite or --until... is compared with the same options.
+
 \b
 Exit codes: 4 something is wrong · 10 no such backup or database
-13 TARGET was restored from another database
+13 TARGET was restored from another database, or with other --exclude or --rewrite
 """
 _INFO_EPILOG = """
 \b
@@ -174,12 +180,14 @@ def backup(
               help="Part of the transactions whose ids are checked in TARGET, such as 0.01.")  # fmt: skip
 @click.option("--id-cache-size", type=click.IntRange(min=0), default=2_000_000, show_default=True,
               metavar="IDS", help="Entity ids remembered, 9 bytes each.")  # fmt: skip
+@filtering_options
 @click.option("--prefetch-mib", type=click.IntRange(min=1), default=32, show_default=True, metavar="MIB",
               help="Bytes of segments loaded ahead.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def restore(
     settings: Settings,
+    /,
     source: str,
     target: str,
     name: str | None,
@@ -187,13 +195,15 @@ def restore(
     spot_check: float,
     id_cache_size: int,
     prefetch_mib: int,
+    **options: Any,
 ) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
     A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also
-    after a crash, or after --segments. The first Ctrl-C finishes what is in flight; the second stops at once.
+    after a crash, always with the same --exclude and --rewrite. The first Ctrl-C finishes what is in flight;
+    the second stops at once.
     """
-    output = _start(settings)
+    output, wanted = _start(settings), filtering(options)
     with show_progress("restore", output, settings) as on_progress:
         report = run(
             output,
@@ -204,6 +214,7 @@ def restore(
                 segments=segments,
                 spot_check=spot_check,
                 id_cache_size=id_cache_size,
+                **wanted,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 on_progress=on_progress,
                 stop=stop,
@@ -218,12 +229,19 @@ def restore(
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=_NAME_HELP)
+@filtering_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many are told in words; all are counted.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def verify(
-    settings: Settings, source: str, against: str | None, name: str | None, max_differences: int
+    settings: Settings,
+    /,
+    source: str,
+    against: str | None,
+    name: str | None,
+    max_differences: int,
+    **options: Any,
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
 
@@ -231,12 +249,17 @@ def verify(
     every transaction of TARGET has the same place, instant and datoms, with entity ids renamed one to one;
     then the first argument may also be the live source.
     """
-    output = _start(settings)
+    output, wanted = _start(settings), filtering(options)
     with show_progress("verify", output, settings) as on_progress:
         report = run(
             output,
             lambda _: asyncrestore.verify(
-                source, against=against, name=name, max_differences=max_differences, on_progress=on_progress
+                source,
+                against=against,
+                name=name,
+                **wanted,
+                max_differences=max_differences,
+                on_progress=on_progress,
             ),
         )
     output.summary(report, text.verify_text(report), ok=report.ok)

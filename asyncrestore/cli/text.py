@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from asyncrestore.filters import FilteredAttribute
     from asyncrestore.ids import CacheStatistics
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
@@ -101,6 +102,7 @@ def restore_text(report: RestoreReport) -> str:
             ("datoms", f"{report.datoms:,}"),
             *_left_and_checked(report),
             ("id cache", _cache_text(report.id_cache)),
+            *_filtered(report.filtered),
             ("time", took(report.seconds, report.transactions)),
         ],
     )
@@ -119,6 +121,15 @@ def _cache_text(cache: CacheStatistics) -> str:
     return f"{found}{count(lookups, 'look-up')} found; {cache.full:.0%} full"
 
 
+def _filtered(filtered: Iterable[FilteredAttribute]) -> list[tuple[str, str]]:
+    """What was left out and rewritten, each in datoms by attribute."""
+    counts = {
+        "left out": [f":{each.attribute} {each.left_out:,}" for each in filtered if each.left_out],
+        "rewritten": [f":{each.attribute} {each.rewritten:,}" for each in filtered if each.rewritten],
+    }
+    return [(label, ", ".join(found)) for label, found in counts.items() if found]
+
+
 def verify_text(report: VerifyReport) -> str:
     """What was verified, and what is wrong."""
     problems = count(report.problem_count, "problem")
@@ -126,7 +137,8 @@ def verify_text(report: VerifyReport) -> str:
         title = f"{report.checked} is {'whole' if report.ok else f'damaged: {problems}'}"
         checked = "every segment present from t 0 on, its SHA-256, each datom decoded, counts and order"
     else:
-        verdict = "has the same history" if report.ok else f"differs: {problems}"
+        same = "has the same history, filtered" if report.filtered else "has the same history"
+        verdict = same if report.ok else f"differs: {problems}"
         title = f"{report.against} {verdict}"
         checked = "each transaction: its place, instant and datoms, with entity ids renamed one to one"
     rows = [("checked", checked)]
@@ -136,6 +148,7 @@ def verify_text(report: VerifyReport) -> str:
         ("up to t", f"{report.end - 1:,}"),
         ("transactions", f"{report.transactions:,}"),
         ("datoms", f"{report.datoms:,}"),
+        *_filtered(report.filtered),
         ("time", took(report.seconds, report.transactions)),
     ]
     text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
@@ -184,6 +197,8 @@ def _database_text(found: DatabaseInfo) -> str:
         rows.append(("restored", "no"))
     else:
         rows.append(("restored from", found.restored_from))
+        if found.filtered:
+            rows.append(("filtered", found.filtered))
         at = "not there: its newest transaction was not restored"
         rows.append(("marker", at if found.marker_t is None else f"source t {found.marker_t:,}"))
     return table(found.uri, rows)
