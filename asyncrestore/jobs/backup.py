@@ -88,11 +88,9 @@ async def backup(
     """
     if segment_size < 1 or parallel < 1:
         raise UsageError("segment_size and parallel must be at least 1")
-    async with open_connector() as connector:
+    async with as_store(store) as opened, open_connector() as connector:
         database = await as_database(connector, source)
-        job = _Backup(
-            database, await LiveHistory.open(database), as_store(store), name or database.name, segment_size
-        )
+        job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
         return await job.run(parallel, on_progress or (lambda _: None))
 
 

@@ -94,8 +94,7 @@ async def restore(
         Unavailable: the target did not answer; run again.
         StoppedEarly: `stop` was set before the end.
     """
-    async with open_connector() as connector:
-        history = await as_history(connector, source, name)
+    async with open_connector() as connector, as_history(connector, source, name) as history:
         return await _restore(
             history,
             await as_database(connector, target, create=True),

@@ -21,9 +21,10 @@ from asyncrestore.target import recorded_source
 
 if TYPE_CHECKING:
     from asyncrestore.catalog import Backup, StoredSegment
-    from asyncrestore.opening import AnyDatabase, AnyHistory, AnyStore
+    from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.segment import Segment
+    from asyncrestore.stores.base import Store
 
 
 @dataclass(slots=True)
@@ -107,7 +108,8 @@ async def verify(
             f"{source} is a database; there is nothing to compare it with", hint="Add --against TARGET."
         )
     else:
-        report = await _verify_backup(source, name, differences, on_progress or (lambda _: None))  # type: ignore[arg-type]
+        async with as_store(source) as store:  # type: ignore[arg-type]
+            report = await _verify_backup(store, name, differences, on_progress or (lambda _: None))
     report.problems, report.problem_count = differences.first, differences.count
     report.seconds = monotonic() - started
     return report
@@ -120,8 +122,7 @@ async def _verify_target(
     differences: Differences,
     on_progress: OnProgress,
 ) -> VerifyReport:
-    async with open_connector() as connector:
-        history = await as_history(connector, source, name)
+    async with open_connector() as connector, as_history(connector, source, name) as history:
         target = await as_database(connector, against)
         found = await LiveHistory.open(target)
         restored_from = await recorded_source(target, found.bootstrap_t)
@@ -138,9 +139,9 @@ async def _verify_target(
 
 
 async def _verify_backup(
-    store: AnyStore, name: str | None, differences: Differences, on_progress: OnProgress
+    store: Store, name: str | None, differences: Differences, on_progress: OnProgress
 ) -> VerifyReport:
-    backup = await find_backup(as_store(store), name)
+    backup = await find_backup(store, name)
     for gap in backup.gaps():
         differences.add(f"no segment holds t {gap.start} to {gap.end - 1}")
     progress = Progress(start_t=0, end_t=backup.end)
