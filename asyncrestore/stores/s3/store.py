@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from asyncrestore.stores.s3.uri import S3Place
 
 _Result = TypeVar("_Result")
+_WRITER = "asyncrestore-writer"
 _CONDITIONS_KEY = ".asyncrestore"
 _CONDITIONS_TEXT = b"asyncrestore creates this object again and again, to see that the store refuses it.\n"
 
@@ -81,10 +83,7 @@ class S3Store:
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""
         await self._check_conditions()
-        path = self._key(name, key)
-        created, attempts = await self._put_new(path, data)
-        # Refused after an attempt without an answer: what is there may be what that attempt wrote.
-        return created or (attempts > 1 and await self._read(path) == data)
+        return await self._create(self._key(name, key), data)
 
     async def refuses_damage(self, name: str, key: str) -> bool:
         """See `ChecksUploads`."""
@@ -92,7 +91,7 @@ class S3Store:
 
         async def attempt() -> bool:
             try:
-                await self._put(path, b"what arrives", _sha256(b"what was sent"))
+                await self._put(path, b"what arrives", _sha256(b"what was sent"), "")
             except ClientError as exc:
                 if status_of(exc) == HTTPStatus.BAD_REQUEST:
                     return True
@@ -110,8 +109,7 @@ class S3Store:
             if self._conditions_hold:
                 return
             for _ in range(2):  # the first may be the first ever
-                created, _ = await self._put_new(self._place.prefix + _CONDITIONS_KEY, _CONDITIONS_TEXT)
-                if not created:
+                if not await self._create(self._place.prefix + _CONDITIONS_KEY, _CONDITIONS_TEXT):
                     self._conditions_hold = True
                     return
             raise StoreFailed(
@@ -120,34 +118,41 @@ class S3Store:
                 "asyncrestore validate-store tries one.",
             )
 
-    async def _put_new(self, path: str, data: bytes) -> tuple[bool, int]:
-        """Creates an object; answers whether it did, False where there is one already, and the attempts."""
+    async def _create(self, path: str, data: bytes) -> bool:
         digest = await to_thread.run_sync(_sha256, data)
-        attempts = 0
+        # A refusal does not tell who was first: perhaps an attempt of ours whose answer was lost, and perhaps
+        # one that we do not know of, because aiohttp repeats a request on a connection that was closed.
+        writer = secrets.token_hex(16)
 
         async def attempt() -> bool:
-            nonlocal attempts
-            attempts += 1
             try:
-                await self._put(path, data, digest)
+                await self._put(path, data, digest, writer)
             except ClientError as exc:
                 if status_of(exc) == HTTPStatus.PRECONDITION_FAILED:
                     return False
                 raise
             return True
 
-        return await self._persist(WRITING, path, attempt), attempts
+        return await self._persist(WRITING, path, attempt) or await self._writer(path) == writer
 
-    async def _put(self, path: str, data: bytes, digest: str) -> None:
-        # Not the bytes themselves: those aiohttp would copy to the socket in one piece.
+    async def _put(self, path: str, data: bytes, digest: str, writer: str) -> None:
         await self._client.put_object(
             Bucket=self._place.bucket,
             Key=path,
-            Body=BytesIO(data),
+            Body=BytesIO(data),  # not the bytes themselves: those aiohttp would send in one piece
             IfNoneMatch="*",
+            ChecksumAlgorithm="SHA256",  # some servers keep the digest only when this says so too
             ChecksumSHA256=digest,
+            Metadata={_WRITER: writer},
             **self._place.storing(),  # type: ignore[arg-type]  # the stubs know the values as literals
         )
+
+    async def _writer(self, path: str) -> str | None:
+        async def attempt() -> str | None:
+            head = await self._client.head_object(Bucket=self._place.bucket, Key=path)
+            return head["Metadata"].get(_WRITER)
+
+        return await self._persist(READING, path, attempt)
 
     async def _read(self, path: str) -> bytes:
         mismatches = 0
