@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections import deque
 from functools import cache
 from http.client import HTTPConnection
@@ -84,15 +85,28 @@ def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert VERSITYGW is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [VERSITYGW, "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", address, "--quiet"]
-    with subprocess.Popen(
-        [*command, "posix", str(tmp_path_factory.mktemp("versitygw"))], stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert any("listening" in line for line in server.stdout), "the gateway did not start"
-        yield f"http://{address}"
-        server.terminate()
+        port = free.getsockname()[1]
+    keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
+    directory = tmp_path_factory.mktemp("versitygw")
+    command = [VERSITYGW, *keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_for(port: int) -> None:
+    """Waits until a server accepts connections: it says so in no other way."""
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail(f"nothing listens on port {port}")
 
 
 @pytest.fixture(scope="session", params=["moto", *(["versitygw"] if VERSITYGW else [])])
