@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.restore import RestoreReport
+    from asyncrestore.jobs.validate import ValidateReport
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.segment import SegmentRange
 
@@ -99,6 +100,19 @@ def restore_text(report: RestoreReport) -> str:
             ("datoms", f"{report.datoms:,}"),
             ("time", took(report.seconds, report.transactions)),
         ],
+    )
+
+
+def validate_text(report: ValidateReport) -> str:
+    """Which of a store's promises were kept."""
+    words = {True: "kept", False: "BROKEN", None: "not tried"}
+    rows = [
+        (words[each.kept], f"{each.text}: {each.problem}" if each.problem else each.text)
+        for each in report.promises
+    ]
+    verdict = "keeps its promises" if report.ok else "cannot be trusted"
+    return table(
+        f"{report.store} {verdict}", [*rows, ("left there", report.left), ("took", duration(report.seconds))]
     )
 
 

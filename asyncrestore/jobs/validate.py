@@ -53,7 +53,7 @@ class ValidateReport:
 
 
 async def validate_store(store: AnyStore) -> ValidateReport:
-    """Tries out a store, by some 1,030 small objects and a large one, 36 MB in all.
+    """Tries out a store, by some 1,020 small objects and a large one, 35 MB in all.
 
     They are left under a name of their own, which no command takes for a backup: a store need not allow to
     delete.
