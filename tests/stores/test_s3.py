@@ -80,7 +80,7 @@ async def test_layout(bucket: Bucket) -> None:
         assert await store.names() == []
         await store.publish("a/b", "1.parquet", b"one")
         assert await store.names() == ["a/b"]
-    assert bucket.keys() == ["deep/down/.asyncrestore", "deep/down/a%2Fb/1.parquet"]
+    assert bucket.all_keys() == ["deep/down/.asyncrestore", "deep/down/a%2Fb/1.parquet"]
 
 
 async def test_a_bucket_without_prefix(bucket: Bucket) -> None:
