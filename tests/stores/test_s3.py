@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from asyncrestore.errors import (
@@ -196,6 +198,31 @@ async def test_silent_server(client: S3Client, moto_bucket: Bucket, proxy: Proxy
     with pytest.raises(Unavailable, match="not done after"):
         await S3Store(client, parse_s3_uri(moto_bucket.uri()), patience).names()
     over.set()
+
+
+async def test_cancelled(moto_bucket: Bucket, proxy: Proxy) -> None:
+    """A store that is left in the middle of a request closes its connections: else pytest fails it."""
+    over = threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        over.wait(30)
+        exchange.drop()
+
+    proxy.always["GET"] = hold
+    with anyio.move_on_after(0.1) as scope:
+        async with open_store(moto_bucket.uri(endpoint_url=proxy.url)) as store:
+            await store.names()
+    over.set()
+    assert scope.cancelled_caught
+    gc.collect()
+
+
+async def test_nothing_but_listing_reading_and_creating(store: S3Store, proxy: Proxy) -> None:
+    await store.publish("db", "1.parquet", CONTENT)
+    assert not await store.publish("db", "1.parquet", CONTENT)
+    assert await store.read("db", "1.parquet") == CONTENT
+    assert (await store.names(), len(await store.list("db"))) == (["db"], 1)
+    assert {request.partition(" ")[0] for request in proxy.requests} == {"GET", "PUT", "HEAD"}
 
 
 async def test_damaged_at_rest(store: S3Store, proxy: Proxy) -> None:

@@ -9,7 +9,7 @@ import aioboto3
 import anyio
 from aiobotocore.config import AioConfig
 
-from asyncrestore.stores.s3.errors import LISTING, s3_errors
+from asyncrestore.stores.s3.errors import OPENING, s3_errors
 from asyncrestore.stores.s3.retry import Patience
 from asyncrestore.stores.s3.store import S3Store
 
@@ -41,7 +41,7 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    with s3_errors(LISTING, place.uri):
+    with s3_errors(OPENING, place.uri):
         session = aioboto3.Session(profile_name=place.profile, region_name=place.region)
         opening = session.client("s3", endpoint_url=place.endpoint_url, config=config)
         client = await opening.__aenter__()

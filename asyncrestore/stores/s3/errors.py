@@ -95,6 +95,7 @@ class Action:
     permission: str
 
 
+OPENING = Action("opening", "")
 LISTING = Action("listing", "s3:ListBucket")
 READING = Action("reading", "s3:GetObject")
 WRITING = Action("writing", "s3:PutObject")
