@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import anyio
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.utils import parse_timestamp
 
 from asyncrestore.stores.s3.errors import OPENING, s3_errors
 from asyncrestore.stores.s3.retry import Patience
@@ -42,7 +45,12 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
         response_checksum_validation="when_required",
     )
     with s3_errors(OPENING, place.uri):
-        session = aioboto3.Session(profile_name=place.profile, region_name=place.region)
+        settings = AioSession()
+        parsers = settings.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=_timestamp)
+        session = aioboto3.Session(
+            botocore_session=settings, profile_name=place.profile, region_name=place.region
+        )
         opening = session.client("s3", endpoint_url=place.endpoint_url, config=config)
         client = await opening.__aenter__()
     try:
@@ -50,3 +58,11 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
     finally:
         with anyio.move_on_after(_CLOSING_S, shield=True):  # also when cancelled: else its sockets stay open
             await opening.__aexit__(None, None, None)
+
+
+def _timestamp(text: Any) -> datetime:
+    """Reads a timestamp: botocore's own way takes half of a long listing's time."""
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return parse_timestamp(text)
