@@ -42,6 +42,13 @@ async def test_what_is_left_is_no_backup(tmp_path: Path) -> None:
         await asyncrestore.verify(str(tmp_path))
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few objects to list; `check_store` lists many on each server."""
+    monkeypatch.setattr(promises, "LISTED", 30)
+
+
+@pytest.mark.usefixtures("few")
 async def test_servers(bucket: Bucket, moto: str) -> None:
     """Moto's server keeps all promises but one, which another server keeps too."""
     report = await asyncrestore.validate_store(bucket.uri())
@@ -50,9 +57,8 @@ async def test_servers(bucket: Bucket, moto: str) -> None:
 
 
 @pytest.fixture
-def scripted(proxy: Proxy, moto_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
+def scripted(proxy: Proxy, moto_bucket: Bucket, few: None) -> str:  # noqa: ARG001 - it patches
     """A store on the proxy, and few objects to list."""
-    monkeypatch.setattr(promises, "LISTED", 30)
     return moto_bucket.uri(endpoint_url=proxy.url)
 
 
@@ -112,7 +118,8 @@ async def test_large_objects_are_cut(scripted: str, proxy: Proxy) -> None:
 
 async def test_reads_are_stale(scripted: str, proxy: Proxy) -> None:
     """A server that does not know yet what it has just taken."""
-    proxy.then("GET", relay, *[relay] * promises.ROUNDS, relay, refuse(404, "NoSuchKey"))
+    before = 2 + promises.ROUNDS + 1  # reads of the checks before
+    proxy.then("GET", *[relay] * before, refuse(404, "NoSuchKey"))
     assert broken(await asyncrestore.validate_store(scripted)) == [READ, UPLOADS_CHECKED]
 
 
