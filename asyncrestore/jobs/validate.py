@@ -48,7 +48,7 @@ class ValidateReport:
         if broken:
             raise StoreFailed(
                 f"{self.store} does not keep what backups need: {'; '.join(broken)}",
-                hint="Do not trust it with a backup; docs/s3.md says what each promise is for.",
+                hint="docs/s3.md says what each promise is for, and what breaking it means.",
             )
 
 

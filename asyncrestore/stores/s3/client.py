@@ -33,7 +33,7 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
         UsageError: the AWS environment is not in order, such as a profile that is not there.
     """
     config = AioConfig(
-        # `persist` makes all attempts: hidden ones would hide whether a refused write was our own.
+        # `persist` makes all attempts: one rule, one deadline, and each is told.
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=10,
         read_timeout=60,
