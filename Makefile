@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/ready
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-s3 lint bench clean
 
 help:
-	@echo "make setup | demo | test | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | lint | bench | clean"
 
 setup: $(READY)
 
@@ -34,6 +34,15 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The tests of the store on S3 against a second server, built here by Go.
+VERSITYGW := .venv/bin/versitygw
+$(VERSITYGW): | $(READY)
+	@command -v go >/dev/null || { echo "make test-s3 needs Go; make test needs none" >&2; exit 1; }
+	GOBIN=$(CURDIR)/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+test-s3: $(VERSITYGW)
+	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

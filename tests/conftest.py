@@ -12,6 +12,8 @@ from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connec
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+pytest_plugins = ["tests.s3"]
+
 _numbers = itertools.count()
 
 

@@ -68,6 +68,14 @@ Examples: asyncrestore info /backups
 \b
 Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
 """
+_VALIDATE_STORE_EPILOG = """
+\b
+Examples: asyncrestore validate-store s3://bucket/backups?region=eu-west-1
+          asyncrestore validate-store /mnt/share/backups
+
+\b
+Exit codes: 1 a promise was broken · 10 no such bucket · 12 not authorised
+"""
 _DEMO_EPILOG = """
 \b
 Example: asyncrestore demo --keep ./demo
@@ -295,6 +303,23 @@ def info(settings: Settings, place: str, name: str | None) -> None:
         damaged = [backup.problem for backup in found.backups if backup.problem]
         if damaged:
             raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
+
+
+@click.command(epilog=_VALIDATE_STORE_EPILOG)
+@click.argument("store", callback=_place)
+@talking_options
+@click.pass_obj
+def validate_store(settings: Settings, store: str) -> None:
+    """Try whether STORE keeps the promises that backups need.
+
+    Writes and reads some 1,020 objects, 35 MB, under a name that no command takes for a backup, and leaves
+    them there: a store need not allow to delete.
+    """
+    output = _start(settings)
+    output.note("Trying the store out.")
+    report = run(output, lambda _: asyncrestore.validate_store(store))
+    output.result({**document(report), "ok": report.ok}, text.validate_text(report))
+    report.raise_for_problems()
 
 
 @click.command(epilog=_DEMO_EPILOG)

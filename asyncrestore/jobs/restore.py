@@ -133,8 +133,7 @@ async def restore(
     """
     if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
         raise UsageError("segments must be at least 1, id_cache_size at least 0, spot_check from 0 to 1")
-    async with open_connector() as connector:
-        whole = await as_history(connector, source, name)
+    async with open_connector() as connector, as_history(connector, source, name) as whole:
         filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
             await limit(whole, until_t, until_time),
