@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from asyncrestore.datomic.build import MAIN, Build, build_key, class_path, ensure_build, jvm_flags
+from asyncrestore.datomic.build import Build, build_key, class_path, ensure_build, jvm_flags
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.jars import ensure_jars
 from asyncrestore.datomic.java import find_java
@@ -33,9 +33,9 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     java = await find_java()
     jars = await ensure_jars(lock_file, cache)
     key = await anyio.to_thread.run_sync(build_key, java, jars, lock_file, sources)
-    build = Build(java, jars, sources, cache / "bridge" / f"{engine}-{key}")
+    build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
     await ensure_build(build, cache)
     archive = []
     if await anyio.to_thread.run_sync(build.archive.exists):
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
-    return [java.executable, *jvm_flags(java), *archive, *class_path(build.jar, *jars), MAIN]
+    return [java.executable, *jvm_flags(java), *archive, *class_path(build.jar, *jars), build.main]

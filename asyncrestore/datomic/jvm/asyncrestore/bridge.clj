@@ -1,17 +1,18 @@
 (ns asyncrestore.bridge
   "The process between Python and Datomic. Requests come as frames on stdin, [id operation argument ..]; answers go
-  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent."
+  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent.
+
+  Engines cannot share a class path, so none is named here: each has a namespace whose -main calls `main` with
+  `open`, `databases` (both take a place, see datomic/uri.py) and `scratch`, the place of a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
-            [asyncrestore.local :as local]
             [asyncrestore.logs :as logs]
             [asyncrestore.transactions :as transactions]
             [asyncrestore.values :as values]
             [clojure.edn :as edn])
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
                     FileDescriptor FileInputStream FileOutputStream)
-           (java.util.concurrent ExecutorService Executors ThreadFactory))
-  (:gen-class))
+           (java.util.concurrent ExecutorService Executors ThreadFactory)))
 
 (set! *warn-on-reflection* true)
 
@@ -91,8 +92,8 @@
 
 (defn- open
   "Opens a database and gives it the one thread that transacts into it, in order."
-  [databases place]
-  (let [[db created?] (local/open place)
+  [engine databases place]
+  (let [[db created?] ((:open engine) place)
         handle (count @databases)]
     (swap! databases assoc handle {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))})
     [handle (engine/database-id db) created?]))
@@ -100,10 +101,10 @@
 (defn- prepare
   "The executor and the function for a request. Transaction data is built here, on the thread that reads the pipe,
   so that it overlaps with the commits before it."
-  [databases [_ operation & arguments]]
+  [engine databases [_ operation & arguments]]
   (case operation
-    "open" [@readers #(open databases (first arguments))]
-    "databases" [@readers #(local/databases (first arguments))]
+    "open" [@readers #(open engine databases (first arguments))]
+    "databases" [@readers #((:databases engine) (first arguments))]
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
@@ -113,22 +114,22 @@
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
 
-(defn- serve [^DataInputStream in ^DataOutputStream out]
+(defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
         answer (fn [id run]
                  (frames/write-frame out (try [id "ok" (run)] (catch Throwable e [id "error" (anomaly e)]))))]
     (loop []
       (when-let [[id :as request] (frames/read-frame in)]
         (try
-          (let [[^ExecutorService executor run] (prepare databases request)]
+          (let [[^ExecutorService executor run] (prepare engine databases request)]
             (.execute executor #(answer id run)))
           (catch Throwable e (answer id #(throw e))))
         (recur)))))
 
-(defn- warm-up
+(defn warm-up
   "Exercises what every run needs, so that the class-data archive made after it holds all of it."
-  []
-  (let [[db] (local/open {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up" "create" true})]
+  [engine]
+  (let [[db] ((:open engine) (assoc (:scratch engine) "create" true))]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
@@ -138,16 +139,16 @@
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))
 
-(defn -main [& [argument]]
+(defn main [engine argument]
   (let [in (DataInputStream. (BufferedInputStream. (FileInputStream. FileDescriptor/in) 65536))
         out (DataOutputStream. (BufferedOutputStream. (FileOutputStream. FileDescriptor/out) 65536))]
     ;; Whatever a library prints must not get between the frames.
     (System/setOut System/err)
     (alter-var-root #'*out* (constantly *err*))
     (when (= argument "warm-up")
-      (warm-up)
+      (warm-up engine)
       ;; An orderly exit, at which the JVM writes its class-data archive.
       (System/exit 0))
-    (serve in out)
+    (serve engine in out)
     ;; The parent is gone or has all its answers: nothing is worth waiting for.
     (.halt (Runtime/getRuntime) 0)))
