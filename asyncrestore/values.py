@@ -39,6 +39,7 @@ KINDS = {
     "m": "bigdec",
     "x": "bytes",
     "t": "tuple",
+    "c": "fn",
 }
 NUMERIC_KINDS = frozenset("blrdfi")
 
@@ -109,6 +110,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "m": Decimal,
     "x": base64.b64decode,
     "t": _tuple,
+    "c": str,
 }
 
 

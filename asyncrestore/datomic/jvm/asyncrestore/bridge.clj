@@ -23,11 +23,14 @@
         data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
                  (some ex-data causes))
         named (fn [k] (some-> data (get k) name))
-        id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))]
+        message (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+        id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))
+        ;; Of a tuple's slot only the text says which lookup ref it was.
+        id-in (fn [text] (some-> (re-find #"\[:asyncrestore/original-id (\d+)\] in tuple" text) second parse-long))]
     {"category" (or (named :cognitect.anomalies/category) "fault")
-     "message" (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+     "message" message
      "error" (named :db/error)
-     "entity" (or (id-of (:entity data)) (id-of (:e data)))
+     "entity" (or (id-of (:entity data)) (id-of (:e data)) (id-in message))
      "present" (when (int? (:v data)) (:v data))}))
 
 (defn- committed
@@ -47,13 +50,13 @@
     (frames/pack numbers)))
 
 (defn- transact-all
-  "Commits in order and stops at the first that fails: what comes after would only fail too.
-  Answers [[packed ..] anomaly-or-nil]."
-  [db transactions]
-  (loop [done [] [tx & others] transactions]
+  "What became of transactions begun by `engine/transact`, in order, up to the first that failed: what comes after
+  would only fail too. Answers [[packed ..] anomaly-or-nil]."
+  [begun]
+  (loop [done [] [tx & others] begun]
     (if (nil? tx)
       [done nil]
-      (let [result (try (committed (engine/transact db tx)) (catch Throwable e (anomaly e)))]
+      (let [result (try (committed @tx) (catch Throwable e (anomaly e)))]
         (if (map? result)
           [done result]
           (recur (conj done result) others))))))
@@ -62,7 +65,7 @@
   "Commits transactions written as EDN, each a vector of transaction data; answers their transaction ids and tempids."
   [db texts]
   (mapv (fn [text]
-          (let [{:keys [tx tempids]} (engine/transact db (edn/read-string {:readers *data-readers*} text))]
+          (let [{:keys [tx tempids]} @(engine/transact db (edn/read-string {:readers *data-readers*} text))]
             [tx tempids]))
         texts))
 
@@ -99,8 +102,8 @@
     [handle (engine/database-id db) created?]))
 
 (defn- prepare
-  "The executor and the function for a request. Transaction data is built here, on the thread that reads the pipe,
-  so that it overlaps with the commits before it."
+  "The executor and the function for a request. Transactions are built and begun here, on the thread that reads the
+  pipe: so they begin in order, and overlap with the commits before them."
   [engine databases [_ operation & arguments]]
   (case operation
     "open" [@readers #(open engine databases (first arguments))]
@@ -108,8 +111,8 @@
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
-        (let [batch (transactions/decode (first others))]
-          [writer #(transact-all db batch)])
+        (let [begun (mapv #(engine/transact db %) (transactions/decode (first others)))]
+          [writer #(transact-all begun)])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
@@ -134,7 +137,7 @@
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
           frame (frames/encode [sizes e a "s" n ["x"] none {-9223372036854775807 "warm/up"}])]
-      (frames/encode (transact-all db (transactions/decode (frames/decode frame)))))
+      (frames/encode (transact-all (mapv #(engine/transact db %) (transactions/decode (frames/decode frame))))))
     (frames/encode (logs/page db 0 100 1000))
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))
