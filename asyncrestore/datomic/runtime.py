@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio.to_thread
@@ -10,8 +11,10 @@ from asyncrestore.datomic.build import Build, build_key, class_path, ensure_buil
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.jars import ensure_jars
 from asyncrestore.datomic.java import find_java
+from asyncrestore.datomic.uri import PEER
 
 SOURCES = Path(__file__).parent / "jvm"
+PEER_JARS_VARIABLE = "ASYNCRESTORE_PEER_JARS"
 
 
 async def bridge_command(engine: str = "local") -> list[str]:
@@ -38,4 +41,14 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     archive = []
     if await anyio.to_thread.run_sync(build.archive.exists):
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
-    return [java.executable, *jvm_flags(java), *archive, *class_path(build.jar, *jars), build.main]
+    path = class_path(build.jar, *jars, *_further_jars(engine))
+    return [java.executable, *jvm_flags(java), *archive, *path, build.main]
+
+
+def _further_jars(engine: str) -> list[Path]:
+    """Jars that the user names: the peer's library for a storage is not among its own jars.
+
+    They come last: an archive holds for a class path that only goes on where its own ended.
+    """
+    named = os.environ.get(PEER_JARS_VARIABLE, "") if engine == PEER else ""
+    return [Path(jar) for jar in named.split(os.pathsep) if jar]

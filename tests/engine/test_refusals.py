@@ -40,8 +40,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_unknown_schemes(connector: Connector, new_database: NewDatabase) -> None:
     database = await new_database()
-    with pytest.raises(UsageError, match="'dev' is not supported"):
-        await connector.open("datomic:dev://localhost:4334/db")
+    with pytest.raises(UsageError, match="'cloud' is not supported"):
+        await connector.open("datomic:cloud://system/db?region=r")
     with pytest.raises(UsageError, match="not a store"):
         await backup(database, "ftp://host/backups")
     with pytest.raises(UsageError, match="unknown option region"):
