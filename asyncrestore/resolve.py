@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
-from asyncrestore.errors import DamageError
+from asyncrestore.blame import blame
+from asyncrestore.errors import DamageError, TransactionRejected
 from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
-STRING_LIMIT = 4096
-"""Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
 
 class Resolver:
@@ -44,7 +43,10 @@ class Resolver:
         # Positions of attributes that hold for good: they occur all the time.
         self._durable = dict(self._base)
         self._computed: set[int] = set()  # composites
-        self._skipped: set[int] = set()  # these, and bookkeeping
+        self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
+        self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
+        if self._excise is not None:
+            self._skipped.add(self._excise)
         self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction) -> TxData:
@@ -52,6 +54,7 @@ class Resolver:
 
         Raises:
             DamageError: a datom's attribute is not known: the history before it was not complete.
+            TransactionRejected: it asks for an excision.
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
@@ -61,6 +64,8 @@ class Resolver:
         # Every datom of the source passes here: what most of them need is done without a call.
         for e, a, kind, raw, added in datoms:
             if a in skipped:
+                if a == self._excise:
+                    raise _excision(tx, e)
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
@@ -95,17 +100,9 @@ class Resolver:
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
 
-    def blame(self, transaction: Transaction) -> str:
-        """Which datom of a refused transaction is probably the cause, in words; empty when none is."""
-        for e, a, kind, raw, added in transaction.datoms:
-            if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-                attribute = self._schema.attributes.get(a)
-                name = f":{attribute.ident}" if attribute else f"attribute {a}"
-                return (
-                    f"Entity {e} has a string of {len(raw)} characters in {name}; "
-                    f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-                )
-        return ""
+    def blame(self, transaction: Transaction, message: str) -> tuple[str, str]:
+        """See `blame.blame`."""
+        return blame(self._schema, transaction, message)
 
     def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
         """Makes the target compute composites that changed without their components, being newer than they.
@@ -142,6 +139,16 @@ class Resolver:
             return positions.tempid(entity), True
         target = self._cache.get(entity)
         return positions.lookup(entity) if target is None else target, False
+
+
+def _excision(tx: int, entity: int) -> TransactionRejected:
+    """Replayed, it would excise by the source's t what the target holds, also what came after."""
+    return TransactionRejected(
+        f"Source t {tx_to_t(tx)}: entity {entity} asks for an excision (:db/excise), which is not replayed",
+        t=tx_to_t(tx),
+        hint="What was excised is not in the source's log any more. Without the request: --exclude :db/excise, "
+        "into a new database.",
+    )
 
 
 class _Work:

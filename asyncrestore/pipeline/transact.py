@@ -43,7 +43,8 @@ class Transactor:
         target: where to.
         marker: how far it is.
         cache: learns the target ids of new entities.
-        blame: says in words which datom of a refused transaction is the cause, if it can tell.
+        blame: says, given the engine's reason, which datom of a refused transaction is the cause and what
+            helps, if it can tell.
         on_commit: called with each batch that is in the target.
     """
 
@@ -52,7 +53,7 @@ class Transactor:
         target: Database,
         marker: Marker,
         cache: IdCache,
-        blame: Callable[[Transaction], str],
+        blame: Callable[[Transaction, str], tuple[str, str]],
         on_commit: Callable[[list[TxData]], None],
     ) -> None:
         self._target = target
@@ -143,11 +144,12 @@ class Transactor:
 
     def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
         t = tx_to_t(transaction.tx)
-        cause = self._blame(transaction.source) if transaction.source else ""
+        source = transaction.source
+        cause, help_ = self._blame(source, anomaly.message) if source else ("", "")
         return TransactionRejected(
             f"{self._target.uri} refused source t {t}: {anomaly.message}" + (f". {cause}" if cause else ""),
             t=t,
-            hint=f"Everything before t {t} is restored, nothing after it.",
+            hint=f"Everything before t {t} is restored, nothing after it. {help_}".strip(),
         )
 
 

@@ -1,0 +1,62 @@
+"""Why a target refused a transaction, in the source's terms: which datom it is, and what helps."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncrestore.model import Datom, Transaction
+    from asyncrestore.schema import Schema
+
+STRING_LIMIT = 4096
+"""Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
+
+_UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
+
+
+def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str]:
+    """Which datom of a refused transaction is probably the cause, and what helps; empty texts when none is.
+
+    Args:
+        schema: the source's.
+        transaction: as it was to be in the target.
+        message: the engine's reason.
+    """
+    unknown = _UNKNOWN.search(message)
+    for datom in transaction.datoms:
+        e, a, kind, raw, added = datom
+        if unknown is not None and unknown[1] in _base_idents(schema, datom):
+            return _lacking(schema, datom, unknown[1])
+        if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
+            name = _name(schema, a)
+            cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
+            cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
+            return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
+    return "", ""
+
+
+def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
+    """A datom that needs what the base schema of the source's edition has, and that of the target's has not."""
+    e, a, _, _, _ = datom
+    attribute = schema.attributes.get(e)
+    known = attribute is not None and attribute.ident is not None
+    entity = f"{e} ({_name(schema, e)})" if known else str(e)
+    cause = f"Entity {entity} has a datom of {_name(schema, a)} that needs :{ident}, "
+    cause += "which the target's base schema lacks."
+    if schema.base.get(a) == "db/valueType" and known:
+        help_ = f"Without the attribute: --exclude {_name(schema, e)} --exclude-schema, into a new database."
+    else:
+        help_ = f"Without it: --exclude {_name(schema, a)}, into a new database."
+    return cause, help_
+
+
+def _name(schema: Schema, entity: int) -> str:
+    attribute = schema.attributes.get(entity)
+    return f":{attribute.ident}" if attribute is not None and attribute.ident else f"attribute {entity}"
+
+
+def _base_idents(schema: Schema, datom: Datom) -> list[str]:
+    e, a, kind, raw, _ = datom
+    mentioned = [e, a, raw] if kind == "r" else [e, a]
+    return [schema.base[entity] for entity in mentioned if entity in schema.base]
