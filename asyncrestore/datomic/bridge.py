@@ -17,7 +17,14 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from asyncrestore.datomic import frames
-from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotAuthorized, NotFound, Unavailable, UsageError
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    BridgeDied,
+    NotAuthorized,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
 from asyncrestore.model import Anomaly
 from asyncrestore.tasks import task_group
 

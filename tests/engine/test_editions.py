@@ -50,12 +50,15 @@ async def _values(database: BridgeDatabase) -> list[list[tuple[str, object]]]:
     _, log = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
     own = {"asyncrestore/original-id", "asyncrestore/successor"}
     idents = {
-        e: str(raw) for _, (e, _, kind, raw, added) in (await database.schema_history()).rows()
+        e: str(raw)
+        for _, (e, _, kind, raw, added) in (await database.schema_history()).rows()
         if kind == "k" and added
     }
     return [
         sorted(
-            (kind, raw) for _, a, kind, raw, _ in transaction.datoms if kind not in "rt" and idents[a] not in own
+            (kind, raw)
+            for _, a, kind, raw, _ in transaction.datoms
+            if kind not in "rt" and idents[a] not in own
         )
         for transaction in itertools.islice(reversed(list(log.transactions())), len(ODD))
     ]
@@ -82,7 +85,7 @@ async def test_entities_keep_their_partitions(new_database: NewDatabase) -> None
     source, target = await new_database(*PRO, of=PEER), await new_database(of=PEER)
     # One at a time: a partition is used only once the target is known to have it.
     await restore(source, target)
-    query = '[:find ?name ?e :where [?e :pro/name ?name]]'
+    query = "[:find ?name ?e :where [?e :pro/name ?name]]"
     there = dict(await source.query(query))
     here = dict(await target.query(query))
 
