@@ -13,6 +13,7 @@ STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
 _UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
+_NOT_INDEXED = re.compile(r"unique-without-index, :attribute (:[^\s,}]+)")
 
 
 def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str]:
@@ -23,7 +24,11 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         transaction: as it was to be in the target.
         message: the engine's reason.
     """
-    unknown = _UNKNOWN.search(message)
+    unknown, not_indexed = _UNKNOWN.search(message), _NOT_INDEXED.search(message)
+    if not_indexed is not None:
+        cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
+        help_ = f"Without the attribute: --exclude {not_indexed[1]} --exclude-schema, into a new database."
+        return cause, help_
     for datom in transaction.datoms:
         e, a, kind, raw, added = datom
         if unknown is not None and unknown[1] in _base_idents(schema, datom):
@@ -37,7 +42,7 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
 
 
 def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
-    """A datom that needs what the base schema of the source's edition has, and that of the target's has not."""
+    """A datom that needs what the base schema of the source's edition has, and the target's has not."""
     e, a, _, _, _ = datom
     attribute = schema.attributes.get(e)
     known = attribute is not None and attribute.ident is not None

@@ -146,8 +146,8 @@ def _excision(tx: int, entity: int) -> TransactionRejected:
     return TransactionRejected(
         f"Source t {tx_to_t(tx)}: entity {entity} asks for an excision (:db/excise), which is not replayed",
         t=tx_to_t(tx),
-        hint="What was excised is not in the source's log any more. Without the request: --exclude :db/excise, "
-        "into a new database.",
+        hint="What was excised is not in the source's log any more. Without the request: "
+        "--exclude :db/excise, into a new database.",
     )
 
 

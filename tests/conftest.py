@@ -49,7 +49,7 @@ def memory_uri(engine: str) -> str:
 
 @pytest.fixture
 def new_database(connector: Connector, engine: str) -> Callable[..., Awaitable[BridgeDatabase]]:
-    """Makes an empty database in memory, of another engine if told so, and puts transactions (EDN) into it."""
+    """Makes an empty database in memory, and puts transactions (EDN) into it."""
 
     async def make(*transactions: str, of: str = engine) -> BridgeDatabase:
         database = await connector.open(_new_uri(of), create=True)

@@ -107,7 +107,8 @@ PRO = (
     '[{:db/id "e" :pro/name "bytes" :pro/blob #base64 "AP9+" :pro/blobs [#base64 "" #base64 "AQ=="]}]',
     # bytes are compared by content: one is there already, one is taken away, one is replaced
     '[[:db/add [:pro/name "bytes"] :pro/blob #base64 "AP9+"]]',
-    '[[:db/retract [:pro/name "bytes"] :pro/blobs #base64 "AQ=="] {:pro/name "bytes" :pro/blob #base64 "Ag=="}]',
+    '[[:db/retract [:pro/name "bytes"] :pro/blobs #base64 "AQ=="]'
+    ' [:db/add [:pro/name "bytes"] :pro/blob #base64 "Ag=="]]',
     f'[{{:db/id "l" :pro/name "long" :pro/text "{"x" * 5000}"}}]',
     # partitions, named and implicit
     '[{:db/id "p" :db/ident :my/part} [:db/add :db.part/db :db.install/partition "p"]]',

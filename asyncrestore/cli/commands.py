@@ -110,18 +110,16 @@ def setup(settings: Settings, engines: tuple[str, ...]) -> None:
             "Ready",
             [
                 ("Java", f"{ready['java']} ({ready['java_executable']})"),
-                *(
-                    (
-                        engine,
-                        f"{found['jars']} jars, checked; "
-                        f"the bridge started and answered in {text.duration(found['start_seconds'])}",
-                    )
-                    for engine, found in ready["engines"].items()
-                ),
+                *((engine, _engine_text(found)) for engine, found in ready["engines"].items()),
                 ("cache", ready["cache"]),
             ],
         ),
     )
+
+
+def _engine_text(found: dict[str, Any]) -> str:
+    started = text.duration(found["start_seconds"])
+    return f"{found['jars']} jars, checked; the bridge started and answered in {started}"
 
 
 @click.command(epilog=_BACKUP_EPILOG)

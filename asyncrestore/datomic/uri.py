@@ -54,7 +54,7 @@ def parse_uri(text: str) -> DatabaseUri:
     kind, found, _ = text.removeprefix(SCHEME).partition("://")
     if not found or not kind or kind in _UNSUPPORTED:
         raise UsageError(
-            f"{_without_secrets(text)!r}: the engine {kind if found and kind else 'missing'!r} is not supported",
+            f"{_without_secrets(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
             hint=f"{_EXAMPLE}. {_PEER_EXAMPLE}.",
         )
     return _local(text) if kind == LOCAL else _peer(text)

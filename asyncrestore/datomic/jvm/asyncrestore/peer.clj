@@ -34,28 +34,36 @@
             SQLNonTransientConnectionException SQLTransientException) :cognitect.anomalies/unavailable
       :else :cognitect.anomalies/fault)))
 
-(defn- missing-class [causes]
-  (some #(when (or (instance? ClassNotFoundException %) (instance? NoClassDefFoundError %)) (ex-message %)) causes))
+(defn- missing-library
+  "The exception that says that a storage's library is not on the class path."
+  [causes]
+  (some (fn [cause]
+          (let [message (str (ex-message cause))]
+            (when (or (instance? ClassNotFoundException cause) (instance? NoClassDefFoundError cause)
+                      (= message "No suitable driver"))
+              (str (.getSimpleName (class cause)) ": " message))))
+        causes))
 
 (defn- categorised
-  "The exception as one that says its category. `secret` is left out of its text."
-  [^Throwable thrown ^String secret]
+  "The exception as one that says its category. Of `uri`, if there is one, it names all but the options, which may
+  hold a password."
+  [^Throwable thrown uri]
   (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
         data (or (some ex-data causes) {})
-        missing (missing-class causes)
-        message (or (:cognitect.anomalies/message data)
-                    (when missing
-                      (str "the class " (str/replace missing "/" ".") " is missing, of a library for this storage. "
-                           "Let ASYNCRESTORE_PEER_JARS name its jars"))
-                    (some ex-message (reverse causes))
-                    (str (class thrown)))
-        message (if (empty? secret) message (str/replace message secret "..."))]
-    (ex-info message (assoc data
-                            :cognitect.anomalies/category (category data causes)
-                            :cognitect.anomalies/message message))))
+        missing (missing-library causes)
+        reason (or (:cognitect.anomalies/message data)
+                   (when missing
+                     (str "a library for this storage is missing (" missing "). Let ASYNCRESTORE_PEER_JARS name its jars"))
+                   (some ex-message (reverse causes))
+                   (str (class thrown)))
+        [place options] (str/split (str uri) #"\?" 2)
+        message (if options (str/replace reason options "...") reason)]
+    (ex-info (if uri (str place ": " message) message)
+             (assoc (dissoc data :cognitect.anomalies/message)
+                    :cognitect.anomalies/category (category data causes)))))
 
-(defmacro ^:private saying-categories [secret & body]
-  `(try ~@body (catch Throwable thrown# (throw (categorised thrown# ~secret)))))
+(defmacro ^:private saying-categories [uri & body]
+  `(try ~@body (catch Throwable thrown# (throw (categorised thrown# ~uri)))))
 
 ;; Partitions, so that entities that were stored side by side are so again. No id but its own tells an
 ;; entity's partition, and a new entity's original id is in its transaction.
@@ -129,11 +137,6 @@
     (let [db (d/db conn)]
       (apply d/q query (if as-of (d/as-of db as-of) db) arguments))))
 
-(defn- secret-of
-  "What follows the question mark of a URI: it may hold a password."
-  [uri]
-  (second (str/split uri #"\?" 2)))
-
 (defn- identity-of
   "Each database has a UUID, in the id that the peer gives it."
   [db]
@@ -143,13 +146,13 @@
 (defn- databases
   "`uri` has an asterisk for the database's name."
   [{:strs [uri]}]
-  (saying-categories (secret-of uri)
+  (saying-categories uri
     (vec (sort (d/get-database-names uri)))))
 
 (defn- open
   "Opens a database, made first if `create` and it is not there. Answers [database created?]."
   [{:strs [uri create]}]
-  (saying-categories (secret-of uri)
+  (saying-categories uri
     (let [created? (boolean (and create (d/create-database uri)))
           conn (d/connect uri)]
       [(->PeerDatabase conn (identity-of (d/db conn)) (atom {}) (atom {})) created?])))

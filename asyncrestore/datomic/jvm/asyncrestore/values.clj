@@ -107,5 +107,6 @@
     \n (BigInteger. ^String raw)
     \m (BigDecimal. ^String raw)
     \x (.decode (Base64/getDecoder) ^String raw)
-    \c ((requiring-resolve 'datomic.api/function) (edn/read-string raw))
+    ;; An engine without functions has no attribute for one either: it refuses the text there, and says where.
+    \c (if-let [function (resolve 'datomic.api/function)] (function (edn/read-string raw)) raw)
     \t (mapv (fn [slot] (when slot (decode (nth slot 0) (nth slot 1)))) raw)))
