@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 INDEX_BITS = 42
 INDEX_MASK = (1 << INDEX_BITS) - 1
+PAGE_BITS = 8
+_SLOT_MASK = (1 << PAGE_BITS) - 1
 
 SCHEMA_COUNTER, TX_COUNTER, ENTITY_COUNTER = range(3)
+_COUNTERS = {0: SCHEMA_COUNTER, TX_PARTITION: TX_COUNTER}
 
 
 def counter_of(entity: int) -> int:
     """Which counter an entity's index comes from."""
-    partition = entity >> INDEX_BITS
-    if partition == 0:
-        return SCHEMA_COUNTER
-    return TX_COUNTER if partition == TX_PARTITION else ENTITY_COUNTER
+    return _COUNTERS.get(entity >> INDEX_BITS, ENTITY_COUNTER)
 
 
 class SeenIds:
@@ -51,11 +51,11 @@ class SeenIds:
 
     def is_new(self, entity: int) -> bool:
         """Whether the entity was never met before."""
-        return (entity & INDEX_MASK) > self._largest[counter_of(entity)]
+        return (entity & INDEX_MASK) > self._largest[_COUNTERS.get(entity >> INDEX_BITS, ENTITY_COUNTER)]
 
     def add(self, entity: int) -> None:
         """Counts an id met in entity position."""
-        counter, index = counter_of(entity), entity & INDEX_MASK
+        counter, index = _COUNTERS.get(entity >> INDEX_BITS, ENTITY_COUNTER), entity & INDEX_MASK
         self._largest[counter] = max(self._largest[counter], index)
 
     def add_all(self, entities: Iterable[int]) -> None:
@@ -66,6 +66,10 @@ class SeenIds:
     def merge(self, largest: tuple[int, int, int]) -> None:
         """Counts the largest indexes of another."""
         self._largest = [max(pair) for pair in zip(self._largest, largest, strict=True)]
+
+
+def _page_key(entity: int) -> int:
+    return (entity & INDEX_MASK) >> PAGE_BITS << 2 | _COUNTERS.get(entity >> INDEX_BITS, ENTITY_COUNTER)
 
 
 @dataclass(slots=True)
@@ -86,22 +90,22 @@ class IdCache:
     occur.
     """
 
-    PAGE_BITS = 8
-    _PAGE = 1 << PAGE_BITS
-
     def __init__(self, max_ids: int) -> None:
-        self._pages: LRUCache[int, array[int]] = LRUCache(max(1, max_ids >> self.PAGE_BITS))
-        self._empty = array("q", bytes(8 * self._PAGE))
+        self._pages: LRUCache[int, array[int]] = LRUCache(max(1, max_ids >> PAGE_BITS))
+        # Pages used since this was last emptied: asking the LRU cache for each id takes longer than the rest.
+        self._hot: dict[int, array[int]] = {}
+        self._hot_limit = max(1, int(self._pages.maxsize) >> 4)
+        self._empty = array("q", bytes(8 << PAGE_BITS))
         self._pairs: list[tuple[int, int]] = [(-1, -1)]  # slot 0 means empty, so pair 0 is never used
         self._pair_numbers: dict[tuple[int, int], int] = {}
         self._hits = self._misses = 0
 
     def get(self, source: int) -> int | None:
         """The target id of a source id, or None when it is not (or no longer) here."""
-        index = source & INDEX_MASK
-        page = self._pages.get((index >> self.PAGE_BITS) << 2 | counter_of(source))
+        key = _page_key(source)
+        page = self._hot.get(key) or self._page(key)
         if page is not None:
-            slot = page[index & (self._PAGE - 1)]
+            slot = page[source & _SLOT_MASK]
             source_partition, target_partition = self._pairs[slot >> INDEX_BITS]
             if source_partition == source >> INDEX_BITS:
                 self._hits += 1
@@ -118,15 +122,23 @@ class IdCache:
                 return  # no number left for a new pair of partitions; a cache may forget
             number = self._pair_numbers[pair] = len(self._pairs)
             self._pairs.append(pair)
-        index = source & INDEX_MASK
-        key = (index >> self.PAGE_BITS) << 2 | counter_of(source)
-        page = self._pages.get(key)
+        key = _page_key(source)
+        page = self._hot.get(key) or self._page(key)
         if page is None:
             page = self._pages[key] = self._empty[:]
-        page[index & (self._PAGE - 1)] = number << INDEX_BITS | target & INDEX_MASK
+        page[source & _SLOT_MASK] = number << INDEX_BITS | target & INDEX_MASK
+
+    def _page(self, key: int) -> array[int] | None:
+        """A page out of the LRU cache, which counts as a use of it."""
+        page = self._pages.get(key)
+        if page is not None:
+            if len(self._hot) >= self._hot_limit:
+                self._hot.clear()
+            self._hot[key] = page
+        return page
 
     @property
     def statistics(self) -> CacheStatistics:
         """Size and hit counts so far."""
-        capacity = int(self._pages.maxsize) << self.PAGE_BITS
+        capacity = int(self._pages.maxsize) << PAGE_BITS
         return CacheStatistics(capacity, len(self._pages), self._hits, self._misses)

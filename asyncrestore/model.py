@@ -96,12 +96,11 @@ class LogChunk:
 
     def datoms(self) -> list[Datom]:
         """All datoms, one after the other."""
-        numeric, texts = NUMERIC_KINDS, iter(self.texts)
-        raws = [
-            number if kind in numeric else next(texts)
-            for number, kind in zip(self.numbers, self.kinds, strict=True)
-        ]
-        return list(zip(self.e, self.a, self.kinds, raws, [sign == "+" for sign in self.added], strict=True))
+        raws: list[Any] = self.numbers.tolist()
+        textual = [i for i, kind in enumerate(self.kinds) if kind not in NUMERIC_KINDS]
+        for i, text in zip(textual, self.texts, strict=True):
+            raws[i] = text
+        return list(zip(self.e, self.a, self.kinds, raws, map("+".__eq__, self.added), strict=True))
 
     def rows(self) -> Iterator[tuple[int, Datom]]:
         """Each datom with its transaction id."""

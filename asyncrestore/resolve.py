@@ -36,17 +36,18 @@ class Resolver:
 
     def __init__(self, state: State, cache: IdCache, previous: int) -> None:
         self._schema = state.schema
-        self._seen = state.seen
-        self._cache = cache
+        self.seen = state.seen
+        self.cache = cache
         self._previous = previous
-        self._base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
+        self.base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
         # Positions of attributes that hold for good: they occur all the time.
-        self._durable = dict(self._base)
+        self._durable = dict(self.base)
         self._computed: set[int] = set()  # composites
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         if self._excise is not None:
             self._skipped.add(self._excise)
+        self._special = set(state.schema.makes_schema)  # these, and what the schema is made of
         self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction) -> TxData:
@@ -58,37 +59,66 @@ class Resolver:
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
+        if not self._resolve_plain(work, datoms):
+            self._resolve_each(work, datoms)
+        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
+        self._previous = tx
+        return TxData(tx, work.adds, work.retracts, cas, transaction)
+
+    def _resolve_plain(self, work: _Work, datoms: list[Datom]) -> bool:
+        """Resolves a transaction without retractions, tuples, schema and attributes that are new.
+
+        Nearly all are like that. Taken by columns they cost half of what they cost datom by datom.
+
+        Returns:
+            Whether the transaction was one of them; if not, nothing was done.
+        """
+        entities, attributes, kinds, raws, added = zip(*datoms, strict=True)
+        if False in added or "t" in kinds or not self._special.isdisjoint(attributes):
+            return False
+        try:
+            attribute_positions = [*map(self._durable.__getitem__, attributes)]
+        except KeyError:
+            return False
+        position, known = work.position, work.known
+        for entity in dict.fromkeys(entities):
+            position(entity)
+        if "r" in kinds:
+            raws = tuple(position(raw) if kind == "r" else raw for kind, raw in zip(kinds, raws, strict=True))
+        operations: list[Any] = [None] * (4 * len(datoms))
+        operations[0::4] = map(known.__getitem__, entities)
+        operations[1::4] = attribute_positions
+        operations[2::4] = kinds
+        operations[3::4] = raws
+        work.adds += operations
+        self.seen.add_all(set(entities))
+        return True
+
+    def _resolve_each(self, work: _Work, datoms: list[Datom]) -> None:
+        """Resolves any transaction, datom by datom, and takes in what it changes of the schema."""
         asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
-        attributes, skipped = self._schema.attributes, self._skipped
-        known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
-        # Every datom of the source passes here: what most of them need is done without a call.
+        attributes = self._schema.attributes
         for e, a, kind, raw, added in datoms:
-            if a in skipped:
+            if a in self._skipped:
                 if a == self._excise:
-                    raise _excision(tx, e)
+                    raise _excision(work.tx, e)
                 continue
             if a not in attributes:
-                raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
+                raise DamageError(
+                    f"t {tx_to_t(work.tx)}: entity {e} has a datom of the unknown attribute {a}"
+                )
             if not added and (e, a) in asserted and not attributes[a].many:
                 # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
                 # retraction would be in its log twice.
                 continue
-            entity = known.get(e) or work.position(e)
-            attribute = durable.get(a) or work.attribute(a)
-            operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
-            if added:
-                adds += operation
-            else:
-                retracts += operation
+            operations = work.adds if added else work.retracts
+            operations += (work.position(e), work.attribute(a), kind, work.value(kind, raw))
         if self._computed:
             self._backfill(work, datoms)
-        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
-        self._previous = tx
-        self._seen.add_all({datom[0] for datom in datoms})
+        self.seen.add_all({datom[0] for datom in datoms})
         if self._schema.touches(datoms):
             self._schema.apply(datoms)
             self._classify({datom[0] for datom in datoms})
-        return TxData(tx, adds, retracts, cas, transaction)
 
     def _classify(self, entities: Iterable[int]) -> None:
         """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
@@ -99,6 +129,7 @@ class Resolver:
                 self._skipped.add(entity)
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
+        self._special |= self._skipped
 
     def blame(self, transaction: Transaction, message: str) -> tuple[str, str]:
         """See `blame.blame`."""
@@ -123,22 +154,11 @@ class Resolver:
     def attribute(self, a: int) -> int | None:
         """The position of an attribute where it holds for good."""
         position = self._durable.get(a)
-        if position is None and not self._seen.is_new(a):
-            position = self._cache.get(a)
+        if position is None and not self.seen.is_new(a):
+            position = self.cache.get(a)
             if position is not None:
                 self._durable[a] = position
         return position
-
-    def position(self, entity: int, tx: int) -> tuple[int, bool]:
-        """How the target is told of a source entity, and whether it must be made with its original id."""
-        if entity in self._base:
-            return self._base[entity], False
-        if entity == tx:
-            return positions.TX, False
-        if self._seen.is_new(entity):
-            return positions.tempid(entity), True
-        target = self._cache.get(entity)
-        return positions.lookup(entity) if target is None else target, False
 
 
 def _excision(tx: int, entity: int) -> TransactionRejected:
@@ -155,6 +175,7 @@ class _Work:
     """One transaction being resolved.
 
     Attributes:
+        tx: its source id.
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
@@ -162,21 +183,28 @@ class _Work:
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
-        self._tx = tx
+        self.tx = tx
         self.known: dict[int, int] = {}
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
     def position(self, entity: int) -> int:
         """The position of an entity, which is made if it is met for the first time."""
-        position = self.known.get(entity)
-        if position is None:
-            position, make = self._resolver.position(entity, self._tx)
-            self.known[entity] = position
-            if make:
-                # Also for entities that are only referred to: a tempid in value position alone is refused.
-                self.adds += (position, _ORIGINAL_ID, "l", entity)
-        return position
+        known = self.known.get(entity)
+        if known is None:
+            known = self.known[entity] = self._resolver.base.get(entity) or self._own_position(entity)
+        return known
+
+    def _own_position(self, entity: int) -> int:
+        if entity == self.tx:
+            return positions.TX
+        if self._resolver.seen.is_new(entity):
+            position = positions.tempid(entity)
+            # Also for entities that are only referred to: a tempid in value position alone is refused.
+            self.adds += (position, _ORIGINAL_ID, "l", entity)
+            return position
+        target = self._resolver.cache.get(entity)
+        return positions.lookup(entity) if target is None else target
 
     def attribute(self, a: int) -> int:
         """The position of an attribute."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore.model import tx_to_t
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from asyncrestore.model import Datom, LogChunk
 
@@ -79,6 +79,11 @@ class Schema:
             KeyError: the base schema has no such ident.
         """
         return self._ids[base_ident]
+
+    @property
+    def makes_schema(self) -> Collection[int]:
+        """The attributes whose datoms change what this knows."""
+        return self._handlers.keys()
 
     def is_bookkeeping(self, attribute: int) -> bool:
         """Whether the attribute is one that a restore writes for itself."""

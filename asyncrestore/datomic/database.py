@@ -18,6 +18,7 @@ from asyncrestore.tasks import task_group
 from asyncrestore.values import to_python
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import AsyncIterator, Sequence
 
     from anyio.abc import TaskGroup, TaskStatus
@@ -44,11 +45,19 @@ class BridgeSubmission:
                 f"{self._database.uri}: transactions were sent and not answered. {exc}",
                 hint="Run the same command again: it asks the target how far it came and continues there.",
             ) from exc
-        committed = []
-        for packed in done:
-            numbers = frames.unpack(packed)
-            committed.append(Committed(numbers[0], numbers[1], numbers[2:]))
-        return BatchResult(committed, None if anomaly is None else anomaly_from(anomaly))
+        return BatchResult(
+            _committed(frames.unpack(done)), None if anomaly is None else anomaly_from(anomaly)
+        )
+
+
+def _committed(numbers: array[int]) -> list[Committed]:
+    """From one row of: t before, transaction id, number of new entities, then tempid and id of each."""
+    committed, at = [], 0
+    while at < len(numbers):
+        end = at + 3 + 2 * numbers[at + 2]
+        committed.append(Committed(numbers[at], numbers[at + 1], numbers[at + 3 : end]))
+        at = end
+    return committed
 
 
 class BridgeDatabase:

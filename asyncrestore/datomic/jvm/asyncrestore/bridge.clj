@@ -12,6 +12,7 @@
             [clojure.edn :as edn])
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
                     FileDescriptor FileInputStream FileOutputStream)
+           (java.util ArrayList)
            (java.util.concurrent ExecutorService Executors ThreadFactory)))
 
 (set! *warn-on-reflection* true)
@@ -33,33 +34,33 @@
      "entity" (or (id-of (:entity data)) (id-of (:e data)) (id-in message))
      "present" (when (int? (:v data)) (:v data))}))
 
-(defn- committed
-  "[t before, transaction id, then tempid and id of each new entity], packed."
-  [{:keys [before tx tempids]}]
-  (let [others (count (dissoc tempids "datomic.tx"))
-        numbers (long-array (+ 2 (* 2 others)))
-        fill (fn [^long i tempid id]
-               (if (= tempid "datomic.tx")
-                 i
-                 (do (aset numbers i (Long/parseLong tempid))
-                     (aset numbers (inc i) (long id))
-                     (+ i 2))))]
-    (aset numbers 0 (long before))
-    (aset numbers 1 (long tx))
-    (reduce-kv fill 2 tempids)
-    (frames/pack numbers)))
+(defn- begin
+  "Begins the transactions of a batch, in order."
+  [db columns]
+  (mapv #(engine/transact db %) (transactions/decode columns)))
 
 (defn- transact-all
   "What became of transactions begun by `engine/transact`, in order, up to the first that failed: what comes after
-  would only fail too. Answers [[packed ..] anomaly-or-nil]."
+  would only fail too. Answers [[result ..] thrown-or-nil]."
   [begun]
   (loop [done [] [tx & others] begun]
     (if (nil? tx)
       [done nil]
-      (let [result (try (committed @tx) (catch Throwable e (anomaly e)))]
-        (if (map? result)
+      (let [result (try @tx (catch Throwable e e))]
+        (if (instance? Throwable result)
           [done result]
           (recur (conj done result) others))))))
+
+(defn- packed
+  "For each committed transaction: t before, transaction id, number of its new entities, then tempid and id of each."
+  [committed]
+  (let [numbers (ArrayList.)
+        add (fn [n] (.add numbers n))]
+    (doseq [{:keys [before tx tempids]} committed
+            :let [made (dissoc tempids "datomic.tx")]]
+      (add before) (add tx) (add (count made))
+      (reduce-kv (fn [_ tempid id] (add (Long/parseLong tempid)) (add id)) nil made))
+    (frames/pack (long-array numbers))))
 
 (defn- transact-edn
   "Commits transactions written as EDN, each a vector of transaction data; answers their transaction ids and tempids."
@@ -102,8 +103,10 @@
     [handle (engine/database-id db) created?]))
 
 (defn- prepare
-  "The executor and the function for a request. Transactions are built and begun here, on the thread that reads the
-  pipe: so they begin in order, and overlap with the commits before them."
+  "The executor and the function for a request, and of what transacts a function that makes an answer of the result:
+  it runs on another thread, so that the next commit need not wait for it.
+  Transactions are built and begun here, on the thread that reads the pipe: so they begin in order, and overlap with
+  the commits before them."
   [engine databases [_ operation & arguments]]
   (case operation
     "open" [@readers #(open engine databases (first arguments))]
@@ -111,8 +114,8 @@
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
-        (let [begun (mapv #(engine/transact db %) (transactions/decode (first others)))]
-          [writer #(transact-all begun)])
+        (let [begun (begin db (first others))]
+          [writer #(transact-all begun) (fn [[done thrown]] [(packed done) (some-> thrown anomaly)])])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
@@ -124,8 +127,11 @@
     (loop []
       (when-let [[id :as request] (frames/read-frame in)]
         (try
-          (let [[^ExecutorService executor run] (prepare engine databases request)]
-            (.execute executor #(answer id run)))
+          (let [[^ExecutorService executor run finish] (prepare engine databases request)]
+            (.execute executor (if finish
+                                 #(let [result (run)]
+                                    (.execute ^ExecutorService @readers (fn [] (answer id (fn [] (finish result))))))
+                                 #(answer id run))))
           (catch Throwable e (answer id #(throw e))))
         (recur)))))
 
@@ -137,7 +143,7 @@
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
           frame (frames/encode [sizes e a "s" n ["x"] none {-9223372036854775807 "warm/up"}])]
-      (frames/encode (transact-all (mapv #(engine/transact db %) (transactions/decode (frames/decode frame))))))
+      (frames/encode (packed (first (transact-all (begin db (frames/decode frame)))))))
     (frames/encode (logs/page db 0 100 1000))
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))
