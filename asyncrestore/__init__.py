@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import NotFound as NotFound
     from asyncrestore.errors import OutcomeUnknown as OutcomeUnknown
     from asyncrestore.errors import Overtaken as Overtaken
+    from asyncrestore.errors import RewriteFailed as RewriteFailed
     from asyncrestore.errors import SegmentDamaged as SegmentDamaged
     from asyncrestore.errors import SegmentGap as SegmentGap
     from asyncrestore.errors import SetupFailed as SetupFailed
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import TransactionRejected as TransactionRejected
     from asyncrestore.errors import Unavailable as Unavailable
     from asyncrestore.errors import UsageError as UsageError
+    from asyncrestore.filters import FilteredAttribute as FilteredAttribute
     from asyncrestore.jobs.backup import BackupReport as BackupReport
     from asyncrestore.jobs.backup import backup as backup
     from asyncrestore.jobs.info import BackupInfo as BackupInfo
@@ -45,9 +47,13 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
     from asyncrestore.progress import Progress as Progress
+    from asyncrestore.rewrites import Rewrite as Rewrite
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.filesystem import FilesystemStore as FilesystemStore
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
+    from asyncrestore.values import Keyword as Keyword
+    from asyncrestore.values import Symbol as Symbol
+    from asyncrestore.values import Uri as Uri
 
 __version__ = "0.1.0"
 
@@ -56,15 +62,18 @@ _HOMES = {
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NotAuthorized",
-        "NotFound", "OutcomeUnknown", "Overtaken", "SegmentDamaged", "SegmentGap", "SetupFailed",
-        "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
+        "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged", "SegmentGap",
+        "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
     ),
+    "filters": ("FilteredAttribute",),
     "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
     "progress": ("Progress",),
     "jobs.restore": ("RestoreReport", "restore"),
     "stores": ("open_store",),
     "stores.filesystem": ("FilesystemStore",),
     "stores.memory": ("MemoryStore",),
+    "rewrites": ("Rewrite",),
+    "values": ("Keyword", "Symbol", "Uri"),
     "jobs.verify": ("VerifyReport", "verify"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

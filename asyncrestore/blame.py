@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from asyncrestore.choice import OPTIONAL
+
 if TYPE_CHECKING:
     from asyncrestore.model import Datom, Transaction
-    from asyncrestore.schema import Schema
+    from asyncrestore.schema import Attribute, Schema
 
 STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
@@ -33,8 +35,14 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         e, a, kind, raw, added = datom
         if unknown is not None and unknown[1] in _base_idents(schema, datom):
             return _lacking(schema, datom, unknown[1])
+        attribute, name = schema.attributes.get(a), _name(schema, a)
+        if attribute is not None and added and _names_predicate(attribute, message):
+            predicates = ", ".join(attribute.predicates)
+            return (
+                f"The target calls {predicates} with each value of {name}, as that of entity {e}.",
+                f"Without it: --exclude :db.attr/preds or --exclude {name}, into a new database.",
+            )
         if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-            name = _name(schema, a)
             cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
             return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
@@ -45,20 +53,29 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
     """A datom that needs what the base schema of the source's edition has, and the target's has not."""
     e, a, _, _, _ = datom
     attribute = schema.attributes.get(e)
-    known = attribute is not None and attribute.ident is not None
-    entity = f"{e} ({_name(schema, e)})" if known else str(e)
+    entity = f"{e} (:{attribute.ident})" if attribute is not None and attribute.ident else str(e)
     cause = f"Entity {entity} has a datom of {_name(schema, a)} that needs :{ident}, "
     cause += "which the target's base schema lacks."
-    if schema.base.get(a) == "db/valueType" and known:
-        help_ = f"Without the attribute: --exclude {_name(schema, e)} --exclude-schema, into a new database."
+    if (
+        (a in schema.base and schema.base[a] not in OPTIONAL)
+        and attribute
+        and attribute.ident
+        and attribute.value_type
+    ):
+        option = f"--exclude {attribute.ident} --exclude-schema"
     else:
-        help_ = f"Without it: --exclude {_name(schema, a)}, into a new database."
-    return cause, help_
+        option = f"--exclude {_name(schema, a)}"
+    upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"
+    return cause, f"{upgrade}, or leave it out: {option}, into a new database."
 
 
 def _name(schema: Schema, entity: int) -> str:
     attribute = schema.attributes.get(entity)
     return f":{attribute.ident}" if attribute is not None and attribute.ident else f"attribute {entity}"
+
+
+def _names_predicate(attribute: Attribute, message: str) -> bool:
+    return any(symbol in message for symbol in attribute.predicates)
 
 
 def _base_idents(schema: Schema, datom: Datom) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.filters import Filter
     from asyncrestore.history import History, LiveHistory
     from asyncrestore.model import Datom, LogChunk
     from asyncrestore.progress import OnProgress, Progress
@@ -112,7 +113,7 @@ class TargetReader:
         await self._note_original_ids(transactions)
         names: dict[int, int] = {}
         unknown = []
-        for entity in _mentioned(transactions):
+        for entity in mentioned(transactions):
             source = self._base.get(entity)
             if source is None:
                 source = self._cache.get(entity)
@@ -153,15 +154,16 @@ class TargetReader:
         self._seen.add_all(holders)
 
 
-def _mentioned(transactions: Iterable[Transaction]) -> set[int]:
-    mentioned = set()
+def mentioned(transactions: Iterable[Transaction]) -> set[int]:
+    """Every id in transactions: entities, attributes, references."""
+    ids = set()
     for transaction in transactions:
         for e, a, kind, raw, _ in transaction.datoms:
-            mentioned.add(e)
-            mentioned.add(a)
+            ids.add(e)
+            ids.add(a)
             if kind in "rt":
-                mentioned.update(_references(kind, raw))
-    return mentioned
+                ids.update(_references(kind, raw))
+    return ids
 
 
 def _references(kind: str, raw: Any) -> Iterable[int]:
@@ -184,15 +186,22 @@ class Comparison:
 
     Args:
         schema: of the source as of its bootstrap; moved on with the log.
+        filter_: what the target was restored with, if anything.
         differences: takes what is found.
         progress: is moved on with the source's t.
         on_progress: is told it.
     """
 
     def __init__(
-        self, schema: Schema, differences: Differences, progress: Progress, on_progress: OnProgress
+        self,
+        schema: Schema,
+        filter_: Filter | None,
+        differences: Differences,
+        progress: Progress,
+        on_progress: OnProgress,
     ) -> None:
         self._schema = schema
+        self._filter = filter_
         self._differences = differences
         self._progress = progress
         self._on_progress = on_progress
@@ -232,8 +241,9 @@ class Comparison:
             )
 
     def _own_datoms(self, transaction: Transaction) -> list[Datom]:
-        """The source's datoms without the bookkeeping of an earlier restore."""
-        datoms = [datom for datom in transaction.datoms if not self._schema.is_bookkeeping(datom[1])]
+        """The source's datoms, filtered, without the bookkeeping of an earlier restore."""
+        wanted = transaction if self._filter is None else self._filter.apply(transaction)
+        datoms = [datom for datom in wanted.datoms if not self._schema.is_bookkeeping(datom[1])]
         if self._schema.touches(transaction.datoms):
             self._schema.apply(transaction.datoms)
         return datoms
@@ -259,16 +269,18 @@ class Comparison:
 
 async def compare(
     history: History,
+    filter_: Filter | None,
     target: Database,
     found: LiveHistory,
     differences: Differences,
     progress: Progress,
     on_progress: OnProgress,
 ) -> None:
-    """Compares `history` with the target's own, `found`, and adds to `differences`.
+    """Compares `history`, filtered, with the target's own, `found`, and adds to `differences`.
 
     Raises:
         SegmentDamaged: the history cannot be read.
+        RewriteFailed: one of its values cannot be rewritten.
     """
     own = bookkeeping_attributes(await target.schema_history())
     state = await history.state(t_to_tx(history.bootstrap_t))
@@ -276,7 +288,7 @@ async def compare(
     source_ids = {ident: entity for entity, ident in state.schema.base.items()}
     base = {entity: source_ids[ident] for entity, ident in target_base.items() if ident in source_ids}
     reader = TargetReader(target, own[ORIGINAL_ID], frozenset(own.values()), base, differences)
-    comparison = Comparison(state.schema, differences, progress, on_progress)
+    comparison = Comparison(state.schema, filter_, differences, progress, on_progress)
     expected_send, expected = anyio.create_memory_object_stream["LogChunk"](1)
     actual_send, actual = anyio.create_memory_object_stream["LogChunk"](1)
     never = anyio.Event()

@@ -16,6 +16,7 @@ AsyncRestoreError                1   failed
     BridgeDied                         the JVM process ended
     OutcomeUnknown                     a transaction was sent and no answer came back
   TransactionRejected           15   the target refused a transaction for good
+  RewriteFailed                  1   a value cannot be rewritten as was asked
   SetupFailed                    1   Java or Datomic's jars cannot be had
   StoreFailed                    1   reading or writing a store failed (disk full, permissions, ...)
 ```
@@ -121,6 +122,24 @@ class TransactionRejected(AsyncRestoreError):
     def __init__(self, message: str, *, t: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.t = t
+
+
+class RewriteFailed(AsyncRestoreError):
+    """A value cannot be rewritten: the function raised, or what it returned is no value of the attribute.
+
+    Nothing from its transaction on reaches the target.
+
+    Attributes:
+        t: source t of the transaction.
+        entity: source id of the entity.
+        attribute: ident of the attribute, without the colon.
+    """
+
+    def __init__(self, message: str, *, t: int, entity: int, attribute: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.t = t
+        self.entity = entity
+        self.attribute = attribute
 
 
 class SetupFailed(AsyncRestoreError):

@@ -2,7 +2,7 @@
 
 A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding
 follows as chunks are taken.
-A live database is one part, read a page at a time.
+A live database has parts only to count by; it is read a page at a time.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PAGE_DATOMS = 16_384
 """Datoms a page of the log has at least (unless it is the last), and so a row group of a segment."""
+
+LIVE_PART = 10_000
+"""How many t a part of a live database covers: as many as a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,10 @@ class History(Protocol):
         """The state after the transaction with id `tx`."""
         ...
 
+    async def schema(self) -> Schema:
+        """The schema after the last transaction."""
+        ...
+
 
 class StoredHistory:
     """The history that a backup holds. It has the methods of `History`, which documents them."""
@@ -165,6 +172,15 @@ class StoredHistory:
             hint="The target was restored from a newer backup of the same database; use that one.",
         )
 
+    async def schema(self) -> Schema:
+        """See `History`."""
+        segment = await self._read(self._parts[-1])
+        schema = Schema.from_json(segment.info.schema)
+        async for chunk in _decode(segment):
+            for transaction in chunk.transactions():
+                schema.apply(transaction.datoms)
+        return schema
+
 
 async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
     """Decodes a row group at a time, in a thread, as they are asked for."""
@@ -199,7 +215,8 @@ class LiveHistory:
 
     def parts(self, start: int) -> list[Part]:
         """See `History`."""
-        return [Part(SegmentRange(start, self.end), 0)] if start < self.end else []
+        starts = range(start, self.end, LIVE_PART)
+        return [Part(SegmentRange(at, min(at + LIVE_PART, self.end)), 0) for at in starts]
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
@@ -219,3 +236,7 @@ class LiveHistory:
             if chunk and chunk.tx[-1] == tx:
                 *_, state.last = chunk.transactions()
         return state
+
+    async def schema(self) -> Schema:
+        """See `History`."""
+        return self._schemas.as_of(self.end)

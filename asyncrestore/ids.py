@@ -74,12 +74,24 @@ def _page_key(entity: int) -> int:
 
 @dataclass(slots=True)
 class CacheStatistics:
-    """How an `IdCache` did: ids kept (pages times their size), and look-ups that hit and missed."""
+    """How an `IdCache` did.
+
+    Attributes:
+        capacity: how many ids there is room for.
+        pages: how many pages of 256 ids are kept.
+        hits: look-ups that found an id.
+        misses: look-ups that did not.
+    """
 
     capacity: int
     pages: int
     hits: int
     misses: int
+
+    @property
+    def full(self) -> float:
+        """The part of the capacity that is taken, 0 to 1."""
+        return (self.pages << PAGE_BITS) / self.capacity if self.capacity else 1.0
 
 
 class IdCache:
@@ -91,7 +103,7 @@ class IdCache:
     """
 
     def __init__(self, max_ids: int) -> None:
-        self._pages: LRUCache[int, array[int]] = LRUCache(max(1, max_ids >> PAGE_BITS))
+        self._pages: LRUCache[int, array[int]] = LRUCache(-(-max_ids >> PAGE_BITS))
         # Pages used since this was last emptied: asking the LRU cache for each id takes longer than the rest.
         self._hot: dict[int, array[int]] = {}
         self._hot_limit = max(1, int(self._pages.maxsize) >> 4)
@@ -114,7 +126,9 @@ class IdCache:
         return None
 
     def put(self, source: int, target: int) -> None:
-        """Remembers a pair of ids."""
+        """Remembers a pair of ids, if there is room for any."""
+        if not self._pages.maxsize:
+            return
         pair = (source >> INDEX_BITS, target >> INDEX_BITS)
         number = self._pair_numbers.get(pair)
         if number is None:

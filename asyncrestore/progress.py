@@ -35,7 +35,7 @@ class Progress:
     @property
     def fraction(self) -> float:
         """The part of the range that is done, 0 to 1."""
-        return (self.committed_t - self.start_t) / max(1, self.end_t - self.start_t)
+        return min(1.0, (self.committed_t - self.start_t) / max(1, self.end_t - self.start_t))
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

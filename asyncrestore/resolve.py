@@ -14,7 +14,7 @@ from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
@@ -47,11 +47,15 @@ class Resolver:
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         if self._excise is not None:
             self._skipped.add(self._excise)
-        self._special = set(state.schema.makes_schema)  # these, and what the schema is made of
         self._classify(state.schema.attributes)
 
-    def resolve(self, transaction: Transaction) -> TxData:
+    def resolve(self, transaction: Transaction, others: Collection[int] = ()) -> TxData:
         """The transaction's data for the target, chained to the transaction resolved before.
+
+        Args:
+            transaction: of the source, as it shall be in the target.
+            others: entities of it all of whose datoms were left out. New ones are made all the same: what
+                refers to them later then finds them.
 
         Raises:
             DamageError: a datom's attribute is not known: the history before it was not complete.
@@ -59,66 +63,40 @@ class Resolver:
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
-        if not self._resolve_plain(work, datoms):
-            self._resolve_each(work, datoms)
-        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
-        self._previous = tx
-        return TxData(tx, work.adds, work.retracts, cas, transaction)
-
-    def _resolve_plain(self, work: _Work, datoms: list[Datom]) -> bool:
-        """Resolves a transaction without retractions, tuples, schema and attributes that are new.
-
-        Nearly all are like that. Taken by columns they cost half of what they cost datom by datom.
-
-        Returns:
-            Whether the transaction was one of them; if not, nothing was done.
-        """
-        entities, attributes, kinds, raws, added = zip(*datoms, strict=True)
-        if False in added or "t" in kinds or not self._special.isdisjoint(attributes):
-            return False
-        try:
-            attribute_positions = [*map(self._durable.__getitem__, attributes)]
-        except KeyError:
-            return False
-        position, known = work.position, work.known
-        for entity in dict.fromkeys(entities):
-            position(entity)
-        if "r" in kinds:
-            raws = tuple(position(raw) if kind == "r" else raw for kind, raw in zip(kinds, raws, strict=True))
-        operations: list[Any] = [None] * (4 * len(datoms))
-        operations[0::4] = map(known.__getitem__, entities)
-        operations[1::4] = attribute_positions
-        operations[2::4] = kinds
-        operations[3::4] = raws
-        work.adds += operations
-        self.seen.add_all(set(entities))
-        return True
-
-    def _resolve_each(self, work: _Work, datoms: list[Datom]) -> None:
-        """Resolves any transaction, datom by datom, and takes in what it changes of the schema."""
+        for entity in others:
+            work.position(entity)
         asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
-        attributes = self._schema.attributes
+        attributes, skipped = self._schema.attributes, self._skipped
+        known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
+        # Every datom of the source passes here: what most of them need is done without a call.
         for e, a, kind, raw, added in datoms:
-            if a in self._skipped:
+            if a in skipped:
                 if a == self._excise:
-                    raise _excision(work.tx, e)
+                    raise _excision(tx, e)
                 continue
             if a not in attributes:
-                raise DamageError(
-                    f"t {tx_to_t(work.tx)}: entity {e} has a datom of the unknown attribute {a}"
-                )
+                raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
             if not added and (e, a) in asserted and not attributes[a].many:
                 # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
                 # retraction would be in its log twice.
                 continue
-            operations = work.adds if added else work.retracts
-            operations += (work.position(e), work.attribute(a), kind, work.value(kind, raw))
+            entity = known.get(e) or work.position(e)
+            attribute = durable.get(a) or work.attribute(a)
+            operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
+            if added:
+                adds += operation
+            else:
+                retracts += operation
         if self._computed:
             self._backfill(work, datoms)
+        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
+        self._previous = tx
         self.seen.add_all({datom[0] for datom in datoms})
+        self.seen.add_all(others)
         if self._schema.touches(datoms):
             self._schema.apply(datoms)
             self._classify({datom[0] for datom in datoms})
+        return TxData(tx, adds, retracts, cas, transaction)
 
     def _classify(self, entities: Iterable[int]) -> None:
         """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
@@ -129,7 +107,6 @@ class Resolver:
                 self._skipped.add(entity)
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
-        self._special |= self._skipped
 
     def blame(self, transaction: Transaction, message: str) -> tuple[str, str]:
         """See `blame.blame`."""
@@ -175,7 +152,6 @@ class _Work:
     """One transaction being resolved.
 
     Attributes:
-        tx: its source id.
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
@@ -183,7 +159,7 @@ class _Work:
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
-        self.tx = tx
+        self._tx = tx
         self.known: dict[int, int] = {}
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
@@ -196,7 +172,7 @@ class _Work:
         return known
 
     def _own_position(self, entity: int) -> int:
-        if entity == self.tx:
+        if entity == self._tx:
             return positions.TX
         if self._resolver.seen.is_new(entity):
             position = positions.tempid(entity)

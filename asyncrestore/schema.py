@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore.model import tx_to_t
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from asyncrestore.model import Datom, LogChunk
 
 ORIGINAL_ID = "asyncrestore/original-id"
 SUCCESSOR = "asyncrestore/successor"
 SOURCE = "asyncrestore/source"
+FILTER = "asyncrestore/filter"
 
 _SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
 BOOKKEEPING = frozenset(
-    {ORIGINAL_ID, SUCCESSOR, SOURCE, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
+    {ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
 )
 """What a restore writes for itself: this project's attributes, and those of `datomic-cloud-backup`."""
 
@@ -38,6 +39,8 @@ class Attribute:
         many: whether its cardinality is many.
         unique: ``db.unique/identity``, ``db.unique/value`` or None.
         components: of a composite tuple the ids of the attributes it is made of.
+        ever: each cardinality and uniqueness that it has had so far.
+        predicates: symbols of the functions that the engine calls with each value.
     """
 
     ident: str | None = None
@@ -45,6 +48,13 @@ class Attribute:
     many: bool = False
     unique: str | None = None
     components: tuple[int, ...] | None = None
+    ever: frozenset[str] = frozenset()
+    predicates: tuple[str, ...] = ()
+
+
+def _present(attribute: Attribute) -> frozenset[str]:
+    cardinality = "db.cardinality/many" if attribute.many else "db.cardinality/one"
+    return frozenset({cardinality, attribute.unique or cardinality})
 
 
 class Schema:
@@ -68,6 +78,7 @@ class Schema:
                 ("db/cardinality", self._cardinality),
                 ("db/unique", self._unique),
                 ("db/tupleAttrs", self._tuple_attrs),
+                ("db.attr/preds", self._predicates),
             )
             if ident in self._ids
         }
@@ -79,11 +90,6 @@ class Schema:
             KeyError: the base schema has no such ident.
         """
         return self._ids[base_ident]
-
-    @property
-    def makes_schema(self) -> Collection[int]:
-        """The attributes whose datoms change what this knows."""
-        return self._handlers.keys()
 
     def is_bookkeeping(self, attribute: int) -> bool:
         """Whether the attribute is one that a restore writes for itself."""
@@ -117,13 +123,23 @@ class Schema:
     def _cardinality(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.many = self.base.get(raw) == "db.cardinality/many"
+            attribute.ever |= {self.base.get(raw, "")}
 
     def _unique(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         attribute.unique = self.base.get(raw) if added else None
+        attribute.ever |= {self.base.get(raw, "")}
 
     def _tuple_attrs(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
             attribute.components = tuple(self._named[name] for _, name in raw)
+
+    def _predicates(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
+        others = tuple(symbol for symbol in attribute.predicates if symbol != raw)
+        attribute.predicates = (*others, raw) if added else others
+
+    def find(self, ident: str) -> int | None:
+        """The entity that has an ident, or had it last; as Datomic resolves idents."""
+        return self._named.get(ident)
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain data; entities with an ident that are no attribute are left out."""
@@ -140,7 +156,21 @@ class Schema:
                 for name, entity in self._named.items()
                 if self.attributes[entity].value_type is not None and self.attributes[entity].ident != name
             },
+            # What few attributes have, and older segments do not: left out where there is nothing.
+            **{
+                key: {str(entity): values for entity, values in found.items()}
+                for key, found in (("past", self._past()), ("predicates", self._predicates_by_id()))
+                if found
+            },
         }
+
+    def _past(self) -> dict[int, list[str]]:
+        """Of each attribute what it was once and is no more."""
+        past = {entity: sorted(a.ever - _present(a)) for entity, a in self.attributes.items()}
+        return {entity: idents for entity, idents in past.items() if idents}
+
+    def _predicates_by_id(self) -> dict[int, list[str]]:
+        return {entity: list(a.predicates) for entity, a in self.attributes.items() if a.predicates}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Schema:
@@ -151,6 +181,9 @@ class Schema:
             )
             for entity, (ident, value_type, many, unique, components) in data["attributes"].items()
         }
+        for entity, attribute in attributes.items():
+            attribute.ever = _present(attribute) | set(data.get("past", {}).get(str(entity), ()))
+            attribute.predicates = tuple(data.get("predicates", {}).get(str(entity), ()))
         schema = cls({int(entity): ident for entity, ident in data["base"].items()}, attributes)
         schema._named.update(data["names"])
         return schema

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import find_beginning
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
+from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import ORIGINAL_ID, SOURCE, SUCCESSOR
+from asyncrestore.schema import FILTER, ORIGINAL_ID, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
     from asyncrestore.model import LogChunk
@@ -41,12 +44,17 @@ class Marker:
     instant: int | None
 
 
-async def prepare_target(target: Database, history: History) -> Marker:
+async def prepare_target(target: Database, history: History, rules: Sequence[str] = ()) -> Marker:
     """Finds where to continue in the target, and installs the bookkeeping if the target is empty.
 
+    Args:
+        target: where to restore.
+        history: what.
+        rules: what is left out and rewritten of it (see `Filter`).
+
     Raises:
-        Conflict: it holds something else: data of its own, another source's, or something written after the
-        last restore.
+        Conflict: it holds something else: data of its own, another source's, the same filtered in another
+        way, or something written after the last restore.
     """
     attributes = bookkeeping_attributes(await target.schema_history())
     if not attributes:
@@ -54,10 +62,10 @@ async def prepare_target(target: Database, history: History) -> Marker:
         refusal = await _refusal(target, _ATTRIBUTES)
         attributes = bookkeeping_attributes(await target.schema_history())
         _check_installed(target, refusal, by_another=bool(attributes))
-    marker = await _find_marker(target, history, attributes)
+    marker = await _find_marker(target, history, rules, attributes)
     if marker is None:
-        refusal = await _refusal(target, _name_of_source(history))
-        marker = await _find_marker(target, history, attributes)
+        refusal = await _refusal(target, _name_of_source(history, rules))
+        marker = await _find_marker(target, history, rules, attributes)
         _check_installed(target, refusal, by_another=marker is not None)
         assert marker is not None
     return marker
@@ -65,7 +73,7 @@ async def prepare_target(target: Database, history: History) -> Marker:
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE})
+    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER})
 
 
 def _ids(schema: LogChunk, idents: set[str]) -> dict[str, int]:
@@ -118,18 +126,22 @@ _ATTRIBUTES = f"""[
     :db/unique :db.unique/identity}}
   {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
   {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
+  {{:db/ident :{FILTER} :db/valueType :db.type/string :db/cardinality :db.cardinality/many}}
   [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 
-def _name_of_source(history: History) -> str:
+def _name_of_source(history: History, rules: Sequence[str]) -> str:
     """The second installing transaction: unique by its original id, so it too commits only once."""
+    filter_ = f" :{FILTER} [{' '.join(map(json.dumps, rules))}]" if rules else ""
     return (
         f'[{{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01" :{SOURCE} {json.dumps(history.identity)}'
-        f" :{ORIGINAL_ID} {t_to_tx(history.bootstrap_t)}}}]"
+        f" :{ORIGINAL_ID} {t_to_tx(history.bootstrap_t)}{filter_}}}]"
     )
 
 
-async def _find_marker(target: Database, history: History, attributes: dict[str, int]) -> Marker | None:
+async def _find_marker(
+    target: Database, history: History, rules: Sequence[str], attributes: dict[str, int]
+) -> Marker | None:
     """The marker; None when only the attributes are installed: a restore was killed just there."""
     basis_t, beginning = await target.basis_t(), await find_beginning(target)
     source = await recorded_source(target, beginning.bootstrap_t)
@@ -139,6 +151,8 @@ async def _find_marker(target: Database, history: History, attributes: dict[str,
             f"({history.identity})",
             hint=_ANOTHER,
         )
+    if source is not None:
+        await check_filter(target, beginning.bootstrap_t, rules)
     _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
     newest = next(chunk.transactions())
     for e, a, _, raw, added in newest.datoms:
@@ -152,13 +166,35 @@ async def _find_marker(target: Database, history: History, attributes: dict[str,
     )
 
 
+async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
+    """Makes sure that a restored target was filtered in this way.
+
+    Raises:
+        Conflict: it was filtered in another way, or not at all.
+    """
+    recorded = await recorded_filter(target, bootstrap_t)
+    if not same_rules(recorded, rules):
+        raise Conflict(
+            f"{target.uri} was restored with {describe(recorded)}; now it is {describe(rules)}",
+            hint="Give the same --exclude, --rewrite and key as then, or restore into another, new database.",
+        )
+
+
 async def recorded_source(target: Database, bootstrap_t: int) -> str | None:
     """Identity of the database that the target was restored from, None if it was not."""
-    attributes = bookkeeping_attributes(await target.schema_history())
+    return next(iter(await _recorded(target, bootstrap_t, SOURCE)), None)
+
+
+async def recorded_filter(target: Database, bootstrap_t: int) -> list[str]:
+    """What was left out and rewritten of the target's source: the rules of a `Filter`."""
+    return await _recorded(target, bootstrap_t, FILTER)
+
+
+async def _recorded(target: Database, bootstrap_t: int, ident: str) -> list[str]:
+    attribute = bookkeeping_attributes(await target.schema_history()).get(ident)
     start: int | None = 0
-    while start is not None:
+    found: list[str] = []
+    while start is not None and not found:
         start, chunk = await target.read_log(start, bootstrap_t + 1, size=4096)
-        for _, (_, a, _, raw, added) in chunk.rows():
-            if a == attributes.get(SOURCE) and added:
-                return str(raw)
-    return None
+        found = [str(raw) for _, (_, a, _, raw, added) in chunk.rows() if a == attribute and added]
+    return found

@@ -11,6 +11,7 @@ The letters are the same in `jvm/asyncrestore/values.clj`.
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import uuid
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ KINDS = {
     "c": "fn",
 }
 NUMERIC_KINDS = frozenset("blrdfi")
+KIND_OF_TYPE = {f"db.type/{name}": kind for kind, name in KINDS.items()}
+"""The kind of an attribute's values, by the ident of its value type."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -117,3 +120,118 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 def to_python(kind: str, raw: Raw) -> Any:
     """The Python value for a kind and its raw form, for people and programs that look at data."""
     return _DECODERS[kind](raw)
+
+
+def _long(value: int) -> int:
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("it does not fit into 64 bits")
+    return value
+
+
+def _milliseconds(value: datetime | int) -> int:
+    if isinstance(value, int):
+        return _long(value)
+    if value.tzinfo is None:
+        raise ValueError("it has no time zone")
+    return (value - EPOCH) // timedelta(milliseconds=1)
+
+
+def _bits(layout: str, number_layout: str) -> Callable[[float], int]:
+    def bits(value: float) -> int:
+        try:
+            number: int = struct.unpack(number_layout, struct.pack(layout, value))[0]
+        except OverflowError as exc:
+            raise ValueError("it does not fit into 32 bits") from exc
+        return number
+
+    return bits
+
+
+def _text(value: str) -> str:
+    value.encode()  # half a surrogate pair is no text; the error is a ValueError
+    return value
+
+
+def _name(value: Keyword | Symbol) -> str:
+    if not re.fullmatch(r"[^\s/]+(/\S+)?|/", value.name):
+        raise ValueError("its name is none")
+    return _text(value.name)
+
+
+# What Java's parser takes too: a scheme, and only the characters of URIs.
+_URI = re.compile(
+    r"[A-Za-z][\w+.-]*:(//)?([\w.~/?@!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+(#([\w.~/?@-]|%[0-9A-Fa-f]{2})*)?"
+)
+
+
+def _uri(value: Uri) -> str:
+    if not _URI.fullmatch(value.text):
+        raise ValueError("it is no URI")
+    return value.text
+
+
+def _decimal(value: Decimal) -> str:
+    if not value.is_finite():
+        raise ValueError("it is no number")
+    return str(value)
+
+
+_ENCODERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Raw]]] = {
+    "b": ((bool,), int),
+    "l": ((int,), _long),
+    "d": ((float,), _bits("<d", "<q")),
+    "f": ((float,), _bits("<f", "<i")),
+    "i": ((datetime, int), _milliseconds),
+    "s": ((str,), _text),
+    "k": ((Keyword,), _name),
+    "y": ((Symbol,), _name),
+    "u": ((uuid.UUID,), str),
+    "o": ((Uri,), _uri),
+    "n": ((int,), str),
+    "m": ((Decimal,), _decimal),
+    "x": ((bytes,), lambda value: base64.b64encode(value).decode()),
+}
+
+
+def to_raw(kind: str, value: Any) -> Raw:
+    """The raw form of a Python value: the opposite of `to_python`, but for references and tuples.
+
+    Raises:
+        TypeError: it is not of the type that `to_python` gives for that kind.
+        ValueError: Datomic has no such value.
+    """
+    types, encode = _ENCODERS[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "b"):
+        raise TypeError(f"a {type(value).__name__} instead of a {types[0].__name__}")
+    return encode(value)
+
+
+def parse(kind: str, text: str) -> Any:
+    """The Python value that a text stands for.
+
+    An instant is written as in RFC 3339, bytes in base64, a keyword with or without its colon.
+
+    Raises:
+        ValueError: it stands for none.
+    """
+    try:
+        return _PARSERS[kind](text)
+    except (ArithmeticError, KeyError) as exc:
+        raise ValueError(f"{text!r} is no {KINDS[kind]}") from exc
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "b": lambda text: {"true": True, "false": False}[text],
+    "l": int,
+    "d": float,
+    "f": float,
+    "i": datetime.fromisoformat,
+    "s": str,
+    "k": lambda text: Keyword(text.removeprefix(":")),
+    "y": Symbol,
+    "u": uuid.UUID,
+    "o": Uri,
+    "n": int,
+    "m": Decimal,
+    "x": lambda text: base64.b64decode(text, validate=True),
+}

@@ -10,6 +10,8 @@ import click
 
 import asyncrestore
 from asyncrestore.cli import text
+from asyncrestore.cli.filtering import EPILOG as _FILTERING_EPILOG
+from asyncrestore.cli.filtering import filtering, filtering_options
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
 from asyncrestore.cli.progress import show_progress
@@ -38,10 +40,12 @@ Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /back
 \b
 Exit codes: 10 no such database · 13 STORE has another database under that name
 """
-_RESTORE_EPILOG = """
+_RESTORE_EPILOG = f"""
 \b
-Example: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
-
+Examples: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
+          asyncrestore restore /backups TARGET --exclude person/notes --rewrite person/email=hash
+          asyncrestore restore /backups TARGET --until-time 2026-01-31T12:00:00Z
+{_FILTERING_EPILOG}
 \b
 Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
 13 TARGET holds something else · 15 TARGET rejected a transaction · 130 interrupted
@@ -51,9 +55,11 @@ _VERIFY_EPILOG = """
 Examples: asyncrestore verify /backups
           asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
 
+A target that was restored with --exclude, --rewrite or --until... is compared with the same options.
+
 \b
 Exit codes: 4 something is wrong · 10 no such backup or database
-13 TARGET was restored from another database
+13 TARGET was restored from another database, or with other --exclude or --rewrite
 """
 _INFO_EPILOG = """
 \b
@@ -128,16 +134,30 @@ def _engine_text(found: dict[str, Any]) -> str:
 @click.option("--name", help="Of the backup in the store; the source database's name if not given.")
 @click.option("--segment-size", type=click.IntRange(min=1), default=10_000, show_default=True,
               metavar="TRANSACTIONS", help="How many t a segment covers at most.")  # fmt: skip
+@click.option("--start-t", type=click.IntRange(min=0), default=0, show_default=True, metavar="T",
+              help="Copy nothing before it.")  # fmt: skip
+@click.option("--end-t", type=click.IntRange(min=1), metavar="T", help="Copy nothing from it on.")
+@click.option("--segments", type=click.IntRange(min=1), metavar="N",
+              help="Copy so many segments at most, the first missing ones.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Segments read and written at once.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def backup(
-    settings: Settings, source: str, store: str, name: str | None, segment_size: int, parallel: int
+    settings: Settings,
+    source: str,
+    store: str,
+    name: str | None,
+    segment_size: int,
+    start_t: int,
+    end_t: int | None,
+    segments: int | None,
+    parallel: int,
 ) -> None:
     """Copy what STORE does not have yet of the database SOURCE.
 
-    Run it again at any time: it adds what is new, and fills gaps.
+    Run it again at any time: it adds what is new, and fills gaps. With --start-t, --end-t or --segments it
+    does a part of that, and says what is left.
     """
     output = _start(settings)
     with show_progress("backup", output, settings) as on_progress:
@@ -148,6 +168,9 @@ def backup(
                 store,
                 name=name,
                 segment_size=segment_size,
+                start_t=start_t,
+                end_t=end_t,
+                segments=segments,
                 parallel=parallel,
                 on_progress=on_progress,
             ),
@@ -160,17 +183,36 @@ def backup(
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.argument("target")
 @click.option("--name", help=_NAME_HELP)
+@click.option("--segments", type=click.IntRange(min=1), metavar="N",
+              help="Restore so many segments at most.")  # fmt: skip
+@click.option("--spot-check", type=click.FloatRange(0, 1), default=0, show_default=True, metavar="PART",
+              help="Part of the transactions whose ids are checked in TARGET, such as 0.01.")  # fmt: skip
+@click.option("--id-cache-size", type=click.IntRange(min=0), default=2_000_000, show_default=True,
+              metavar="IDS", help="Entity ids remembered, 9 bytes each.")  # fmt: skip
+@filtering_options
 @click.option("--prefetch-mib", type=click.IntRange(min=1), default=32, show_default=True, metavar="MIB",
               help="Bytes of segments loaded ahead.")  # fmt: skip
 @talking_options
 @click.pass_obj
-def restore(settings: Settings, source: str, target: str, name: str | None, prefetch_mib: int) -> None:
+def restore(
+    settings: Settings,
+    /,
+    source: str,
+    target: str,
+    name: str | None,
+    segments: int | None,
+    spot_check: float,
+    id_cache_size: int,
+    prefetch_mib: int,
+    **options: Any,
+) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
     A TARGET that does not exist is created. Run it again at any time: it continues where TARGET is, also
-    after a crash. The first Ctrl-C finishes what is in flight; the second stops at once.
+    after a crash, always with the same --exclude and --rewrite. The first Ctrl-C finishes what is in flight;
+    the second stops at once.
     """
-    output = _start(settings)
+    output, wanted = _start(settings), filtering(options)
     with show_progress("restore", output, settings) as on_progress:
         report = run(
             output,
@@ -178,6 +220,10 @@ def restore(settings: Settings, source: str, target: str, name: str | None, pref
                 source,
                 target,
                 name=name,
+                segments=segments,
+                spot_check=spot_check,
+                id_cache_size=id_cache_size,
+                **wanted,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 on_progress=on_progress,
                 stop=stop,
@@ -192,12 +238,19 @@ def restore(settings: Settings, source: str, target: str, name: str | None, pref
 @click.argument("source", metavar="STORE|SOURCE", callback=_place)
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=_NAME_HELP)
+@filtering_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many are told in words; all are counted.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def verify(
-    settings: Settings, source: str, against: str | None, name: str | None, max_differences: int
+    settings: Settings,
+    /,
+    source: str,
+    against: str | None,
+    name: str | None,
+    max_differences: int,
+    **options: Any,
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
 
@@ -205,12 +258,17 @@ def verify(
     every transaction of TARGET has the same place, instant and datoms, with entity ids renamed one to one;
     then the first argument may also be the live source.
     """
-    output = _start(settings)
+    output, wanted = _start(settings), filtering(options)
     with show_progress("verify", output, settings) as on_progress:
         report = run(
             output,
             lambda _: asyncrestore.verify(
-                source, against=against, name=name, max_differences=max_differences, on_progress=on_progress
+                source,
+                against=against,
+                name=name,
+                **wanted,
+                max_differences=max_differences,
+                on_progress=on_progress,
             ),
         )
     output.summary(report, text.verify_text(report), ok=report.ok)

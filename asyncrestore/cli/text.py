@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from asyncrestore.filters import FilteredAttribute
+    from asyncrestore.ids import CacheStatistics
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.restore import RestoreReport
@@ -66,18 +68,19 @@ def _ranges(ranges: Sequence[SegmentRange]) -> str:
 def backup_text(report: BackupReport) -> str:
     """What a backup did."""
     where = f"backup {report.name!r} in {report.store}"
+    rows = [("still missing", f"t {_ranges(report.missing)}")] if report.missing else []
     if not report.segments:
-        return table(
-            f"Nothing new: {where} has everything up to t {report.end - 1:,}",
-            [("time", duration(report.seconds))],
-        )
+        title = f"Nothing new: {where} has everything "
+        title += "that was asked for" if report.missing else f"up to t {report.end - 1:,}"
+        return table(title, [*rows, ("time", duration(report.seconds))])
     return table(
-        f"Backed up to {where}, up to t {report.end - 1:,}",
+        f"Backed up to {where}" + ("" if report.missing else f", up to t {report.end - 1:,}"),
         [
             ("source", report.source),
             ("transactions", f"{report.transactions:,}"),
             ("datoms", f"{report.datoms:,}"),
             ("new segments", f"{len(report.segments):,}, {size(report.bytes)}"),
+            *rows,
             ("time", took(report.seconds, report.transactions)),
         ],
     )
@@ -97,9 +100,34 @@ def restore_text(report: RestoreReport) -> str:
             ("began after", f"source t {report.first_t:,}"),
             ("transactions", f"{report.transactions:,}"),
             ("datoms", f"{report.datoms:,}"),
+            *_left_and_checked(report),
+            ("id cache", _cache_text(report.id_cache)),
+            *_filtered(report.filtered),
             ("time", took(report.seconds, report.transactions)),
         ],
     )
+
+
+def _left_and_checked(report: RestoreReport) -> Iterable[tuple[str, str]]:
+    if report.segments_left:
+        yield "left", f"{count(report.segments_left, 'segment')}; the same command continues"
+    if report.spot_checked:
+        yield "spot checks", f"{count(report.spot_checked, 'id')}, each the right one"
+
+
+def _cache_text(cache: CacheStatistics) -> str:
+    lookups = cache.hits + cache.misses
+    found = f"{cache.hits / lookups:.1%} of " if lookups else ""
+    return f"{found}{count(lookups, 'look-up')} found; {cache.full:.0%} full"
+
+
+def _filtered(filtered: Iterable[FilteredAttribute]) -> list[tuple[str, str]]:
+    """What was left out and rewritten, each in datoms by attribute."""
+    counts = {
+        "left out": [f":{each.attribute} {each.left_out:,}" for each in filtered if each.left_out],
+        "rewritten": [f":{each.attribute} {each.rewritten:,}" for each in filtered if each.rewritten],
+    }
+    return [(label, ", ".join(found)) for label, found in counts.items() if found]
 
 
 def verify_text(report: VerifyReport) -> str:
@@ -109,7 +137,8 @@ def verify_text(report: VerifyReport) -> str:
         title = f"{report.checked} is {'whole' if report.ok else f'damaged: {problems}'}"
         checked = "every segment present from t 0 on, its SHA-256, each datom decoded, counts and order"
     else:
-        verdict = "has the same history" if report.ok else f"differs: {problems}"
+        same = "has the same history, filtered" if report.filtered else "has the same history"
+        verdict = same if report.ok else f"differs: {problems}"
         title = f"{report.against} {verdict}"
         checked = "each transaction: its place, instant and datoms, with entity ids renamed one to one"
     rows = [("checked", checked)]
@@ -119,6 +148,7 @@ def verify_text(report: VerifyReport) -> str:
         ("up to t", f"{report.end - 1:,}"),
         ("transactions", f"{report.transactions:,}"),
         ("datoms", f"{report.datoms:,}"),
+        *_filtered(report.filtered),
         ("time", took(report.seconds, report.transactions)),
     ]
     text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
@@ -167,6 +197,8 @@ def _database_text(found: DatabaseInfo) -> str:
         rows.append(("restored", "no"))
     else:
         rows.append(("restored from", found.restored_from))
+        if found.filtered:
+            rows.append(("filtered", found.filtered))
         at = "not there: its newest transaction was not restored"
         rows.append(("marker", at if found.marker_t is None else f"source t {found.marker_t:,}"))
     return table(found.uri, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
@@ -43,6 +44,8 @@ class BackupReport:
         name: of the backup.
         store: the store's URI.
         end: the first t that is not in the store.
+        missing: ranges that the store still lacks of the source's log, as that was when the backup began;
+            empty unless the run was given bounds.
         segments: ranges that were missing and are there now.
         transactions: in those segments.
         datoms: in those segments.
@@ -54,6 +57,7 @@ class BackupReport:
     name: str
     store: str
     end: int
+    missing: list[SegmentRange] = field(default_factory=list)
     segments: list[SegmentRange] = field(default_factory=list)
     transactions: int = 0
     datoms: int = 0
@@ -67,16 +71,26 @@ async def backup(
     *,
     name: str | None = None,
     segment_size: int = SEGMENT_TRANSACTIONS,
+    start_t: int = 0,
+    end_t: int | None = None,
+    segments: int | None = None,
     parallel: int = 3,
     on_progress: OnProgress | None = None,
 ) -> BackupReport:
     """Copies what a store does not have yet of a database's log, up to the database's present t.
+
+    Without bounds all of it. A run within bounds leaves the rest to later ones, which may come in any order:
+    the report's `missing` says what is left. A backup with a gap cannot be restored until that is filled.
 
     Args:
         source: a database, open or as a URI.
         store: a store, open or as a URI; made if it does not exist.
         name: of the backup in the store; without it the database's name.
         segment_size: how many t a segment covers at most; one with very many datoms is cut earlier.
+        start_t: copies nothing before this t.
+        end_t: copies nothing from this t on.
+        segments: copies so many segments at most, the first missing ones; one with very many datoms becomes
+            several, and counts once. Without it all.
         parallel: how many segments are read and written at once.
         on_progress: is told the watermarks.
 
@@ -86,14 +100,18 @@ async def backup(
         StoreFailed, NotAuthorized: the store cannot be written.
         SegmentDamaged: the newest segment in the store cannot be read.
     """
-    if segment_size < 1 or parallel < 1:
-        raise UsageError("segment_size and parallel must be at least 1")
+    if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
+        raise UsageError("segment_size, parallel and segments must be at least 1")
+    if start_t < 0:
+        raise UsageError("start_t must be at least 0")
+    if end_t is not None and end_t <= start_t:
+        raise UsageError(f"no t is from {start_t} on and before {end_t}")
     async with open_connector() as connector:
         database = await as_database(connector, source)
         job = _Backup(
             database, await LiveHistory.open(database), as_store(store), name or database.name, segment_size
         )
-        return await job.run(parallel, on_progress or (lambda _: None))
+        return await job.run(start_t, end_t, segments, parallel, on_progress or (lambda _: None))
 
 
 class _Backup:
@@ -107,7 +125,9 @@ class _Backup:
         self._segment_size = segment_size
         self._report = BackupReport(history.identity, name, store.uri, history.end)
 
-    async def run(self, parallel: int, on_progress: OnProgress) -> BackupReport:
+    async def run(
+        self, start_t: int, end_t: int | None, segments: int | None, parallel: int, on_progress: OnProgress
+    ) -> BackupReport:
         started = monotonic()
         if self._history.end == self._history.bootstrap_t + 1:
             return (
@@ -115,15 +135,19 @@ class _Backup:
             )  # nothing but what every database is born with, so nothing to know it again by
         there = await list_backup(self._store, self._name)
         await self._check(there)
-        missing = there.gaps(self._history.end)
-        self._progress = Progress(start_t=0, end_t=sum(gap.end - gap.start for gap in missing))
+        wanted = _within(there.gaps(self._history.end), start_t, end_t)
+        ranges = list(islice(self._plan(wanted), segments))
+        self._progress = Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges))
         self._on_progress = on_progress
         on_progress(self._progress)
-        ranges = self._plan(missing)
+        left_to_do = iter(ranges)
         async with task_group() as tasks:
             for _ in range(parallel):
-                tasks.start_soon(self._work, ranges)
+                tasks.start_soon(self._work, left_to_do)
         self._report.segments.sort()
+        self._report.missing = (await list_backup(self._store, self._name)).gaps(self._history.end)
+        if self._report.missing:
+            self._report.end = self._report.missing[0].start
         self._report.seconds = monotonic() - started
         return self._report
 
@@ -160,7 +184,7 @@ class _Backup:
                     hint=_PUT_BACK,
                 )
 
-    def _plan(self, missing: list[SegmentRange]) -> Iterator[SegmentRange]:
+    def _plan(self, missing: Iterable[SegmentRange]) -> Iterator[SegmentRange]:
         """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike."""
         size = self._segment_size
         for gap in missing:
@@ -213,3 +237,12 @@ class _Backup:
         self._progress.transactions += transactions
         self._progress.datoms += sum(map(len, chunks))
         self._on_progress(self._progress)
+
+
+def _within(gaps: Iterable[SegmentRange], start_t: int, end_t: int | None) -> Iterator[SegmentRange]:
+    """The parts of the gaps that lie in [start_t, end_t)."""
+    for gap in gaps:
+        start = max(gap.start, start_t)
+        end = gap.end if end_t is None else min(gap.end, end_t)
+        if start < end:
+            yield SegmentRange(start, end)

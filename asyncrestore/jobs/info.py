@@ -13,12 +13,13 @@ from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.filters import describe
 from asyncrestore.history import LiveHistory
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_store
 from asyncrestore.schema import ORIGINAL_ID, Schema
 from asyncrestore.segment import SegmentRange
-from asyncrestore.target import bookkeeping_attributes, recorded_source
+from asyncrestore.target import bookkeeping_attributes, recorded_filter, recorded_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,6 +86,7 @@ class DatabaseInfo:
         bootstrap_t: t of the last transaction before its own history.
         last_instant: `:db/txInstant` of its newest transaction, None where its own history is empty.
         restored_from: identity of the database that it was restored from, None if it was not.
+        filtered: what was left out and rewritten of that, in words; None if nothing was.
         marker_t: source t of the last restored transaction; None where the newest one was not restored.
     """
 
@@ -95,6 +97,7 @@ class DatabaseInfo:
     bootstrap_t: int
     last_instant: datetime | None
     restored_from: str | None
+    filtered: str | None
     marker_t: int | None
 
 
@@ -205,6 +208,7 @@ async def _database_info(database: Database) -> DatabaseInfo:
     newest = next(chunk.transactions(), None)
     restored_from = await recorded_source(database, history.bootstrap_t)
     marker_t = None
+    rules = await recorded_filter(database, history.bootstrap_t)
     if restored_from is not None and newest is not None:
         original_id = bookkeeping_attributes(await database.schema_history())[ORIGINAL_ID]
         marker_t = next(
@@ -224,5 +228,6 @@ async def _database_info(database: Database) -> DatabaseInfo:
         history.bootstrap_t,
         _instant(own, history.schema_as_of(basis_t)) if own else None,
         restored_from,
+        describe(rules) if rules else None,
         marker_t,
     )

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import AsyncRestoreError, Conflict, StoppedEarly
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    Conflict,
+    RewriteFailed,
+    StoppedEarly,
+    TransactionRejected,
+    UsageError,
+)
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
-from asyncrestore.opening import as_database, as_history
+from asyncrestore.opening import as_database, as_filter, as_history
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
+from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
 from asyncrestore.tasks import task_group
+from asyncrestore.until import limit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History, State
     from asyncrestore.ids import CacheStatistics
-    from asyncrestore.model import LogChunk, TxData
+    from asyncrestore.model import LogChunk, Transaction, TxData
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
+    from asyncrestore.rewrites import Rewrite
     from asyncrestore.target import Marker
 
 logger = logging.getLogger(__name__)
@@ -49,9 +63,13 @@ class RestoreReport:
         first_t: source t after which it began.
         last_t: source t of the last transaction that is in the target now.
         transactions: restored by this run.
-        datoms: of the source, in those transactions.
+        datoms: of the source, in those transactions, without those left out.
+        segments_left: how many segments are not restored yet, 0 when the target has all of the history; more
+            only when the run was given a number of segments.
+        spot_checked: how many ids were looked up in the target by `spot_check`.
         seconds: how long it took.
         id_cache: how the id cache did.
+        filtered: what was left out and rewritten, by attribute.
     """
 
     source: str
@@ -60,8 +78,11 @@ class RestoreReport:
     last_t: int
     transactions: int
     datoms: int
+    segments_left: int
+    spot_checked: int
     seconds: float
     id_cache: CacheStatistics
+    filtered: list[FilteredAttribute] = field(default_factory=list)
 
 
 async def restore(
@@ -69,6 +90,14 @@ async def restore(
     target: AnyDatabase,
     *,
     name: str | None = None,
+    segments: int | None = None,
+    spot_check: float = 0.0,
+    exclude: Collection[str] = (),
+    exclude_schema: bool = False,
+    rewrite: Mapping[str, Rewrite] | None = None,
+    rewrite_key: bytes | None = None,
+    until_t: int | None = None,
+    until_time: datetime | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
     id_cache_size: int = 2_000_000,
     on_progress: OnProgress | None = None,
@@ -80,27 +109,48 @@ async def restore(
         source: a store or a database, open or as a URI.
         target: a database, open or as a URI; one that does not exist is created.
         name: of the backup, where the store holds several.
+        segments: restores so many segments at most (of a live database: so many times 10,000 t), and says in
+            the report what is left; a segment that is restored in part counts. Without it all.
+        spot_check: asks the target about the ids in this part of the transactions (0 to 1), picked at random,
+            once they are committed.
+        exclude: idents of attributes whose datoms are left out.
+        exclude_schema: leave out these attributes themselves too.
+        rewrite: by ident of an attribute, how its values are rewritten: ``hash``, ``null`` (left out),
+            ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function (see `Rewrite`).
+        rewrite_key: a secret of 16 bytes or more, for ``hash`` and ``fake``.
+        until_t: the last source t to restore; a later run without it continues.
+        until_time: the same as a time: the last transaction that is not after it.
         prefetch_bytes: how many bytes of segments may be loaded ahead.
-        id_cache_size: how many entity ids are remembered; each takes about 9 bytes.
+        id_cache_size: how many entity ids are remembered; each takes about 9 bytes. Without (0) the target
+            looks each up, which is slower and changes nothing else.
         on_progress: is told the watermarks.
         stop: once set, what is in flight is finished and `StoppedEarly` raised.
 
     Raises:
-        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed.
+        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed; or what
+        is to be left out or rewritten cannot be; or the restore cannot end there.
         SegmentGap, SegmentDamaged: the backup cannot be used; the target stays at its last whole transaction.
-        Conflict: the target holds something else, or somebody else writes to it.
+        Conflict: the target holds something else, was filtered in another way, or somebody else writes to it.
+        RewriteFailed: a value cannot be rewritten; everything before its transaction is restored.
         TransactionRejected: the target refused a transaction.
+        HistoryDiffers: a spot check found an id that stands for the wrong entity.
         Overtaken: another restore writes to the target.
         Unavailable: the target did not answer; run again.
         StoppedEarly: `stop` was set before the end.
     """
+    if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
+        raise UsageError("segments must be at least 1, id_cache_size at least 0, spot_check from 0 to 1")
     async with open_connector() as connector:
-        history = await as_history(connector, source, name)
+        whole = await as_history(connector, source, name)
+        filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
-            history,
+            await limit(whole, until_t, until_time),
+            filter_,
             await as_database(connector, target, create=True),
             ByteBudget(prefetch_bytes),
             IdCache(id_cache_size),
+            segments,
+            spot_check,
             on_progress or (lambda _: None),
             stop or anyio.Event(),
         )
@@ -108,9 +158,12 @@ async def restore(
 
 async def _restore(
     history: History,
+    filter_: Filter | None,
     target: Database,
     budget: ByteBudget,
     cache: IdCache,
+    segments: int | None,
+    spot_check: float,
     on_progress: OnProgress,
     stop: anyio.Event,
 ) -> RestoreReport:
@@ -118,31 +171,37 @@ async def _restore(
     if history.end == history.bootstrap_t + 1:
         await check_empty(target)
         t = history.bootstrap_t
-        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0.0, cache.statistics)
-    marker = await prepare_target(target, history)
+        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0, 0, 0.0, cache.statistics)
+    marker = await prepare_target(target, history, filter_.rules if filter_ else ())
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
     resolver = Resolver(state, cache, marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
-    progress = Progress(start_t=first_t + 1, end_t=history.end)
+    parts = history.parts(first_t + 1)[:segments]
+    progress = Progress(start_t=first_t + 1, end_t=parts[-1].range.end if parts else history.end)
     on_progress(progress)
     last_tx = marker.source_tx
+    checker = SpotCheck(target, cache, spot_check)
 
-    def committed(batch: list[TxData]) -> None:
+    async def committed(batch: list[TxData]) -> None:
         nonlocal last_tx
         last_tx = batch[-1].tx
         progress.committed_t = tx_to_t(last_tx) + 1
         progress.transactions += len(batch)
         progress.datoms += sum(len(data.source.datoms) for data in batch if data.source)
         on_progress(progress)
+        await checker.check(batch)
 
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
     batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
     failures: list[AsyncRestoreError] = []
+    left: list[int] = []
     async with task_group() as tasks:
-        tasks.start_soon(_fetch, history, marker.source_tx, budget, chunks_send, stop, failures)
-        tasks.start_soon(_resolve, resolver, progress, chunks_receive, batches_send, stop)
+        tasks.start_soon(
+            _fetch, history, marker.source_tx, budget, chunks_send, stop, failures, segments, left
+        )
+        tasks.start_soon(_resolve, resolver, filter_, progress, chunks_receive, batches_send, stop, failures)
         await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
     if failures:
         raise failures[0]
@@ -158,8 +217,11 @@ async def _restore(
         tx_to_t(last_tx),
         progress.transactions,
         progress.datoms,
+        sum(left),
+        checker.checked,
         monotonic() - started,
         cache.statistics,
+        filter_.done if filter_ else [],
     )
 
 
@@ -183,22 +245,26 @@ async def _fetch(
     output: MemoryObjectSendStream[LogChunk],
     stop: anyio.Event,
     failures: list[AsyncRestoreError],
+    segments: int | None,
+    left: list[int],
 ) -> None:
     """The first stage; keeps its failure, so that what was read before it still reaches the target."""
     try:
-        await prefetch(history, after_tx, budget, output, stop)
+        left.append(await prefetch(history, after_tx, budget, output, stop, segments))
     except AsyncRestoreError as failure:
         failures.append(failure)
 
 
 async def _resolve(
     resolver: Resolver,
+    filter_: Filter | None,
     progress: Progress,
     chunks: MemoryObjectReceiveStream[LogChunk],
     output: MemoryObjectSendStream[list[TxData]],
     stop: anyio.Event,
+    failures: list[AsyncRestoreError],
 ) -> None:
-    """The middle stage: resolves, and cuts into batches."""
+    """The middle stage: filters, resolves, and cuts into batches; keeps its failure, as `_fetch` does."""
     try:
         async with chunks, output:
             async for chunk in chunks:
@@ -208,7 +274,11 @@ async def _resolve(
                 for transaction in chunk.transactions():
                     if stop.is_set():
                         return
-                    batch.append(resolver.resolve(transaction))
+                    try:
+                        batch.append(_resolved(resolver, filter_, transaction))
+                    except (RewriteFailed, TransactionRejected) as failure:
+                        failures.append(failure)
+                        break
                     datoms += len(transaction.datoms)
                     if len(batch) >= BATCH_TRANSACTIONS or datoms >= BATCH_DATOMS:
                         progress.resolved_t = transaction.t + 1
@@ -217,5 +287,16 @@ async def _resolve(
                 if batch:
                     progress.resolved_t = tx_to_t(batch[-1].tx) + 1
                     await output.send(batch)
+                if failures:
+                    return
     except anyio.BrokenResourceError:
         logger.debug("the transactor has ended, and says why itself")
+
+
+def _resolved(resolver: Resolver, filter_: Filter | None, transaction: Transaction) -> TxData:
+    if filter_ is None:
+        return resolver.resolve(transaction)
+    filtered = filter_.apply(transaction)
+    if len(filtered.datoms) == len(transaction.datoms):
+        return resolver.resolve(filtered)
+    return resolver.resolve(filtered, {d[0] for d in transaction.datoms} - {d[0] for d in filtered.datoms})

@@ -15,14 +15,22 @@ from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.errors import Conflict, HistoryDiffers, NotFound, SegmentDamaged, UsageError
 from asyncrestore.history import LiveHistory
 from asyncrestore.model import tx_to_t
-from asyncrestore.opening import as_database, as_history, as_store
+from asyncrestore.opening import as_database, as_filter, as_history, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.target import recorded_source
+from asyncrestore.target import check_filter, recorded_source
+from asyncrestore.until import limit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.filters import Filter, FilteredAttribute
+    from asyncrestore.history import History
     from asyncrestore.opening import AnyDatabase, AnyHistory, AnyStore
     from asyncrestore.progress import OnProgress
+    from asyncrestore.rewrites import Rewrite
     from asyncrestore.segment import Segment
 
 
@@ -39,6 +47,7 @@ class VerifyReport:
         problems: what is wrong, the first few in words.
         problem_count: how many in all.
         seconds: how long it took.
+        filtered: what was left out and rewritten before comparing, by attribute.
     """
 
     checked: str
@@ -49,6 +58,7 @@ class VerifyReport:
     problems: list[str] = field(default_factory=list)
     problem_count: int = 0
     seconds: float = 0.0
+    filtered: list[FilteredAttribute] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -72,6 +82,12 @@ async def verify(
     *,
     against: AnyDatabase | None = None,
     name: str | None = None,
+    exclude: Collection[str] = (),
+    exclude_schema: bool = False,
+    rewrite: Mapping[str, Rewrite] | None = None,
+    rewrite_key: bytes | None = None,
+    until_t: int | None = None,
+    until_time: datetime | None = None,
     max_differences: int = 10,
     on_progress: OnProgress | None = None,
 ) -> VerifyReport:
@@ -85,6 +101,12 @@ async def verify(
         source: a store or, with `against`, also a database; open or as a URI.
         against: the target, a database restored from `source`.
         name: of the backup, where the store holds several.
+        exclude: as the target was restored with (see `restore`): the filtered history is then expected.
+        exclude_schema: likewise.
+        rewrite: likewise.
+        rewrite_key: likewise.
+        until_t: where the target must end (see `restore`), if not at the source's end.
+        until_time: likewise, as a time.
         max_differences: how many problems are told in words.
         on_progress: is told the watermarks.
 
@@ -93,7 +115,8 @@ async def verify(
 
     Raises:
         NotFound: there is no such backup or database. UsageError: a URI is wrong, or a name is needed.
-        Conflict: the target was restored from another source, or not at all.
+        Conflict: the target was restored from another source, or not at all, or filtered in another way.
+        RewriteFailed: a value cannot be rewritten.
         SegmentDamaged, SegmentGap: the backup that a target is compared with cannot be used.
     """
     if max_differences < 1:
@@ -101,10 +124,22 @@ async def verify(
     started = monotonic()
     differences = Differences(max_differences)
     if against is not None:
-        report = await _verify_target(source, against, name, differences, on_progress or (lambda _: None))
+        async with open_connector() as connector:
+            whole = await as_history(connector, source, name)
+            filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
+            history = await limit(whole, until_t, until_time)
+            target = await as_database(connector, against)
+            report = await _verify_target(
+                history, filter_, target, differences, on_progress or (lambda _: None)
+            )
     elif isinstance(source, str) and is_database_uri(source):
         raise UsageError(
             f"{source} is a database; there is nothing to compare it with", hint="Add --against TARGET."
+        )
+    elif exclude or exclude_schema or rewrite or until_t is not None or until_time is not None:
+        raise UsageError(
+            "What to leave out, to rewrite, or where to end says what a target holds, and none was given",
+            hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
         report = await _verify_backup(source, name, differences, on_progress or (lambda _: None))  # type: ignore[arg-type]
@@ -114,27 +149,23 @@ async def verify(
 
 
 async def _verify_target(
-    source: AnyHistory,
-    against: AnyDatabase,
-    name: str | None,
+    history: History,
+    filter_: Filter | None,
+    target: Database,
     differences: Differences,
     on_progress: OnProgress,
 ) -> VerifyReport:
-    async with open_connector() as connector:
-        history = await as_history(connector, source, name)
-        target = await as_database(connector, against)
-        found = await LiveHistory.open(target)
-        restored_from = await recorded_source(target, found.bootstrap_t)
-        if restored_from != history.identity:
-            was = (
-                f"was restored from another database ({restored_from})"
-                if restored_from
-                else "was not restored"
-            )
-            raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
-        progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
-        await compare(history, target, found, differences, progress, on_progress)
-        return VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
+    found = await LiveHistory.open(target)
+    restored_from = await recorded_source(target, found.bootstrap_t)
+    if restored_from != history.identity:
+        was = f"was restored from another database ({restored_from})" if restored_from else "was not restored"
+        raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
+    await check_filter(target, found.bootstrap_t, filter_.rules if filter_ else ())
+    progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
+    await compare(history, filter_, target, found, differences, progress, on_progress)
+    report = VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
+    report.filtered = filter_.done if filter_ else []
+    return report
 
 
 async def _verify_backup(

@@ -39,7 +39,8 @@ async def prefetch(
     budget: ByteBudget,
     output: MemoryObjectSendStream[LogChunk],
     stop: anyio.Event,
-) -> None:
+    limit: int | None = None,
+) -> int:
     """Sends the transactions after `after_tx`, in order, and closes the stream.
 
     Args:
@@ -48,31 +49,45 @@ async def prefetch(
         budget: bounds the bytes of loaded parts.
         output: takes chunks of whole transactions, never empty ones.
         stop: once set, nothing more is sent.
+        limit: how many parts are sent at most; those without such transactions do not count.
+
+    Returns:
+        How many parts were not sent, or not whole.
 
     Raises:
         SegmentDamaged: a part cannot be used; all before it was sent.
         Conflict: a part belongs to another database; likewise.
     """
-    loading_send, loading_receive = anyio.create_memory_object_stream[_Loading](PARTS_AT_ONCE - 1)
+    parts = history.parts(tx_to_t(after_tx) + 1)
+    at_once = PARTS_AT_ONCE if limit is None else min(PARTS_AT_ONCE, limit)
+    loading_send, loading_receive = anyio.create_memory_object_stream[_Loading](at_once - 1)
+    done = sent = 0
     async with output, task_group() as tasks:
-        tasks.start_soon(_start_loading, history, after_tx, budget, loading_send)
+        tasks.start_soon(_start_loading, history, parts, budget, loading_send)
         try:
             async with loading_receive:
                 async for loading in loading_receive:
                     await loading.done.wait()
-                    if not await _emit(loading, after_tx, output, stop):
+                    last_tx = await _emit(loading, after_tx, output, stop)
+                    if last_tx is None:
                         break
                     budget.release(loading.part.size)
+                    done, sent = done + 1, sent + (last_tx > after_tx)
+                    if sent == limit:
+                        break
+                    # Parts may overlap: backups of different segment sizes may have run at the same time.
+                    after_tx = last_tx
         except anyio.BrokenResourceError:
             pass  # the stage after this one has ended, and says why itself
         tasks.cancel_scope.cancel()
+    return len(parts) - done
 
 
 async def _start_loading(
-    history: History, after_tx: int, budget: ByteBudget, output: MemoryObjectSendStream[_Loading]
+    history: History, parts: list[Part], budget: ByteBudget, output: MemoryObjectSendStream[_Loading]
 ) -> None:
     async with output, task_group() as tasks:
-        for part in history.parts(tx_to_t(after_tx) + 1):
+        for part in parts:
             await budget.acquire(part.size)
             loading = _Loading(part)
             tasks.start_soon(_load, history, loading)
@@ -93,15 +108,16 @@ async def _load(history: History, loading: _Loading) -> None:
 
 async def _emit(
     loading: _Loading, after_tx: int, output: MemoryObjectSendStream[LogChunk], stop: anyio.Event
-) -> bool:
-    """Sends a part's chunks; False when it was told to stop."""
+) -> int | None:
+    """Sends a part's transactions after `after_tx`; answers the last one, None when it was told to stop."""
     if loading.error is not None:
         raise loading.error
     assert loading.chunks is not None
     async for chunk in loading.chunks:
         if stop.is_set():
-            return False
+            return None
         wanted = chunk.after(after_tx)
         if wanted:
             await output.send(wanted)
-    return True
+            after_tx = wanted.tx[-1]
+    return after_tx

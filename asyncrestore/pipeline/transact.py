@@ -18,7 +18,7 @@ from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -45,7 +45,7 @@ class Transactor:
         cache: learns the target ids of new entities.
         blame: says, given the engine's reason, which datom of a refused transaction is the cause and what
             helps, if it can tell.
-        on_commit: called with each batch that is in the target.
+        on_commit: awaited with each batch that is in the target; batches after it are under way meanwhile.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Transactor:
         marker: Marker,
         cache: IdCache,
         blame: Callable[[Transaction, str], tuple[str, str]],
-        on_commit: Callable[[list[TxData]], None],
+        on_commit: Callable[[list[TxData]], Awaitable[None]],
     ) -> None:
         self._target = target
         self._previous = marker.source_tx
@@ -79,7 +79,7 @@ class Transactor:
             async with receive:
                 async for in_flight in receive:
                     await self._settle(in_flight)
-                    self._on_commit(in_flight.batch)
+                    await self._on_commit(in_flight.batch)
         if self._failure is not None:
             raise self._failure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -80,6 +81,28 @@ def test_backup_of_a_durable_database_and_info(place: Place, tmp_path: Path) -> 
     system = run_cli(["info", place.storage.format("").replace("/?", "?")])
     assert system.returncode == 0
     assert {"  foreign", "  restored"} <= set(system.stdout.splitlines())
+
+
+def test_piece_by_piece(place: Place, tmp_path: Path) -> None:
+    store, target = str(tmp_path / "store"), place.storage.format("pieces")
+    backup = ["backup", place.restored, store, "--segment-size", "5"]
+    later = run_cli([*backup, "--start-t", "10", "--end-t", "15"])
+    assert later.returncode == 0, later.stderr
+    assert "still missing t 0 to 9, 15 to 1" in later.stdout
+    first = documents(run_cli([*backup, "--segments", "1", "--json"]).stdout)[-1]
+    assert (first["segments"], first["end"]) == ([{"start": 0, "end": 5}], 5)
+    assert first["missing"][0] == {"start": 5, "end": 10}
+    assert "still missing" not in run_cli(backup).stdout
+
+    restore = ["restore", store, target, "--segments", "1", "--spot-check", "1", "--id-cache-size", "1000"]
+    some = run_cli(restore)
+    assert some.returncode == 0, some.stderr
+    assert "segments; the same command continues" in some.stdout
+    assert "each the right one" in some.stdout
+    assert re.search(r"id cache +\d+\.\d% of \d+ look-ups found; \d+% full", some.stdout)
+    rest = documents(run_cli(["restore", store, target, "--json"]).stdout)[-1]
+    assert (rest["segments_left"], rest["spot_checked"]) == (0, 0)
+    assert rest["id_cache"]["capacity"] >= 2_000_000
 
 
 def test_databases_that_do_not_fit(place: Place, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class Ran:
         ),
         (["backup", TARGET, "memory:"], 2, "ends with this process"),
         (["backup", TARGET, "/nonexistent/store", "--parallel", "0"], 2, "--parallel"),
+        (["backup", TARGET, "/nonexistent/store", "--segments", "0"], 2, "--segments"),
+        (["backup", TARGET, "/nonexistent/store", "--start-t", "7", "--end-t", "7"], 2, "no t is from 7 on"),
+        (["restore", "/nonexistent/store", TARGET, "--segments", "0"], 2, "--segments"),
+        (["restore", "/nonexistent/store", TARGET, "--spot-check", "1.5"], 2, "--spot-check"),
+        (["restore", "/nonexistent/store", TARGET, "--id-cache-size", "-1"], 2, "--id-cache-size"),
         (["verify", TARGET], 2, "--against"),
         (["verify", "/nonexistent", "--max-differences", "0"], 2, "--max-differences"),
         (["restore", "/nonexistent/store", TARGET], 10, "/nonexistent/store does not exist"),
@@ -161,7 +166,7 @@ def test_settings_from_a_file_and_the_environment(
 
     for text, says in (
         ("colour = true", "unknown setting colour"),
-        ("[backup]\nsegments = 1", "[backup]: unknown setting segments"),
+        ("[backup]\npieces = 1", "[backup]: unknown setting pieces"),
         ("backup = 1", "backup must be a table"),
         ("[restor]\nname = 'x'", "unknown setting restor"),
         ("not toml", "settings.toml"),

@@ -63,6 +63,17 @@ async def test_shell_example(place: Path) -> None:
     assert "has the same history" in printed
 
 
+@pytest.mark.anyio
+async def test_filtering_example(place: Path) -> None:
+    (example,) = blocks("shell")
+    (setup,) = blocks("sh")
+    backup_command = setup.splitlines()[0]
+    (place / "key").write_text("0123456789abcdef")
+    printed = run(["sh", "-e", "-c", f"{backup_command}\n{example.replace('person/', 'p/')}"], place)
+    assert "left out      :p/city 2\n" in printed
+    assert "rewritten     :p/email 8, :p/name 6\n" in printed
+
+
 def test_the_table_of_exit_codes_is_that_of_the_errors() -> None:
     from asyncrestore import errors
 

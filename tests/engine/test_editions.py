@@ -116,7 +116,7 @@ NAMED = '[{:db/id "x" :x/name "x"}]'
             PEER, LOCAL,
             "[{:db/ident :x/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]",
             r"Entity \d+ \(:x/blob\) has a datom of :db/valueType that needs :db.type/bytes",
-            "--exclude :x/blob --exclude-schema",
+            "--exclude x/blob --exclude-schema",
         ),
         (
             PEER, LOCAL, "[{:db/id :x/name :db/index true}]",
@@ -151,6 +151,18 @@ async def test_what_the_other_edition_cannot_hold_is_refused(
 
     assert (caught.value.exit_code, caught.value.t) == (15, refused)
     assert help_ in caught.value.hint
+
+
+async def test_what_is_refused_can_be_left_out(new_database: NewDatabase) -> None:
+    """The options that the refusals name get past them, and the rest is identical."""
+    source, target = await new_database(*PRO, of=PEER), await new_database(of=LOCAL)
+    exclude = ["db/index", "db/fn", "pro/blob", "pro/blobs", "pro/text", "pro/later"]
+
+    await restore(source, target, exclude=exclude, exclude_schema=True)
+
+    assert (await verify(source, against=target, exclude=exclude, exclude_schema=True)).problems == []
+    found = await target.query("[:find ?name :where [_ :pro/name ?name]]")
+    assert {name for (name,) in found} == {"bytes", "long", "named", "implicit", "default", "made"}
 
 
 async def _ts(database: BridgeDatabase) -> list[int]:

@@ -9,7 +9,7 @@
 
 (def ^:private schema-attributes
   "Whose whole history tells the schema at any moment."
-  [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType])
+  [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType :db.attr/preds])
 
 (defn- ident-at
   "The entity that an ident named at a transaction: idents are renamed and reused."

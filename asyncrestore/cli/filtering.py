@@ -1,0 +1,91 @@
+"""The options of `restore` and `verify` that say what of a history is wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asyncrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+REWRITE_KEY = "ASYNCRESTORE_REWRITE_KEY"
+
+EPILOG = f"""
+\b
+HOW is  hash             a digest by a key (--rewrite-key-file or {REWRITE_KEY}):
+                         equal values stay equal
+        null             left out
+        constant:TEXT    always the same value
+        fake:PROVIDER    a made-up one, such as fake:name (needs the extra asyncrestore[fake])
+        module:function  what that Python function makes of (attribute, value)
+"""
+
+
+def _time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    try:
+        time = None if text is None else datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r} is no time as in RFC 3339: 2026-01-31T12:00:00Z") from exc
+    if time is not None and time.tzinfo is None:
+        raise click.BadParameter(f"{text!r} has no time zone: 2026-01-31T12:00:00Z is in UTC")
+    return time
+
+
+def _rewrites(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    rewrites: dict[str, str] = {}
+    for text in texts:
+        attribute, sign, how = text.partition("=")
+        if not (attribute and sign and how):
+            raise click.BadParameter(f"{text!r} is not ATTR=HOW")
+        if attribute in rewrites:
+            raise click.BadParameter(f"{attribute} is to be rewritten in two ways")
+        rewrites[attribute] = how
+    return rewrites
+
+
+def filtering_options(command: _Function) -> _Function:
+    """Adds the options; `filtering` makes the library's arguments of them."""
+    for option in (
+        click.option("--until-time", metavar="RFC3339", callback=_time,
+                     help="End with the last transaction that is not after this time."),
+        click.option("--until-t", type=int, metavar="T", help="End with this t of the source."),
+        click.option("--rewrite-key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                     help="Holds the key for hash and fake, 16 bytes or more."),
+        click.option("--rewrite", multiple=True, metavar="ATTR=HOW", callback=_rewrites,
+                     help="Rewrite the values of this attribute. Again for others."),
+        click.option("--exclude-schema", is_flag=True, help="Leave out these attributes themselves too."),
+        click.option("--exclude", multiple=True, metavar="ATTR",
+                     help="Leave out the datoms of this attribute. Again for others."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def filtering(options: dict[str, Any]) -> dict[str, Any]:
+    """The library's arguments for what was given.
+
+    Raises:
+        UsageError: the key cannot be read.
+    """
+    key_file = options.pop("rewrite_key_file")
+    if any(":" in how for how in options["rewrite"].values()) and os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109 - where module:function is looked for, as `python -m` does
+    return {**options, "rewrite_key": _key(key_file)}
+
+
+def _key(file: Path | None) -> bytes | None:
+    if file is None:
+        return os.environ[REWRITE_KEY].encode() if REWRITE_KEY in os.environ else None
+    try:
+        return file.read_bytes().rstrip(b"\r\n")
+    except OSError as exc:
+        raise UsageError(f"The key for rewriting cannot be read: {exc}") from exc

@@ -1,0 +1,216 @@
+"""Filters: what of a history is left out, and what is rewritten, before it reaches a target.
+
+A filter is made from what was asked for and the schema after the source's last transaction. It works on
+attributes by id, over the whole history: also on datoms from before an attribute got its present ident.
+Restoring and verifying use the same one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.choice import OPTIONAL, Choice, check_sets
+from asyncrestore.errors import RewriteFailed
+from asyncrestore.model import Transaction
+from asyncrestore.rewrites import make_rewriter
+from asyncrestore.values import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from asyncrestore.model import Datom
+    from asyncrestore.rewrites import Rewrite, Rewriter
+    from asyncrestore.schema import Schema
+
+
+@dataclass(slots=True)
+class FilteredAttribute:
+    """What a filter did to an attribute.
+
+    Attributes:
+        attribute: its ident, without the colon.
+        left_out: datoms that are not in the target: those of an excluded attribute (and, on request, its
+            schema), and changes from one value to another that became the same by rewriting.
+        rewritten: datoms whose value is another one in the target.
+    """
+
+    attribute: str
+    left_out: int = 0
+    rewritten: int = 0
+
+
+class Filter:
+    """Leaves out and rewrites datoms.
+
+    Args:
+        schema: after the source's last transaction.
+        exclude: idents, present or former, of the attributes whose datoms are left out.
+        exclude_schema: leave out these attributes themselves too.
+        rewrite: how to rewrite the values of which attributes, by ident.
+        key: for `hash` and `fake`.
+
+    Attributes:
+        rules: what it does, as a target records it.
+        done: what it did so far, by attribute.
+
+    Raises:
+        UsageError: an attribute is not in the source, or other data depends on its values.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        exclude: Iterable[str] = (),
+        exclude_schema: bool = False,
+        rewrite: Mapping[str, Rewrite] | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        self._dropped: dict[int, FilteredAttribute] = {}
+        self._hidden: dict[int, FilteredAttribute] = {}
+        self._rewritten: dict[int, tuple[Rewriter, FilteredAttribute]] = {}
+        base = {ident: entity for entity, ident in schema.base.items()}
+        # Datomic writes a datom for each attribute that is installed or altered, with it as the value.
+        self._alter = base.get("db.alter/attribute", -1)
+        self._about = {base.get("db.install/attribute", -1), self._alter}
+        self._altering = {base[ident] for ident in base.keys() - {"db/ident", "db/doc"}}
+        self._optional = {base[ident] for ident in OPTIONAL & base.keys()}
+        self.rules: list[str] = []
+        self.done: list[FilteredAttribute] = []
+        choice = Choice(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
+        for a, ident in choice.excluded.items():
+            choice.check_exclusion(a, ident)
+            self._dropped[a] = self._add(ident)
+            if exclude_schema and a not in schema.base:
+                self._hidden[a] = self._dropped[a]
+            self._record(a, ident, {"how": "exclude with schema" if a in self._hidden else "exclude"})
+        for a, (ident, how) in choice.rewritten.items():
+            if how == "null":
+                choice.check_exclusion(a, ident, null=True)
+                self._dropped[a] = self._add(ident)
+                self._record(a, ident, {"how": "null"})
+                continue
+            choice.check_rewriting(a, ident)
+            attribute = schema.attributes[a]
+            rewriter = make_rewriter(how, ident, attribute.value_type or "", key)
+            check_sets(attribute, ident, rewriter)
+            self._rewritten[a] = rewriter, self._add(ident)
+            self._record(a, ident, rewriter.depends)
+
+    def _add(self, ident: str) -> FilteredAttribute:
+        self.done.append(FilteredAttribute(ident))
+        return self.done[-1]
+
+    def _record(self, a: int, ident: str, depends: dict[str, str]) -> None:
+        self.rules.append(
+            json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
+        )
+
+    def apply(self, transaction: Transaction) -> Transaction:
+        """The transaction as it shall be in the target.
+
+        Raises:
+            RewriteFailed: a value cannot be rewritten.
+        """
+        dropped, hidden, rewritten = self._dropped, self._hidden, self._rewritten
+        kept: list[Datom] = []
+        changed: dict[tuple[int, int, Any], dict[bool, Any]] = {}
+        altered: dict[int, FilteredAttribute] = {}
+        for datom in transaction.datoms:
+            e, a, kind, raw, added = datom
+            if a in dropped:
+                dropped[a].left_out += 1
+                if a in self._optional:
+                    altered[e] = dropped[a]
+            elif e in hidden:
+                hidden[e].left_out += 1
+            elif a in self._about and raw in hidden:
+                hidden[raw].left_out += 1
+            elif a in rewritten:
+                rewriter, done = rewritten[a]
+                done.rewritten += 1
+                new = _rewrite(rewriter, done.attribute, transaction.t, datom)
+                kept.append((e, a, kind, new, added))
+                before = changed.setdefault((e, a, new), {})
+                if before.setdefault(added, raw) != raw:
+                    raise _failure(
+                        transaction.t,
+                        e,
+                        done.attribute,
+                        f"{rewriter.depends['how']} made one value of two that the entity has",
+                        hint="For an attribute of cardinality many, different values must stay different.",
+                    )
+            else:
+                kept.append(datom)
+        if altered:
+            kept = self._without_alterations(kept, altered)
+        if changed:
+            kept = self._without_idle(kept, changed)
+        return Transaction(transaction.tx, kept)
+
+    def _without_alterations(self, datoms: list[Datom], altered: dict[int, FilteredAttribute]) -> list[Datom]:
+        """Without the engine's notes on attributes that were altered in nothing but what is left out."""
+        still = {d[0] for d in datoms if d[1] in self._altering}
+        kept = []
+        for datom in datoms:
+            raw = datom[3]
+            if datom[1] == self._alter and raw in altered and raw not in still:
+                altered[raw].left_out += 1
+            else:
+                kept.append(datom)
+        return kept
+
+    def _without_idle(
+        self, datoms: list[Datom], changed: dict[tuple[int, int, Any], dict[bool, Any]]
+    ) -> list[Datom]:
+        """Without changes from one value to another that are the same now: nothing changes any more."""
+        idle = {key for key, signs in changed.items() if len(signs) == 2}
+        for _, a, _ in idle:
+            done = self._rewritten[a][1]
+            done.rewritten -= 2
+            done.left_out += 2
+        if not idle:
+            return datoms
+        return [d for d in datoms if d[1] not in self._rewritten or (d[0], d[1], d[3]) not in idle]
+
+
+def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
+    if datom[2] != rewriter.kind:
+        why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
+        raise _failure(t, datom[0], ident, why, hint=f"Leave :{ident} out, in a new database.")
+    try:
+        return rewriter.rewrite(datom[3])
+    except Exception as exc:  # whatever somebody's function raises
+        why = f"{rewriter.depends['how']}: {type(exc).__name__}: {exc}"
+        raise _failure(t, datom[0], ident, why, hint="Correct it and run the same command again.") from exc
+
+
+def _failure(t: int, entity: int, ident: str, why: str, *, hint: str) -> RewriteFailed:
+    return RewriteFailed(
+        f"t {t}: the value of :{ident} of entity {entity} cannot be rewritten: {why}",
+        t=t,
+        entity=entity,
+        attribute=ident,
+        hint=hint,
+    )
+
+
+def _meaning(rule: str) -> str:
+    """A rule without its attribute's ident, which may have changed since it was recorded."""
+    return json.dumps({**json.loads(rule), "ident": None}, sort_keys=True)
+
+
+def same_rules(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether two filters do the same."""
+    return set(map(_meaning, some)) == set(map(_meaning, others))
+
+
+def describe(rules: Iterable[str]) -> str:
+    """What a filter does, in words."""
+    words = []
+    for rule in map(json.loads, rules):
+        on = [f"{word} {rule[name]}" for word, name in (("key", "key"), ("Faker", "faker")) if name in rule]
+        words.append(f":{rule['ident']} {rule['how']}" + (f" ({', '.join(on)})" if on else ""))
+    return "; ".join(sorted(words)) or "nothing left out or rewritten"

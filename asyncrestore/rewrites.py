@@ -1,0 +1,207 @@
+"""How values are rewritten: `hash`, `constant:TEXT`, `fake:PROVIDER`, or any function.
+
+Every way gives the same value for the same value, always: a value is asserted in one transaction and
+retracted in another, which may be restored on another day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import importlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeAlias
+
+from asyncrestore.errors import UsageError
+from asyncrestore.values import KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_raw
+
+Rewrite: TypeAlias = str | Callable[[str, Any], Any]
+"""``hash``, ``null``, ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function.
+
+A function takes the attribute's ident (without the colon) and a value as `values.to_python` gives it, and
+returns another of the same type. It must always give the same for the same, and at once: it is called within
+the event loop.
+"""
+
+KEY_BYTES = 16
+CONSTANT_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriter:
+    """How the values of one attribute are rewritten.
+
+    Attributes:
+        kind: of the values, before and after.
+        way: ``hash``, ``constant``, ``fake`` or ``function``.
+        depends: all that its results depend on, as the target records it.
+        rewrite: gives the new raw value for a raw value; raises whatever the function raises, `TypeError` or
+            `ValueError`.
+    """
+
+    kind: str
+    way: str
+    depends: dict[str, str]
+    rewrite: Callable[[Any], Raw]
+
+
+def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) -> Rewriter:
+    """Makes what was asked for an attribute.
+
+    Raises:
+        UsageError: it cannot be had, or not for values of that type.
+    """
+    kind = KIND_OF_TYPE.get(value_type, "")
+    if kind in ("", "r", "t"):
+        raise UsageError(
+            f"Values of :{ident} cannot be rewritten: they are of {value_type}",
+            hint=f"Leave them out: --exclude {ident} (or --rewrite {ident}=null).",
+        )
+    if not isinstance(how, str):
+        return _function(how, ident, kind)
+    way, colon, argument = how.partition(":")
+    if how == "hash":
+        return _hash(ident, kind, key)
+    if way == "constant" and colon:
+        return _constant(argument, ident, kind)
+    if way == "fake" and colon:
+        return _fake(argument, ident, kind, key)
+    if way and argument:
+        return _function(load_function(how), ident, kind)
+    raise UsageError(
+        f"No way to rewrite :{ident} is called {how!r}",
+        hint="There are hash, null, constant:TEXT, fake:PROVIDER and module:function.",
+    )
+
+
+def load_function(name: str) -> Callable[[str, Any], Any]:
+    """Imports ``module:function``.
+
+    Raises:
+        UsageError: it is not there, or cannot be imported.
+    """
+    module, _, path = name.partition(":")
+    try:
+        function = reduce(getattr, path.split("."), importlib.import_module(module))
+    except Exception as exc:  # whatever the module does when it is imported
+        raise UsageError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
+    if not callable(function):
+        raise UsageError(f"{name} is no function")
+    return function
+
+
+def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rewriter:
+    module = getattr(function, "__module__", "?")
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return Rewriter(
+        kind,
+        "function",
+        {"how": f"{module}:{name}"},
+        lambda raw: to_raw(kind, function(ident, to_python(kind, raw))),
+    )
+
+
+def _keyed(ident: str, how: str, key: bytes | None) -> bytes:
+    if key is None:
+        raise UsageError(
+            f"Rewriting :{ident} with {how} needs a key",
+            hint="Give --rewrite-key-file or ASYNCRESTORE_REWRITE_KEY; in the library, rewrite_key.",
+        )
+    if len(key) < KEY_BYTES:
+        raise UsageError(
+            f"The key for rewriting is shorter than {KEY_BYTES} bytes: values could be found by trying keys",
+            hint="Make one: openssl rand -hex 32",
+        )
+    return key
+
+
+def _fingerprint(key: bytes) -> str:
+    """Tells keys apart, and nothing else of them."""
+    return hmac.digest(key, b"fingerprint", hashlib.sha256).hex()[:16]
+
+
+def _digest(key: bytes, use: str, kind: str, raw: Any) -> bytes:
+    return hmac.digest(key, f"{use} {kind} {raw}".encode(), hashlib.sha256)
+
+
+# What a digest looks like as a value of each kind: as many of its 256 bits as the kind has room for.
+_FROM_DIGEST: dict[str, Callable[[bytes], Raw]] = {
+    "s": bytes.hex,
+    "k": lambda digest: "h" + digest.hex(),  # a name of a keyword or symbol begins with a letter
+    "y": lambda digest: "h" + digest.hex(),
+    "u": lambda digest: str(uuid.UUID(bytes=digest[:16], version=4)),
+    "o": lambda digest: "hash:" + digest.hex(),
+    "l": lambda digest: int.from_bytes(digest[:8], signed=True),
+    "n": lambda digest: str(int.from_bytes(digest[:16], signed=True)),
+    "x": lambda digest: base64.b64encode(digest).decode(),
+}
+
+
+def _hash(ident: str, kind: str, key: bytes | None) -> Rewriter:
+    present = _FROM_DIGEST.get(kind)
+    if present is None:
+        known = ", ".join(KINDS[each] for each in _FROM_DIGEST)
+        raise UsageError(
+            f"Values of :{ident} cannot be hashed: they are of db.type/{KINDS[kind]}",
+            hint=f"hash is for {known}. Rewrite it with constant:VALUE or a function, or leave it out.",
+        )
+    secret = _keyed(ident, "hash", key)
+    return Rewriter(
+        kind,
+        "hash",
+        {"how": "hash", "key": _fingerprint(secret)},
+        lambda raw: present(_digest(secret, "hash", kind, raw)),
+    )
+
+
+def _constant(text: str, ident: str, kind: str) -> Rewriter:
+    if len(text) > CONSTANT_CHARACTERS:
+        raise UsageError(f"The constant for :{ident} has more than {CONSTANT_CHARACTERS} characters")
+    try:
+        raw = to_raw(kind, parse(kind, text))
+    except ValueError as exc:
+        raise UsageError(f"The constant for :{ident} is no value of db.type/{KINDS[kind]}: {exc}") from exc
+    return Rewriter(kind, "constant", {"how": f"constant:{text}"}, lambda _: raw)
+
+
+def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
+    try:
+        import faker  # noqa: PLC0415 - an extra
+        from faker.providers import BaseProvider, date_time  # noqa: PLC0415
+    except ImportError as exc:
+        raise UsageError(
+            f"Rewriting :{ident} with fake needs the package Faker", hint="pip install 'asyncrestore[fake]'"
+        ) from exc
+    secret = _keyed(ident, "fake", key)
+    generator = faker.Faker()
+    method = getattr(generator, provider, None)
+    maker = getattr(method, "__self__", None)
+    if method is None or not isinstance(maker, BaseProvider):
+        raise UsageError(
+            f"Faker has no provider {provider!r}, which was asked for :{ident}",
+            hint="Such as name, email, address; all are in Faker's documentation, under standard providers.",
+        )
+    if isinstance(maker, date_time.Provider):
+        raise UsageError(
+            f"Faker's {provider} depends on today's date: tomorrow it would give :{ident} other values",
+            hint="Use constant:VALUE or a function.",
+        )
+
+    def rewrite(raw: Any) -> Raw:
+        generator.seed_instance(int.from_bytes(_digest(secret, "fake", kind, raw)))
+        made = method()
+        return to_raw(kind, parse(kind, made) if isinstance(made, str) else made)
+
+    try:
+        rewrite("")
+    except Exception as exc:  # providers that need arguments, or give something else
+        raise UsageError(
+            f"Faker's {provider} gives no values for :{ident}, which are of db.type/{KINDS[kind]}: {exc}"
+        ) from exc
+    # Another version of Faker may give other values.
+    depends = {"how": f"fake:{provider}", "key": _fingerprint(secret), "faker": faker.VERSION}
+    return Rewriter(kind, "fake", depends, rewrite)

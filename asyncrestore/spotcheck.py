@@ -1,0 +1,67 @@
+"""Spot checks of a restore under way: whether ids stand for the entities that they are taken for.
+
+The chain, lookup refs and unique original ids leave one thing that a restore believes without asking the
+target: the target ids in its cache. A wrong one would write datoms onto another entity, and nothing but
+`verify` would tell.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from asyncrestore.compare import mentioned
+from asyncrestore.errors import HistoryDiffers
+from asyncrestore.model import tx_to_t
+from asyncrestore.schema import ORIGINAL_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.ids import IdCache
+    from asyncrestore.model import TxData
+
+
+class SpotCheck:
+    """Checks the ids of some committed transactions, those just made included, with one request a batch.
+
+    Args:
+        target: is asked.
+        cache: what is believed; looking there counts in its statistics.
+        rate: the part of the transactions to check, 0 to 1.
+
+    Attributes:
+        checked: how many ids were right so far.
+    """
+
+    def __init__(self, target: Database, cache: IdCache, rate: float) -> None:
+        self._target = target
+        self._cache = cache
+        self._rate = rate
+        self.checked = 0
+
+    async def check(self, batch: Sequence[TxData]) -> None:
+        """Checks those of the batch's transactions that chance picks.
+
+        Raises:
+            HistoryDiffers: an id stands for another entity than it is taken for.
+        """
+        if not self._rate:
+            return
+        picked = [data.source for data in batch if data.source and random.random() < self._rate]  # noqa: S311 - no secret
+        believed = {source: self._cache.get(source) for source in mentioned(picked)}
+        sources = [source for source, target in believed.items() if target is not None]
+        targets = [target for target in believed.values() if target is not None]
+        if not targets:
+            return
+        found = await self._target.values(ORIGINAL_ID, targets)
+        for source, target, original in zip(sources, targets, found, strict=True):
+            if original != source:
+                raise HistoryDiffers(
+                    f"{self._target.uri}: entity {target} was taken for the source's {source}, but it has "
+                    f"the original id {original}; it has everything up to source t {tx_to_t(batch[-1].tx)}",
+                    hint="Do not use the target: datoms may be on the wrong entity. Restore into a new "
+                    "database, without the id cache (size 0), and report this.",
+                )
+        self.checked += len(targets)

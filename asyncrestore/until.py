@@ -1,0 +1,146 @@
+"""Point in time: a history up to one of its transactions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from asyncrestore.errors import UsageError
+from asyncrestore.model import t_to_tx, tx_to_t
+from asyncrestore.values import EPOCH
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from asyncrestore.history import History, Part, State
+    from asyncrestore.model import LogChunk
+    from asyncrestore.schema import Schema
+
+
+class LimitedHistory:
+    """A history without what comes after a transaction. Its methods are those of `History`.
+
+    Args:
+        history: all of it.
+        last_t: the t of the last transaction that is part of it.
+    """
+
+    def __init__(self, history: History, last_t: int) -> None:
+        self._history = history
+        self.identity = history.identity
+        self.where = f"{history.where} up to t {last_t}"
+        self.bootstrap_t = history.bootstrap_t
+        self.end = last_t + 1
+
+    def parts(self, start: int) -> list[Part]:
+        """See `History`."""
+        return [part for part in self._history.parts(start) if part.range.start < self.end]
+
+    async def load(self, part: Part) -> AsyncIterator[LogChunk]:
+        """See `History`."""
+        return self._cut(await self._history.load(part))
+
+    async def _cut(self, chunks: AsyncIterator[LogChunk]) -> AsyncIterator[LogChunk]:
+        last_tx = t_to_tx(self.end - 1)
+        async for chunk in chunks:
+            yield chunk.until(last_tx)
+            if chunk and chunk.tx[-1] >= last_tx:
+                return
+
+    async def state(self, tx: int) -> State:
+        """See `History`.
+
+        Raises:
+            UsageError: that transaction comes after the last one.
+        """
+        if tx_to_t(tx) >= self.end:
+            raise UsageError(
+                f"The target has everything up to source t {tx_to_t(tx)}: that is after t {self.end - 1}",
+                hint="Restore into a new database to have an earlier state.",
+            )
+        return await self._history.state(tx)
+
+    async def schema(self) -> Schema:
+        """See `History`: that of all of it, so that an ident means the same wherever it ends."""
+        return await self._history.schema()
+
+
+async def limit(history: History, until_t: int | None, until_time: datetime | None) -> History:
+    """The history up to a t, or up to the last transaction not after a time; all of it without either.
+
+    Raises:
+        UsageError: both are given, a time has no time zone, the history begins later or ends before that t.
+    """
+    if until_t is not None and until_time is not None:
+        raise UsageError("Both a t and a time were given to end at", hint="Choose one.")
+    if until_time is not None:
+        if until_time.tzinfo is None:
+            raise UsageError(
+                f"{until_time.isoformat()} has no time zone", hint="Add it, as in 2026-01-31T12:00:00Z."
+            )
+        return await _limit_time(history, until_time)
+    if until_t is None:
+        return history
+    if until_t <= history.bootstrap_t:
+        raise UsageError(
+            f"{history.where} begins at t {history.bootstrap_t + 1}, after t {until_t}",
+            hint="Name a later t.",
+        )
+    if until_t >= history.end:
+        raise UsageError(
+            f"{history.where} ends at t {history.end - 1}, before t {until_t}",
+            hint="Back it up again, or leave out the t to have all that is there.",
+        )
+    return LimitedHistory(history, until_t)
+
+
+async def _limit_time(history: History, time: datetime) -> History:
+    if history.end == history.bootstrap_t + 1:
+        raise UsageError(f"{history.where} is empty")
+    last_t = await _last_until(history, (time - EPOCH) // timedelta(milliseconds=1))
+    if last_t is None:
+        raise UsageError(f"{history.where} begins after {time.isoformat()}", hint="Name a later time.")
+    return LimitedHistory(history, last_t)
+
+
+async def _last_until(history: History, instant: int) -> int | None:
+    """The t of the last transaction whose instant is not after `instant` (milliseconds since 1970).
+
+    Instants never decrease along the log, so a bisection finds it; each step looks at a chunk.
+    """
+    tx_instant = (await history.schema()).id_of("db/txInstant")
+    low, high, last = history.bootstrap_t + 1, history.end, None
+    while low < high:
+        middle = (low + high) // 2
+        chunk = await _chunk_from(history, middle, high)
+        if chunk is None:
+            high = middle
+            continue
+        before = [
+            transaction.t
+            for transaction in chunk.transactions()
+            if (transaction.instant(tx_instant) or 0) <= instant
+        ]
+        if not before:
+            high = middle
+            continue
+        last = before[-1]
+        if last != tx_to_t(chunk.tx[-1]):
+            break
+        low = last + 1
+    return last
+
+
+async def _chunk_from(history: History, start: int, end: int) -> LogChunk | None:
+    """The first few transactions with start <= t < end, None if there is none."""
+    for part in history.parts(start):
+        if part.range.start >= end:
+            break
+        async for chunk in await history.load(part):
+            found = chunk.after(t_to_tx(start - 1)).until(t_to_tx(end - 1))
+            if found:
+                return found
+            if chunk and chunk.tx[-1] >= t_to_tx(end):
+                return None
+    return None

@@ -1,0 +1,348 @@
+"""Leaving out and rewriting, without a database: what is refused, and what becomes of datoms and values."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncrestore.errors import RewriteFailed, UsageError
+from asyncrestore.filters import Filter, describe, same_rules
+from asyncrestore.history import State
+from asyncrestore.ids import IdCache, SeenIds
+from asyncrestore.jobs.restore import _resolved
+from asyncrestore.model import Transaction, t_to_tx
+from asyncrestore.positions import ident as position_of
+from asyncrestore.positions import lookup, tempid
+from asyncrestore.resolve import Resolver
+from asyncrestore.rewrites import make_rewriter
+from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
+from asyncrestore.values import KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw
+from tests.strategies import scalars
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncrestore.model import Datom
+
+KEY = b"0123456789abcdef"
+MANY, ONE = frozenset({"db.cardinality/many"}), frozenset({"db.cardinality/one"})
+IDENTITY = ONE | {"db.unique/identity"}
+
+NAME, EMAIL, TAGS, BOSS, CODE, NUMBER, PAIR, PLACE, WAS_MANY, PREDS, INSTALL = range(70, 81)
+ATTRIBUTES = {
+    10: Attribute("db/ident", "db.type/keyword", ever=ONE),
+    NAME: Attribute("p/name", "db.type/string", ever=ONE),
+    EMAIL: Attribute("p/email", "db.type/string", unique="db.unique/identity", ever=IDENTITY),
+    TAGS: Attribute("p/tags", "db.type/string", many=True, ever=MANY),
+    BOSS: Attribute("p/boss", "db.type/ref", ever=ONE),
+    CODE: Attribute("p/code", "db.type/long", unique="db.unique/value", ever=ONE | {"db.unique/value"}),
+    NUMBER: Attribute("p/number", "db.type/long", ever=ONE),
+    PAIR: Attribute("p/pair", "db.type/tuple", components=(NUMBER, BOSS), ever=ONE),
+    PLACE: Attribute("p/place", "db.type/tuple", ever=ONE),
+    WAS_MANY: Attribute("p/was-many", "db.type/string", ever=ONE | MANY),
+    PREDS: Attribute("db.attr/preds", "db.type/symbol", many=True, ever=MANY),
+    90: Attribute("asyncrestore/successor", "db.type/long", ever=ONE),
+}
+ENTITY, TX = (17 << 42) + 5, t_to_tx(9)
+
+
+def schema() -> Schema:
+    base = {10: "db/ident", PREDS: "db.attr/preds", INSTALL: "db.install/attribute"}
+    known = Schema(base, ATTRIBUTES)
+    known._named["p/former"] = NAME
+    return known
+
+
+def filtered(filter_: Filter, *datoms: Datom) -> list[Datom]:
+    return filter_.apply(Transaction(TX, list(datoms))).datoms
+
+
+def shout(_attribute: str, value: Any) -> Any:
+    return value.upper()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"exclude": ["p/nmae"]}, "no attribute :p/nmae"),
+        ({"exclude": "p/name"}, "list of attributes"),
+        ({"exclude": [":db/ident"]}, "base schema"),
+        ({"rewrite": {"db.attr/preds": "null"}, "exclude": ["db.attr/preds"]}, "both excluded and rewritten"),
+        ({"rewrite": {"db.attr/preds": shout}}, "base schema"),
+        ({"exclude": ["asyncrestore/successor"]}, "restores write"),
+        ({"exclude": ["p/email"]}, "entities are known by it"),
+        ({"rewrite": {"p/email": "null"}}, "entities are known by it"),
+        ({"exclude": ["p/number"]}, "composite tuple :p/pair"),
+        ({"rewrite": {"p/number": "null"}}, "composite tuple :p/pair"),
+        ({"rewrite": {"p/number": "hash"}}, "composite tuple :p/pair"),
+        ({"exclude": ["p/pair"]}, "computes its values"),
+        ({"rewrite": {"p/pair": shout}}, "computes its values"),
+        ({"rewrite": {"p/pair": "null"}, "exclude": ["p/name"], "exclude_schema": True}, "computes its"),
+        ({"exclude_schema": True}, "without attributes"),
+        ({"exclude": ["p/name"], "rewrite": {":p/former": "hash"}}, "both excluded and rewritten"),
+        ({"rewrite": {"p/name": "hash", "p/former": "hash"}}, "in two ways"),
+        ({"rewrite": {"p/place": shout}}, "db.type/tuple"),
+        ({"rewrite": {"p/email": "constant:x"}}, "is or was unique"),
+        ({"rewrite": {"p/code": shout}}, "is or was unique"),
+        ({"rewrite": {"p/tags": "constant:x"}}, "cardinality many"),
+        ({"rewrite": {"p/was-many": "fake:name"}}, "cardinality many"),
+        ({"rewrite": {"p/name": "hash"}, "key": None}, "needs a key"),
+        ({"rewrite": {"p/name": "fake:name"}, "key": None}, "needs a key"),
+        ({"rewrite": {"p/name": "hash"}, "key": b"secret"}, "shorter than 16 bytes"),
+        ({"rewrite": {"p/name": "bogus"}}, "called 'bogus'"),
+        ({"rewrite": {"p/name": "no.such:function"}}, "cannot be imported"),
+        ({"rewrite": {"p/name": "math:no_such"}}, "cannot be imported"),
+        ({"rewrite": {"p/name": "math:pi"}}, "no function"),
+        ({"rewrite": {"p/name": "fake:no_such"}}, "no provider 'no_such'"),
+        ({"rewrite": {"p/name": "fake:seed_instance"}}, "no provider"),
+        ({"rewrite": {"p/name": "fake:random_int"}}, "gives no values"),
+        ({"rewrite": {"p/name": "fake:date"}}, "today's date"),
+        ({"rewrite": {"p/name": "constant:" + "x" * 1001}}, "more than 1000"),
+    ],
+)
+def test_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        Filter(schema(), **{"key": KEY, **options})
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"exclude": ["p/name"]}, {"b", "c", "d", "e"}),
+        ({"exclude": [":p/former"]}, {"b", "c", "d", "e"}),
+        ({"rewrite": {"p/name": "null"}}, {"b", "c", "d", "e"}),
+        ({"exclude": ["p/name"], "exclude_schema": True}, {"c", "e"}),
+        ({"exclude": ["p/code"]}, {"a", "b", "c", "d", "e"}),
+        ({"exclude": ["p/pair", "p/number", "p/boss"], "exclude_schema": True}, {"a", "b", "d", "e"}),
+        ({"exclude": ["db.attr/preds"], "exclude_schema": True}, {"a", "b", "c", "d"}),
+    ],
+)
+def test_left_out(options: dict[str, Any], left: set[str]) -> None:
+    datoms: dict[str, Datom] = {
+        "a": (ENTITY, NAME, "s", "Ann", True),
+        "b": (NAME, 10, "k", "p/name", True),
+        "c": (ENTITY, PAIR, "t", (("l", 1), None), True),
+        "d": (0, INSTALL, "r", NAME, True),
+        "e": (ENTITY, PREDS, "y", "a/b", True),
+    }
+    filter_ = Filter(schema(), **options)
+
+    kept = filtered(filter_, *datoms.values())
+
+    assert kept == [datom for name, datom in datoms.items() if name in left]
+    assert sum(done.left_out for done in filter_.done) == len(datoms) - len(left)
+
+
+def test_change_between_values_that_became_equal_cancels_out() -> None:
+    filter_ = Filter(schema(), rewrite={"p/name": "constant:x"})
+    change: list[Datom] = [(ENTITY, NAME, "s", "Ann", False), (ENTITY, NAME, "s", "Anne", True)]
+    other: Datom = (ENTITY + 1, NAME, "s", "Bob", True)
+    code: Datom = (ENTITY, CODE, "l", 7, True)
+
+    assert filtered(filter_, *change, code, other) == [code, (ENTITY + 1, NAME, "s", "x", True)]
+    assert (filter_.done[0].left_out, filter_.done[0].rewritten) == (2, 1)
+    # One alone stays, so what was asserted is also retracted.
+    assert filtered(filter_, change[0]) == [(ENTITY, NAME, "s", "x", False)]
+
+
+def test_values_of_one_entity_that_became_one_are_an_error() -> None:
+    filter_ = Filter(schema(), rewrite={"p/tags": shout})
+    with pytest.raises(
+        RewriteFailed, match=r"t 9: the value of :p/tags of entity \d+.*made one value of two"
+    ):
+        filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", True))
+    assert filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", False)) == []
+
+
+def test_entity_left_with_nothing_is_still_made() -> None:
+    """So that a reference to it later is a lookup by its original id, and found at once."""
+    state = State(schema(), SeenIds())
+    resolver = Resolver(state, IdCache(0), TX - 1)
+    hiding = Filter(schema(), exclude=["p/name"])
+    transactions = [
+        Transaction(TX, [(ENTITY, NAME, "s", "Ann", True)]),
+        Transaction(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
+    ]
+
+    made, referring = [_resolved(resolver, hiding, transaction) for transaction in transactions]
+
+    assert made.adds[4:] == [tempid(ENTITY), position_of(ORIGINAL_ID), "l", ENTITY]
+    assert lookup(ENTITY) in referring.adds
+    assert tempid(ENTITY) not in referring.adds
+
+
+def raising(_attribute: str, _value: Any) -> Any:
+    raise LookupError("not in the list")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (raising, "LookupError: not in the list"),
+        (lambda _a, _v: 7, "a int instead of a str"),
+        (lambda _a, _v: None, "a NoneType instead of a str"),
+        (lambda _a, _v: "\ud800", "surrogates not allowed"),
+    ],
+)
+def test_function_that_fails(how: Any, says: str) -> None:
+    filter_ = Filter(schema(), rewrite={"p/name": how})
+    with pytest.raises(RewriteFailed, match=says) as caught:
+        filtered(filter_, (ENTITY, NAME, "s", "Ann", True))
+    assert (caught.value.t, caught.value.entity, caught.value.attribute) == (9, ENTITY, "p/name")
+    assert caught.value.exit_code == 1
+    assert "t 9" in str(caught.value)
+
+
+def test_value_of_another_type_than_the_attribute_is_not_rewritten() -> None:
+    filter_ = Filter(schema(), rewrite={"p/number": "hash"}, key=KEY, exclude=["p/pair"], exclude_schema=True)
+    with pytest.raises(RewriteFailed, match="it is a bigint, not a long"):
+        filtered(filter_, (ENTITY, NUMBER, "n", "5", True))
+
+
+def test_function_gets_the_attribute_and_the_value() -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def note(attribute: str, value: Any) -> Any:
+        seen.append((attribute, value))
+        return value * 2
+
+    filter_ = Filter(schema(), rewrite={":p/former": note})
+    assert filtered(filter_, (ENTITY, NAME, "s", "ab", True)) == [(ENTITY, NAME, "s", "abab", True)]
+    assert seen == [("p/name", "ab")]
+    assert "test_filters:" in describe(filter_.rules)
+
+
+HASHED: list[tuple[str, Any]] = [
+    ("s", "Ann"),
+    ("k", "person/ann"),
+    ("y", "a/b"),
+    ("u", "7d0162a9-2636-46f2-b0e8-a9336075eee2"),
+    ("o", "https://x.example/ann"),
+    ("l", 1234567),
+    ("n", "1234567"),
+    ("x", base64.b64encode(b"ann").decode()),
+]
+
+
+def value_type(kind: str) -> str:
+    return next(name for name, letter in KIND_OF_TYPE.items() if letter == kind)
+
+
+@pytest.mark.parametrize(("kind", "raw"), HASHED)
+def test_hash_keeps_the_type_and_equality(kind: str, raw: Any) -> None:
+    hashed = make_rewriter("hash", "p/x", value_type(kind), KEY)
+    other_key = make_rewriter("hash", "p/x", value_type(kind), KEY[::-1])
+
+    result = hashed.rewrite(raw)
+
+    assert to_raw(kind, to_python(kind, result)) == result, "a value of that type"
+    assert result == hashed.rewrite(raw) == make_rewriter("hash", "q/y", value_type(kind), KEY).rewrite(raw)
+    assert len({raw, result, other_key.rewrite(raw)}) == 3
+    assert str(raw) not in str(result)
+
+
+def test_hash_of_other_types_is_refused() -> None:
+    for kind in "bdfim":
+        with pytest.raises(UsageError, match="cannot be hashed"):
+            make_rewriter("hash", "p/x", value_type(kind), KEY)
+
+
+@given(st.sets(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=50))
+def test_hash_keeps_different_values_different(texts: set[str]) -> None:
+    hashed = make_rewriter("hash", "p/x", "db.type/string", KEY)
+    assert len({hashed.rewrite(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("s", "a:b=c", "a:b=c"),
+        ("s", "", ""),
+        ("k", ":a/b", Keyword("a/b")),
+        ("k", "a", Keyword("a")),
+        ("y", "a/b", Symbol("a/b")),
+        ("o", "urn:x", Uri("urn:x")),
+        ("b", "true", True),
+        ("l", "-5", -5),
+        ("n", str(1 << 80), 1 << 80),
+        ("d", "0.5", 0.5),
+        ("f", "0.5", 0.5),
+        ("m", "1.10", Decimal("1.10")),
+        ("i", "1970-01-01T00:00:01.5+00:00", datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)),
+        ("i", "2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("u", "7d0162a9-2636-46f2-b0e8-a9336075eee2", uuid.UUID("7d0162a9-2636-46f2-b0e8-a9336075eee2")),
+        ("x", "YQ==", b"a"),
+    ],
+)
+def test_constant_of_each_type(kind: str, text: str, value: Any) -> None:
+    raw = make_rewriter(f"constant:{text}", "p/x", value_type(kind), None).rewrite("anything")
+    assert to_python(kind, raw) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("b", "yes"), ("l", "x"), ("l", str(1 << 63)), ("f", "1e39"), ("m", "x"), ("m", "NaN"), ("u", "x"),
+        ("i", "2026-01-31"), ("i", "yesterday"), ("x", "?"), ("k", "a b"), ("k", ""), ("o", "no uri"),
+    ],
+)  # fmt: skip
+def test_constant_that_is_no_value(kind: str, text: str) -> None:
+    with pytest.raises(UsageError, match=r"no value of db\.type/"):
+        make_rewriter(f"constant:{text}", "p/x", value_type(kind), None)
+
+
+@given(scalars.filter(lambda value: value[0] not in "rkyuo"))
+def test_python_values_go_back_to_their_raw_form(value: tuple[str, Any]) -> None:
+    kind, raw = value
+    if kind == "m":  # Python and Java write exponents in their own ways
+        assert to_python(kind, to_raw(kind, to_python(kind, raw))).compare_total(to_python(kind, raw)) == 0
+    elif kind in "df":
+        again = to_raw(kind, to_python(kind, raw))
+        assert repr(to_python(kind, again)) == repr(to_python(kind, raw))
+    else:
+        assert to_raw(kind, to_python(kind, raw)) == raw
+
+
+def test_fake_is_the_same_for_the_same() -> None:
+    first = make_rewriter("fake:name", "p/x", "db.type/string", KEY)
+    second = make_rewriter("fake:name", "p/x", "db.type/string", KEY)
+    names = [first.rewrite(name) for name in ("Ann", "Bob", "Ann")]
+
+    assert [second.rewrite(name) for name in ("Ann", "Bob", "Ann")] == names
+    assert names[0] == names[2] != names[1]
+    assert isinstance(make_rewriter("fake:random_int", "p/x", "db.type/long", KEY).rewrite(7), int)
+    assert uuid.UUID(str(make_rewriter("fake:uuid4", "p/x", "db.type/uuid", KEY).rewrite("x")))
+
+
+def rules(options: dict[str, Any]) -> Iterable[str]:
+    return Filter(schema(), **options).rules
+
+
+def test_rules_tell_filters_apart() -> None:
+    options: list[dict[str, Any]] = [
+        {},
+        {"exclude": ["p/name"]},
+        {"exclude": ["p/name"], "exclude_schema": True},
+        {"rewrite": {"p/name": "null"}},
+        {"rewrite": {"p/name": "hash"}, "key": KEY},
+        {"rewrite": {"p/name": "hash"}, "key": KEY[::-1]},
+        {"rewrite": {"p/name": "fake:name"}, "key": KEY},
+        {"rewrite": {"p/name": "constant:x"}},
+        {"rewrite": {"p/name": shout}},
+    ]
+    for i, some in enumerate(options):
+        for j, others in enumerate(options):
+            assert same_rules(rules(some), rules(others)) == (i == j)
+    assert all(KEY.decode() not in rule for each in options for rule in rules(each))
+    assert same_rules(rules({"exclude": [":p/former"]}), rules({"exclude": ["p/name"]}))
+    renamed = [rule.replace("p/name", "p/renamed") for rule in rules({"exclude": ["p/name"]})]
+    assert same_rules(renamed, rules({"exclude": ["p/name"]}))
+    assert describe(renamed) == ":p/renamed exclude"
