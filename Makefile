@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PEER := .venv/ready-peer
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
 .PHONY: help setup demo test test-s3 lint bench clean
@@ -19,6 +20,11 @@ $(READY): .venv/installed $(BRIDGE)
 	$(BIN)/asyncrestore setup
 	@touch $@
 
+# Datomic Pro's jars are many: only what uses them waits for them.
+$(PEER): $(READY)
+	$(BIN)/asyncrestore setup peer
+	@touch $@
+
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Another one: make PYTHON=python3.12" >&2; exit 1; }
@@ -32,7 +38,7 @@ $(READY): .venv/installed $(BRIDGE)
 demo: $(READY)
 	$(BIN)/asyncrestore demo
 
-test: $(READY)
+test: $(READY) $(PEER)
 	$(BIN)/python -m pytest
 
 # The tests of the store on S3 against a second server, built here by Go.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-A database is  datomic:local://SYSTEM/DB?storage-dir=DIR
+A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro's
 A store is     a directory, file:///DIR, or s3://BUCKET/PREFIX?region=R
 
 \b

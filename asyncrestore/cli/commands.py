@@ -16,6 +16,7 @@ from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
+from asyncrestore.datomic.uri import ENGINES, LOCAL
 from asyncrestore.demo import next_commands, run_demo
 from asyncrestore.errors import HistoryDiffers, SegmentDamaged, UsageError
 
@@ -29,7 +30,8 @@ _NAME_HELP = "Of the backup, where the store holds several."
 
 _SETUP_EPILOG = """
 \b
-Example: asyncrestore setup
+Examples: asyncrestore setup
+          asyncrestore setup local peer
 """
 _BACKUP_EPILOG = """
 \b
@@ -94,10 +96,13 @@ def _place(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 @click.command(epilog=_SETUP_EPILOG)
+@click.argument("engines", nargs=-1, type=click.Choice(ENGINES), metavar="[local] [peer]")
 @talking_options
 @click.pass_obj
-def setup(settings: Settings) -> None:
+def setup(settings: Settings, engines: tuple[str, ...]) -> None:
     """Fetch and compile what this machine needs, and try it.
+
+    For Datomic Local (local), Datomic Pro (peer) or both; for Local if none is named.
 
     Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory
     (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; here it is
@@ -109,7 +114,7 @@ def setup(settings: Settings) -> None:
         # --version need not wait for all that this imports.
         from asyncrestore.cli.ready import make_ready  # noqa: PLC0415
 
-        return await make_ready()
+        return await make_ready(engines or (LOCAL,))
 
     output.note("Checking Java, Datomic's jars and the bridge. The first time takes about a minute.")
     ready = run(output, job, kept="What was fetched stays. Run the same command again.")
@@ -119,12 +124,16 @@ def setup(settings: Settings) -> None:
             "Ready",
             [
                 ("Java", f"{ready['java']} ({ready['java_executable']})"),
-                ("jars", f"{ready['jars']}, checked"),
-                ("bridge", f"started and answered in {text.duration(ready['start_seconds'])}"),
+                *((engine, _engine_text(found)) for engine, found in ready["engines"].items()),
                 ("cache", ready["cache"]),
             ],
         ),
     )
+
+
+def _engine_text(found: dict[str, Any]) -> str:
+    started = text.duration(found["start_seconds"])
+    return f"{found['jars']} jars, checked; the bridge started and answered in {started}"
 
 
 @click.command(epilog=_BACKUP_EPILOG)

@@ -209,11 +209,12 @@ async def _database_info(database: Database) -> DatabaseInfo:
     history = await LiveHistory.open(database)
     basis_t = history.end - 1
     _, chunk = await database.read_log(basis_t, history.end, size=1)
-    newest = next(chunk.transactions())
+    # The log of an empty Pro database is empty: what it was born with is not in it.
+    newest = next(chunk.transactions(), None)
     restored_from = await recorded_source(database, history.bootstrap_t)
     marker_t = None
     rules = await recorded_filter(database, history.bootstrap_t)
-    if restored_from is not None:
+    if restored_from is not None and newest is not None:
         original_id = bookkeeping_attributes(await database.schema_history())[ORIGINAL_ID]
         marker_t = next(
             (
@@ -223,14 +224,14 @@ async def _database_info(database: Database) -> DatabaseInfo:
             ),
             None,
         )
-    own = basis_t > history.bootstrap_t
+    own = newest if basis_t > history.bootstrap_t else None
     return DatabaseInfo(
         database.uri,
         database.name,
         history.identity,
         basis_t,
         history.bootstrap_t,
-        _instant(newest, history.schema_as_of(basis_t)) if own else None,
+        _instant(own, history.schema_as_of(basis_t)) if own else None,
         restored_from,
         describe(rules) if rules else None,
         marker_t,

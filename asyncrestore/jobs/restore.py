@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import AsyncRestoreError, Conflict, RewriteFailed, StoppedEarly, UsageError
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    Conflict,
+    RewriteFailed,
+    StoppedEarly,
+    TransactionRejected,
+    UsageError,
+)
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_filter, as_history
@@ -268,7 +275,7 @@ async def _resolve(
                         return
                     try:
                         batch.append(_resolved(resolver, filter_, transaction))
-                    except RewriteFailed as failure:
+                    except (RewriteFailed, TransactionRejected) as failure:
                         failures.append(failure)
                         break
                     datoms += len(transaction.datoms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncrestore.testing.databases import check_database
 from asyncrestore.testing.stores import check_store
 
-__all__ = ["check_store"]
+__all__ = ["check_database", "check_store"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.errors import NotFound
 from asyncrestore.stores.promises import UPLOADS_CHECKED, check_promises
+from asyncrestore.testing.promise import must
 
 if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
@@ -22,26 +23,21 @@ async def check_store(store: Store) -> None:
         kept = (
             promise.kept or promise.text == UPLOADS_CHECKED
         )  # that is the server's to keep, not the store's
-        _must(kept, f"{promise.text}: {promise.problem}")
-
-
-def _must(holds: bool, promise: str) -> None:
-    if not holds:
-        raise AssertionError(promise)
+        must(kept, f"{promise.text}: {promise.problem}")
 
 
 async def _check_names(store: Store) -> None:
     odd = ["b c", "d.e", "..", ".f", "é/ü", "%2E", "A", "CON:", "x" * 80]
-    _must(await store.list("A") == [], "a backup that is not there has no objects")
+    must(await store.list("A") == [], "a backup that is not there has no objects")
     for name in odd:
-        _must(await store.publish(name, "1.parquet", name.encode()), f"a backup may be named {name!r}")
-    _must(await store.names() == sorted(odd), "all names are listed, and no other")
+        must(await store.publish(name, "1.parquet", name.encode()), f"a backup may be named {name!r}")
+    must(await store.names() == sorted(odd), "all names are listed, and no other")
     for name in odd:
-        _must(await store.read(name, "1.parquet") == name.encode(), f"{name!r} has its own objects")
+        must(await store.read(name, "1.parquet") == name.encode(), f"{name!r} has its own objects")
         listed = [(item.key, item.size) for item in await store.list(name)]
-        _must(listed == [("1.parquet", len(name.encode()))], f"{name!r} lists its own objects")
+        must(listed == [("1.parquet", len(name.encode()))], f"{name!r} lists its own objects")
     try:
         await store.read("none", "1.parquet")
     except NotFound:
         return
-    _must(holds=False, promise="reading what is not there raises NotFound")
+    must(holds=False, promise="reading what is not there raises NotFound")
