@@ -1,0 +1,234 @@
+"""Steps that write data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from tests.generated.model import DOC, Attr, Builder, same
+from tests.generated.script import TX, Operation, Place, ident
+from tests.generated.values import EDGES, shortened, value_of
+
+if TYPE_CHECKING:
+    from tests.generated.values import Value
+
+ENTITY_PARTITIONS = [16, 17, 18, 19, 20, 21, 22, 23]
+BASE = ["db/ident", "db.part/user", "db.type/string", "db/doc", "db.cardinality/one"]
+
+
+def _reference(b: Builder) -> Place:
+    """What a reference may lead to."""
+    model = b.model
+    what = b.pick(["new", "old", "old", "old", "tx", "past", "enum", "attribute", "base", "never", "later",
+                   "later transaction"])  # fmt: skip
+    there = list(b.entities())
+    if what == "old" and there:
+        b.feature("reference to an old entity")
+        return b.pick(there)  # type: ignore[no-any-return]
+    b.feature(f"reference to {what}")
+    match what:
+        case "tx":
+            return TX
+        case "past":
+            return Place("past", b.draw(st.integers(0, model.steps)))
+        case "enum" if model.enums:
+            return b.pick(model.enums)  # type: ignore[no-any-return]
+        case "attribute":
+            return b.pick(model.attrs).place  # type: ignore[no-any-return]
+        case "base":
+            return ident(b.pick(BASE))
+        case "never":
+            index = b.draw(st.one_of(st.integers(60, 140), st.integers(10**6, 2**42 - 1)))
+            return Place("raw", b.pick([*ENTITY_PARTITIONS, 0, 4, 4715]) << 42 | index)
+        case "later":
+            return Place("later", b.draw(st.integers(1, 12)))
+        case "later transaction":
+            return Place("later-tx", b.draw(st.integers(1, 30)))
+    b.feature("reference to new")
+    return b.new_entity()
+
+
+def _value(b: Builder, attr: Attr) -> Value:
+    known = [value for _, _, value in b.model.held(lambda a: a is attr)]
+    if known and b.chance(4):
+        return b.pick(known)  # type: ignore[no-any-return]
+    if attr.type == "ref":
+        return "r", _reference(b)  # type: ignore[return-value]
+    if attr.type == "tuple":
+        return "t", tuple(_slot(b, slot) for slot in attr.slots)
+    return b.draw(value_of(attr.type))
+
+
+def _slot(b: Builder, slot: str) -> Any:
+    if b.chance(4):
+        b.feature("empty slot")
+        return None
+    if slot == "ref":
+        b.feature("reference in a tuple")
+        return "r", _reference(b)
+    return shortened(b.draw(value_of(slot)))
+
+
+def _entity(b: Builder) -> Place:
+    """What to write about."""
+    what = b.pick(["new", "new", "old", "old", "old", "old", "attribute", "enum", "tx", "past"])
+    there = list(b.entities())
+    match what:
+        case "old" if there:
+            return b.pick(there)  # type: ignore[no-any-return]
+        case "attribute":
+            b.feature("attribute on an attribute")
+            return b.pick(b.model.attrs).place  # type: ignore[no-any-return]
+        case "enum" if b.model.enums:
+            return b.pick(b.model.enums)  # type: ignore[no-any-return]
+        case "tx":
+            b.feature("metadata on the transaction")
+            return TX
+        case "past" if b.model.steps:
+            b.feature("metadata on an earlier transaction")
+            return Place("past", b.draw(st.integers(0, b.model.steps - 1)))
+    return b.new_entity()
+
+
+def write(b: Builder) -> None:
+    """Assertions about entities new and old."""
+    for _ in range(b.pick([1, 2, 3, 4])):
+        e, attr = _entity(b), b.pick(b.model.writable())
+        if e is TX and attr.unique:
+            continue
+        value = _value(b, attr)
+        if b.add(e, attr, value) and e is TX:
+            # The next transaction has the same place and is another entity.
+            b.at_end.append(lambda key=(e, attr): b.model.values.pop(key, None))  # type: ignore[misc]
+
+
+def change(b: Builder) -> None:
+    """A value of cardinality one becomes another; the old one's retraction is said too, or not."""
+    held = b.model.held(lambda a: not a.many and not a.parts and a is not DOC)
+    if not held:
+        return write(b)
+    e, attr, old = b.pick(held)
+    if e in b.new:
+        return None
+    new = _twin(b, attr, old) if b.chance(2) else _value(b, attr)
+    if b.chance(2):
+        b.feature("change, both said")
+        b.replace(e, attr, old, new)
+    else:
+        b.feature("change")
+        b.add(e, attr, new)
+    return None
+
+
+def _twin(b: Builder, attr: Attr, old: Value) -> Value:
+    """Another value that an engine might take for the same."""
+    if attr.type not in EDGES:
+        return _value(b, attr)
+    kind, edges = EDGES[attr.type]
+    twins = [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
+    if twins:
+        b.feature("change to an equal value")
+        return b.pick(twins)  # type: ignore[no-any-return]
+    return _value(b, attr)
+
+
+def retract(b: Builder) -> None:
+    """Some values go."""
+    for _ in range(b.pick([1, 2])):
+        held = [h for h in b.model.held(lambda a: not a.parts) if h[0] not in b.new]
+        if held:
+            b.feature("retraction")
+            b.retract(*b.pick(held))
+
+
+def again(b: Builder) -> None:
+    """What is there is asserted again: that leaves nothing in the log, unless a composite was newer."""
+    parts = [part for composite in b.model.composites() for part in composite.parts]
+    held = [h for h in b.model.held(lambda a: a in parts) if h[0] not in b.new]
+    for _ in range(b.pick([1, 1, 2])):
+        if held:
+            e, attr, value = b.pick(held)
+            if b.settle(e, attr.place.name or attr):
+                b.step.operations.append(Operation(True, e, attr.place, *value))
+                b.feature("component asserted again")
+    if b.chance(2):
+        change(b)
+
+
+def compose(b: Builder) -> None:
+    """Components of a composite are written, some or all."""
+    composites = b.model.composites()
+    if not composites:
+        return write(b)
+    e = _entity(b)
+    for part in b.pick(composites).parts:
+        if e is not TX and b.pick([True, True, False]):
+            b.add(e, part, _value(b, part))
+            b.feature("component of a composite")
+    return None
+
+
+def move(b: Builder) -> None:
+    """A unique value goes from one entity to another in one transaction, or two entities swap theirs."""
+    held = [h for h in b.model.held(lambda a: a.unique is not None) if h[0] not in b.new]
+    if not held:
+        return write(b)
+    e, attr, value = b.pick(held)
+    others = [h for h in held if h[1] is attr and h[0] != e]
+    if others and b.chance(2):
+        other, _, its = b.pick(others)
+        if b.settle(e, attr) and b.settle(other, attr):
+            b.feature("unique values swapped")
+            for place, new in ((e, its), (other, value)):
+                b.step.operations.append(Operation(True, place, attr.place, *new))
+                b.model.values[place, attr] = [new]
+        return None
+    receiver = b.new_entity() if b.chance(3) else b.pick(b.model.entities)
+    if receiver != e and not (receiver in b.new and attr.unique == "identity") and b.retract(e, attr, value):
+        old = b.model.values.get((receiver, attr))
+        if b.add(receiver, attr, value):
+            b.feature("unique value moved" + (" to a new entity" if receiver in b.new else ""))
+            b.feature("unique value moved onto another" if old else "unique value moved")
+    return None
+
+
+def upsert(b: Builder) -> None:
+    """A tempid that an identity leads to an entity which is there."""
+    held = [h for h in b.model.held(lambda a: a.unique == "identity") if h[0] not in b.new]
+    if not held:
+        return write(b)
+    e, attr, value = b.pick(held)
+    tempid = Place("upsert", b.model.number())
+    if b.settle(e, attr):
+        b.feature("upsert")
+        b.step.operations.append(Operation(True, tempid, attr.place, *value))
+        other = b.pick(b.model.writable())
+        b.add(e, other, _value(b, other), at=tempid)
+    return None
+
+
+def erase(b: Builder) -> None:
+    """An entity is retracted with its components and what refers to it; another may get its unique value."""
+    entities = list(b.entities())
+    if not entities or b.step.operations:
+        return write(b)
+    e = b.pick(entities)
+    components = [h for h in b.model.held(lambda a: a.component) if h[0] == e]
+    unique = [h for h in b.model.held(lambda a: a.unique is not None) if h[0] == e and h[2][0] in "lmkus"]
+    b.feature("entity retracted", *(["entity retracted with a component"] if components else []))
+    b.step.erased.append(e)
+    for _, attr, value in unique:
+        b.release(e, attr, value)
+    b.model.erase(e)
+    for _, attr, value in unique[:1]:
+        receiver = b.new_entity() if b.chance(2) else b.pick(entities)
+        if receiver != e and b.add(receiver, attr, value):
+            b.feature("unique value of a retracted entity")
+    return None
+
+
+def empty(b: Builder) -> None:
+    """Nothing."""
+    if not b.step.operations and not b.step.erased:
+        b.feature("empty transaction")
