@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/ready
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-histories lint bench clean
 
 help:
-	@echo "make setup | demo | test | lint | bench | clean"
+	@echo "make setup | demo | test | test-histories | lint | bench | clean"
 
 setup: $(READY)
 
@@ -34,6 +34,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+HISTORIES ?= 5000
+SEED ?= $(shell date +%s)
+
+# Many generated histories; a run is repeated by its seed: make test-histories SEED=...
+test-histories: $(READY)
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/engine/test_any_history.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

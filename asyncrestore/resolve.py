@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.errors import DamageError
+from asyncrestore.ids import TX_COUNTER, counter_of
 from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Datom, Transaction
+    from asyncrestore.values import Raw
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
@@ -33,17 +35,20 @@ class Resolver:
         cache: target ids of source ids, filled by whoever commits. Only a hint: without it the target looks
             ids up itself.
         previous: source id of the transaction restored before the first one.
+        tx_offset: how much larger transaction ids are in the target than in the source.
     """
 
-    def __init__(self, state: State, cache: IdCache, previous: int) -> None:
+    def __init__(self, state: State, cache: IdCache, previous: int, tx_offset: int) -> None:
         self._schema = state.schema
         self._seen = state.seen
         self._cache = cache
         self._previous = previous
+        self._tx_offset = tx_offset
         self._base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
         # Positions of attributes that hold for good: they occur all the time.
         self._durable = dict(self._base)
         self._computed: set[int] = set()  # composites
+        self._composites_of: dict[int, set[int]] = {}  # by component
         self._skipped: set[int] = set()  # these, and bookkeeping
         self._classify(state.schema.attributes)
 
@@ -55,7 +60,7 @@ class Resolver:
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
-        asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
+        replaced = self._replaced(datoms)
         attributes, skipped = self._schema.attributes, self._skipped
         known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
         # Every datom of the source passes here: what most of them need is done without a call.
@@ -64,10 +69,12 @@ class Resolver:
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
-            if not added and (e, a) in asserted and not attributes[a].many:
+            if not added and replaced and (e, a) in replaced:
                 # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
                 # retraction would be in its log twice.
-                continue
+                if replaced[e, a] == (kind, raw):
+                    del replaced[e, a]  # a second one was said by the user
+                    continue
             entity = known.get(e) or work.position(e)
             attribute = durable.get(a) or work.attribute(a)
             operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
@@ -85,6 +92,25 @@ class Resolver:
             self._classify({datom[0] for datom in datoms})
         return TxData(tx, adds, retracts, cas, transaction)
 
+    def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
+        """The old values of the cardinality-one changes, by entity and attribute.
+
+        The source may have been told to retract the old value, too: then a second retraction stands in its
+        log, elsewhere and perhaps of another value that Datomic takes for the same. Its own follows the
+        assertion.
+        """
+        replaced: dict[tuple[int, int], tuple[str, Raw]] = {}
+        if all(datom[4] for datom in datoms):
+            return replaced
+        attributes = self._schema.attributes
+        asserted = {(d[0], d[1]) for d in datoms if d[4] and d[1] in attributes and not attributes[d[1]].many}
+        previous: tuple[int, int] | None = None
+        for e, a, kind, raw, added in datoms:
+            if not added and (e, a) in asserted and (previous == (e, a) or (e, a) not in replaced):
+                replaced[e, a] = kind, raw
+            previous = (e, a) if added else None
+        return replaced
+
     def _classify(self, entities: Iterable[int]) -> None:
         """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
         for entity in entities:
@@ -92,6 +118,8 @@ class Resolver:
             if attribute is not None and attribute.components is not None:
                 self._computed.add(entity)
                 self._skipped.add(entity)
+                for component in attribute.components:
+                    self._composites_of.setdefault(component, set()).add(entity)
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
 
@@ -108,20 +136,36 @@ class Resolver:
         return ""
 
     def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute composites that changed without their components, being newer than they.
+        """Makes the target compute composites that the other datoms alone do not bring it to.
 
-        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log.
+        Asserting a component again, unchanged, does that, and leaves nothing else in the target's log: that is
+        how a composite newer than its components came into the source. It concerns every composite of that
+        component, so it must be one whose others changed as well, if there is one.
         """
         for e, a, _, raw, added in datoms:
-            if added and a in self._computed and isinstance(raw, tuple):
-                components = self._schema.attributes[a].components or ()
-                if not any(d[0] == e and d[1] in components for d in datoms):
-                    component, (kind, value) = next(
-                        pair for pair in zip(components, raw, strict=True) if pair[1] is not None
-                    )
-                    work.adds += (
-                        work.position(e), work.attribute(component), kind, work.value(kind, value),
-                    )  # fmt: skip
+            if not (added and a in self._computed and isinstance(raw, tuple)):
+                continue
+            slots = {
+                component: slot
+                for component, slot in zip(self._schema.attributes[a].components or (), raw, strict=True)
+                if slot is not None
+            }
+            asserted, retracted = (
+                {d[1] for d in datoms if d[0] == e and d[4] is sign} for sign in (True, False)
+            )
+            touched = asserted | retracted
+            if touched.isdisjoint(self._schema.attributes[a].components or ()):
+                apt = [c for c in slots if self._composites_of[c] <= touched]
+                again = (apt or list(slots))[:1]
+            else:
+                # Told to retract a value and assert an equal one (http://a and HTTP://A), Local does only the
+                # former, and computes the composite with the latter.
+                again = [c for c in slots if c in retracted and c not in asserted]
+            for component in again:
+                kind, value = slots[component]
+                work.adds += (
+                    work.position(e), work.attribute(component), kind, work.value(kind, value),
+                )  # fmt: skip
 
     def attribute(self, a: int) -> int | None:
         """The position of an attribute where it holds for good."""
@@ -139,6 +183,9 @@ class Resolver:
         if entity == tx:
             return positions.TX, False
         if self._seen.is_new(entity):
+            if counter_of(entity) == TX_COUNTER:
+                # A transaction that is still to come: no other entity can stand for it until then.
+                return entity + self._tx_offset, False
             return positions.tempid(entity), True
         target = self._cache.get(entity)
         return positions.lookup(entity) if target is None else target, False

@@ -7,6 +7,7 @@ this one; when it ends by itself, everything that waits for it fails with `Bridg
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 from collections import deque
 from contextlib import asynccontextmanager
@@ -57,9 +58,15 @@ def anomaly_from(answer: Any) -> Anomaly:
         category=answer["category"],
         message=answer["message"],
         error=answer["error"],
-        entity=answer["entity"],
+        entity=answer["entity"] or _named(answer["message"]),
         present=answer["present"],
     )
+
+
+def _named(message: str) -> int | None:
+    """The original id in a message: of a lookup ref in a tuple, Local tells it nowhere else."""
+    found = re.search(r"\[:asyncrestore/original-id (\d+)\]", message)
+    return None if found is None else int(found[1])
 
 
 def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:

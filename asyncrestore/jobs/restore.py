@@ -12,7 +12,7 @@ import anyio
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError, Conflict, StoppedEarly
 from asyncrestore.ids import IdCache
-from asyncrestore.model import tx_to_t
+from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.opening import as_database, as_history
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
@@ -122,7 +122,7 @@ async def _restore(
     marker = await prepare_target(target, history)
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
-    resolver = Resolver(state, cache, marker.source_tx)
+    resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
     progress = Progress(start_t=first_t + 1, end_t=history.end)
     on_progress(progress)

@@ -21,6 +21,8 @@ _STEPS: list[Callable[[Builder], None]] = [
     schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name, schema.cardinality,
     schema.cardinality, schema.unique, schema.unique, schema.describe, data.empty,
 ]  # fmt: skip
+
+
 @st.composite
 def histories(draw: st.DrawFn, *, max_steps: int = 20) -> list[Step]:
     """A script of transactions; an engine takes nearly all of them."""
@@ -37,6 +39,8 @@ def histories(draw: st.DrawFn, *, max_steps: int = 20) -> list[Step]:
                 if builder.step.erased:
                     break  # it goes as EDN, which not every value can be written in
         step = builder.end()
+        if now is None:
+            step.features.add("the engine's own instant")
         if now is not None:
             elapsed = draw(st.sampled_from([0, 0, 1, 1000, DAY_MS]))
             step.features.add("explicit instant" if elapsed else "equal instant")

@@ -45,6 +45,19 @@ class Journey:
     id_cache_size: int
     chained: bool
 
+    def features(self) -> set[str]:
+        """What it shows."""
+        shown = {
+            "backup in pieces": self.pieces,
+            "restored from the live source": self.live,
+            "stopped": any(how == "stop" for how, _ in self.breaks),
+            "killed": any(how == "kill" for how, _ in self.breaks),
+            "small segments": self.segment_size < 10 and not self.live,
+            "ids looked up": not self.id_cache_size,
+            "copy of a copy": self.chained,
+        }
+        return {name for name, there in shown.items() if there}
+
 
 @st.composite
 def journeys(draw: st.DrawFn) -> Journey:
