@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.errors import DamageError
-from asyncrestore.ids import TX_COUNTER, counter_of
+from asyncrestore.ids import ENTITY_COUNTER, TX_COUNTER, counter_of
 from asyncrestore.model import TxData, tx_to_t
-from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
+_PLACEHOLDER = positions.ident(PLACEHOLDER)
 STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
@@ -78,12 +79,16 @@ class Resolver:
             entity = known.get(e) or work.position(e)
             attribute = durable.get(a) or work.attribute(a)
             operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
+            if kind == "r" and counter_of(e) != ENTITY_COUNTER and e != tx:
+                work.keep_apart(raw)
             if added:
                 adds += operation
             else:
                 retracts += operation
         if self._computed:
             self._backfill(work, datoms)
+        for position in work.apart:
+            adds += (positions.TX, _PLACEHOLDER, "r", position)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self._seen.add_all({datom[0] for datom in datoms})
@@ -136,11 +141,11 @@ class Resolver:
         return ""
 
     def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute composites that the other datoms alone do not bring it to.
+        """Makes the target compute composites that changed without their components, being newer than they.
 
-        Asserting a component again, unchanged, does that, and leaves nothing else in the target's log: that is
-        how a composite newer than its components came into the source. It concerns every composite of that
-        component, so it must be one whose others changed as well, if there is one.
+        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log. It
+        concerns every composite of that component, so it must be one whose others changed as well, if there
+        is one.
         """
         for e, a, _, raw, added in datoms:
             if not (added and a in self._computed and isinstance(raw, tuple)):
@@ -150,18 +155,10 @@ class Resolver:
                 for component, slot in zip(self._schema.attributes[a].components or (), raw, strict=True)
                 if slot is not None
             }
-            asserted, retracted = (
-                {d[1] for d in datoms if d[0] == e and d[4] is sign} for sign in (True, False)
-            )
-            touched = asserted | retracted
+            touched = {datom[1] for datom in datoms if datom[0] == e}
             if touched.isdisjoint(self._schema.attributes[a].components or ()):
-                apt = [c for c in slots if self._composites_of[c] <= touched]
-                again = (apt or list(slots))[:1]
-            else:
-                # Told to retract a value and assert an equal one (http://a and HTTP://A), Local does only the
-                # former, and computes the composite with the latter.
-                again = [c for c in slots if c in retracted and c not in asserted]
-            for component in again:
+                apt = [component for component in slots if self._composites_of[component] <= touched]
+                component = (apt or list(slots))[0]
                 kind, value = slots[component]
                 work.adds += (
                     work.position(e), work.attribute(component), kind, work.value(kind, value),
@@ -198,12 +195,14 @@ class _Work:
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
+        apart: what must not get into the partition of an entity that refers to it.
     """
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
         self._tx = tx
         self.known: dict[int, int] = {}
+        self.apart: list[int] = []
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
@@ -224,6 +223,16 @@ class _Work:
             return self.known[a]
         position = self._resolver.attribute(a)
         return self.position(a) if position is None else position
+
+    def keep_apart(self, entity: int) -> None:
+        """Notes an ordinary entity that is new here, and referred to by an attribute or a transaction.
+
+        As a component of it, it would get an id among those of attributes or transactions, which Local then
+        gives away again. The last of an entity's owners in a transaction decides.
+        """
+        position = self.known[entity]
+        if counter_of(entity) == ENTITY_COUNTER and positions.is_tempid(position):
+            self.apart.append(position)
 
     def value(self, kind: str, raw: Any) -> Any:
         """A raw value with the references in it as positions."""

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 ORIGINAL_ID = "asyncrestore/original-id"
 SUCCESSOR = "asyncrestore/successor"
 SOURCE = "asyncrestore/source"
+PLACEHOLDER = "asyncrestore/placeholder"
 
 _SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
 BOOKKEEPING = frozenset(
-    {ORIGINAL_ID, SUCCESSOR, SOURCE, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
+    {ORIGINAL_ID, SUCCESSOR, SOURCE, PLACEHOLDER, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
 )
 """What a restore writes for itself: this project's attributes, and those of `datomic-cloud-backup`."""
 

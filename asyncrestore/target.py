@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.bootstrap import find_beginning
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import ORIGINAL_ID, SOURCE, SUCCESSOR
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -65,7 +65,7 @@ async def prepare_target(target: Database, history: History) -> Marker:
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE})
+    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE, PLACEHOLDER})
 
 
 def _ids(schema: LogChunk, idents: set[str]) -> dict[str, int]:
@@ -118,6 +118,8 @@ _ATTRIBUTES = f"""[
     :db/unique :db.unique/identity}}
   {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
   {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
+  {{:db/ident :{PLACEHOLDER} :db/valueType :db.type/ref :db/cardinality :db.cardinality/many
+    :db/isComponent true}}
   [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 

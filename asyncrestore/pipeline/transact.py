@@ -13,8 +13,8 @@ import anyio
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, TransactionRejected
 from asyncrestore.model import tx_to_t
-from asyncrestore.positions import ident, lookup, tempid
-from asyncrestore.schema import ORIGINAL_ID
+from asyncrestore.positions import TX, ident, lookup, tempid
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def _made_here(transaction: TxData, entity: int) -> TxData | None:
     adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
     if (adds, retracts) == (transaction.adds, transaction.retracts):
         return None
-    adds += (new, ident(ORIGINAL_ID), "l", entity)
+    # An owner of its own, the last, keeps it out of the partitions of attributes and transactions.
+    adds += (new, ident(ORIGINAL_ID), "l", entity, TX, ident(PLACEHOLDER), "r", new)
     return replace(transaction, adds=adds, retracts=retracts)
 
 

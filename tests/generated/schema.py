@@ -180,19 +180,15 @@ def take_over(b: Builder) -> None:
 
 def lose_name(b: Builder) -> None:
     """An attribute or enum is left without a name."""
-    attr = _some(b, lambda a: a.name is not None and not _is_part(b, a))
+    attr = _some(b, lambda a: a.name is not None and not b.model.is_part(a))
     if attr and b.fact(attr.place, "db/ident", "k", attr.name or "", added=False):
         b.feature("ident retracted")
         _renamed(b, attr, None)
 
 
-def _is_part(b: Builder, attr: Attr) -> bool:
-    return any(attr in composite.parts for composite in b.model.composites())
-
-
 def cardinality(b: Builder) -> None:
     """One to many, or many to one where that is possible."""
-    attr = _some(b, lambda a: not a.parts and not a.unique and not _is_part(b, a))
+    attr = _some(b, lambda a: not a.parts and not a.unique and not b.model.is_part(a))
     if attr is None:
         return None
     if not b.settle("cardinality", attr):
