@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncrestore.target import Marker
 
 BATCHES_IN_FLIGHT = 3
+_OVERTAKEN = "Let the other one finish, or run this again when it has ended."
 
 
 @dataclass(slots=True)
@@ -106,9 +107,12 @@ class Transactor:
             if result.anomaly is None:
                 return
             if (batch[0].tx, result.anomaly) == failed:
-                raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
+                raise await self._refusal(batch[0], result.anomaly)  # sending it again changed nothing
             failed = (batch[0].tx, result.anomaly)
-            batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
+            mended = self._mend(batch[0], result.anomaly)
+            if mended is None:
+                raise await self._refusal(batch[0], result.anomaly)
+            batch = [mended, *batch[1:]]
             submission = await self._target.submit(batch)
 
     def _note(self, committed: Committed, transaction: TxData) -> None:
@@ -125,21 +129,34 @@ class Transactor:
         for i in range(0, len(ids), 2):
             self._cache.put(ids[i], ids[i + 1])
 
-    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
+    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData | None:
         """What to send again after an anomaly that is no refusal; its predecessor is committed now."""
         if anomaly.error == "not-an-entity" and anomaly.entity is not None:
             if anomaly.entity == self._previous:
                 return transaction  # it was sent before its predecessor had committed
-            made = _made_here(transaction, anomaly.entity)
-            if made is not None:
-                return made
+            return _made_here(transaction, anomaly.entity)
+        return None
+
+    async def _refusal(self, transaction: TxData, anomaly: Anomaly) -> AsyncRestoreError:
+        """Why the target does not take a transaction.
+
+        When another restore was first, that need not be the swap's failure: the engine may stumble over what
+        it has already before it comes to the swap. But then there is more in the target than ours.
+        """
         if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
-            raise Overtaken(
+            return Overtaken(
                 f"Another restore writes to {self._target.uri}: "
                 f"it committed t {tx_to_t(anomaly.present or 0)} first",
-                hint="Let the other one finish, or run this again when it has ended.",
+                hint=_OVERTAKEN,
             )
-        raise self._rejected(transaction, anomaly)
+        basis_t = await self._target.basis_t()
+        if basis_t != self._target_t:
+            return Overtaken(
+                f"Somebody else writes to {self._target.uri}: it is at t {basis_t}, not {self._target_t}; "
+                f"so source t {tx_to_t(transaction.tx)} was refused: {anomaly.message}",
+                hint=_OVERTAKEN,
+            )
+        return self._rejected(transaction, anomaly)
 
     def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
         t = tx_to_t(transaction.tx)

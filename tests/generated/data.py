@@ -184,7 +184,8 @@ def move(b: Builder) -> None:
                 b.step.operations.append(Operation(True, place, attr.place, *new))
                 b.model.values[place, attr] = [new]
         return None
-    receiver = b.new_entity() if b.chance(3) else b.pick(b.model.entities)
+    there = list(b.entities())
+    receiver = b.pick(there) if there and not b.chance(3) else b.new_entity()
     if receiver != e and not (receiver in b.new and attr.unique == "identity") and b.retract(e, attr, value):
         old = b.model.values.get((receiver, attr))
         if b.add(receiver, attr, value):
