@@ -70,12 +70,11 @@ class Resolver:
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
-            if not added and replaced and (e, a) in replaced:
+            if not added and replaced and replaced.get((e, a)) == (kind, raw):
                 # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
-                # retraction would be in its log twice.
-                if replaced[e, a] == (kind, raw):
-                    del replaced[e, a]  # a second one was said by the user
-                    continue
+                # retraction would be in its log twice. So only a second one is sent, which the user said.
+                del replaced[e, a]
+                continue
             entity = known.get(e) or work.position(e)
             attribute = durable.get(a) or work.attribute(a)
             operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
@@ -85,10 +84,7 @@ class Resolver:
                 adds += operation
             else:
                 retracts += operation
-        if self._computed:
-            self._backfill(work, datoms)
-        for position in work.apart:
-            adds += (positions.TX, _PLACEHOLDER, "r", position)
+        self._complete(work, datoms)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self._seen.add_all({datom[0] for datom in datoms})
@@ -96,6 +92,13 @@ class Resolver:
             self._schema.apply(datoms)
             self._classify({datom[0] for datom in datoms})
         return TxData(tx, adds, retracts, cas, transaction)
+
+    def _complete(self, work: _Work, datoms: list[Datom]) -> None:
+        """Adds what no datom of the source tells the target to do."""
+        if self._computed:
+            self._backfill(work, datoms)
+        for position in work.apart:
+            work.adds += (positions.TX, _PLACEHOLDER, "r", position)
 
     def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
         """The old values of the cardinality-one changes, by entity and attribute.

@@ -1,4 +1,4 @@
-"""Single rules of restoring, each with the history that needs it (`docs/restore-rules.md` has the reasons)."""
+"""Single rules of restoring, each with a history that needs it; `docs/restore-rules.md` has the reasons."""
 
 from __future__ import annotations
 

@@ -19,34 +19,35 @@ BASE = ["db/ident", "db.part/user", "db.type/string", "db/doc", "db.cardinality/
 
 def _reference(b: Builder) -> Place:
     """What a reference may lead to."""
+    options = ["new", "an old entity", "an old entity", "an old entity", "tx", "past", "enum", "attribute",
+               "base", "never", "later", "later transaction"]  # fmt: skip
+    what = b.pick(options)
+    place = _place(b, what)
+    b.feature(f"reference to {what if place else 'new'}")
+    return place or b.new_entity()
+
+
+def _place(b: Builder, what: str) -> Place | None:
+    """A place of some sort, None if there is none yet."""
     model = b.model
-    what = b.pick(["new", "old", "old", "old", "tx", "past", "enum", "attribute", "base", "never", "later",
-                   "later transaction"])  # fmt: skip
-    there = list(b.entities())
-    if what == "old" and there:
-        b.feature("reference to an old entity")
-        return b.pick(there)  # type: ignore[no-any-return]
-    b.feature(f"reference to {what}")
-    match what:
-        case "tx":
-            return TX
-        case "past":
-            return Place("past", b.draw(st.integers(0, model.steps)))
-        case "enum" if model.enums:
-            return b.pick(model.enums)  # type: ignore[no-any-return]
-        case "attribute":
-            return b.pick(model.attrs).place  # type: ignore[no-any-return]
-        case "base":
-            return ident(b.pick(BASE))
-        case "never":
-            index = b.draw(st.one_of(st.integers(60, 140), st.integers(10**6, 2**42 - 1)))
-            return Place("raw", b.pick([*ENTITY_PARTITIONS, 0, 4, 4715]) << 42 | index)
-        case "later":
-            return Place("later", b.draw(st.integers(1, 12)))
-        case "later transaction":
-            return Place("later-tx", b.draw(st.integers(1, 30)))
-    b.feature("reference to new")
-    return b.new_entity()
+    candidates: dict[str, list[Place]] = {
+        "an old entity": list(b.entities()),
+        "enum": model.enums,
+        "attribute": [attr.place for attr in model.attrs],
+        "base": [ident(name) for name in BASE],
+        "tx": [TX],
+        "past": [Place("past", step) for step in range(model.steps)],
+    }
+    if what in candidates:
+        return b.pick(candidates[what]) if candidates[what] else None
+    if what == "never":
+        index = b.draw(st.one_of(st.integers(60, 140), st.integers(10**6, 2**42 - 1)))
+        return Place("raw", b.pick([*ENTITY_PARTITIONS, 0, 4, 4715]) << 42 | index)
+    if what == "later":
+        return Place("later", b.draw(st.integers(1, 12)))
+    if what == "later transaction":
+        return Place("later-tx", b.draw(st.integers(1, 30)))
+    return None
 
 
 def _value(b: Builder, attr: Attr) -> Value:
@@ -70,25 +71,21 @@ def _slot(b: Builder, slot: str) -> Any:
     return shortened(b.draw(value_of(slot)))
 
 
+_SHOWN = {
+    "attribute": "attribute on an attribute",
+    "tx": "metadata on the transaction",
+    "past": "metadata on an earlier transaction",
+}
+
+
 def _entity(b: Builder) -> Place:
     """What to write about."""
-    what = b.pick(["new", "new", "old", "old", "old", "old", "attribute", "enum", "tx", "past"])
-    there = list(b.entities())
-    match what:
-        case "old" if there:
-            return b.pick(there)  # type: ignore[no-any-return]
-        case "attribute":
-            b.feature("attribute on an attribute")
-            return b.pick(b.model.attrs).place  # type: ignore[no-any-return]
-        case "enum" if b.model.enums:
-            return b.pick(b.model.enums)  # type: ignore[no-any-return]
-        case "tx":
-            b.feature("metadata on the transaction")
-            return TX
-        case "past" if b.model.steps:
-            b.feature("metadata on an earlier transaction")
-            return Place("past", b.draw(st.integers(0, b.model.steps - 1)))
-    return b.new_entity()
+    old = ["an old entity"] * 4
+    what = b.pick(["new", "new", *old, "attribute", "enum", "tx", "past"])
+    place = _place(b, what)
+    if place and what in _SHOWN:
+        b.feature(_SHOWN[what])
+    return place or b.new_entity()
 
 
 def write(b: Builder) -> None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 _STEPS: list[Callable[[Builder], None]] = [
-    *[data.write] * 5, *[data.change] * 3, data.retract, *[data.move] * 3, data.upsert, data.erase, data.erase,
-    *[data.again] * 3, *[data.compose] * 3, schema.attributes, schema.tuples, schema.composite, schema.composite,
-    schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name, schema.cardinality,
-    schema.cardinality, schema.unique, schema.unique, schema.describe, data.empty,
+    *[data.write] * 5, *[data.change] * 3, data.retract, *[data.move] * 3, data.upsert,
+    *[data.erase] * 2, *[data.again] * 3, *[data.compose] * 3, schema.attributes, schema.tuples,
+    *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name,
+    *[schema.cardinality] * 2, *[schema.unique] * 2, schema.describe, data.empty,
 ]  # fmt: skip
 
 

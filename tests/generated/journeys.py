@@ -78,7 +78,7 @@ def journeys(draw: st.DrawFn) -> Journey:
 async def travel(
     journey: Journey, steps: list[Step], player: Player, source: Database, store: Store, target: Database
 ) -> None:
-    """Plays the script into the source, and takes what it makes to the store and the target, piece by piece."""
+    """Plays the script into the source, and takes what it makes to store and target, piece by piece."""
     done = 0
     for end in sorted({*(piece for piece in journey.pieces if piece < len(steps)), len(steps)}):
         await player.play(steps[done:end])

@@ -62,7 +62,7 @@ def _counted(transactions: list[Transaction]) -> list[tuple[int, Counter[Datom]]
 
 
 async def check_copy_of_copy(source: Database, copy: Database, second: Database) -> None:
-    """The second copy, made of the first, has the source's history, and nothing of the first's bookkeeping."""
+    """The second copy, made of the first, has the source's history, and none of the first's bookkeeping."""
     log = await _log(second)
     first, last = _Copy(await _log(copy)), _Copy(log)
     own = [

@@ -67,23 +67,16 @@ class Player:
         return {place: place.number for place in made}
 
     def _position(self, place: Place, tempids: dict[Place, int]) -> int:
-        match place.what:
-            case "tx":
-                return positions.TX
-            case "ident":
-                return positions.ident(place.name)
-            case "raw":
-                return place.number
-            case "later":
-                later = self._largest + place.number
-                self._hoped.add(later)
-                return later
-            case "later-tx":
-                later = self._last_tx + place.number
-                self._hoped.add(later)
-                return later
-            case "past" if place not in self._ids:
-                return positions.TX
+        if place.what == "tx" or (place.what == "past" and place not in self._ids):
+            return positions.TX
+        if place.what == "ident":
+            return positions.ident(place.name)
+        if place.what == "raw":
+            return place.number
+        if place.what in {"later", "later-tx"}:
+            later = (self._largest if place.what == "later" else self._last_tx) + place.number
+            self._hoped.add(later)
+            return later
         return self._ids[place] if place in self._ids else positions.tempid(tempids[place])
 
     def _raw(self, kind: str, raw: Any, tempids: dict[Place, int]) -> Any:

@@ -190,9 +190,9 @@ def cardinality(b: Builder) -> None:
     """One to many, or many to one where that is possible."""
     attr = _some(b, lambda a: not a.parts and not a.unique and not b.model.is_part(a))
     if attr is None:
-        return None
+        return
     if not b.settle("cardinality", attr):
-        return None
+        return
     crowded = any(len(values) > 1 for (_, a), values in b.model.values.items() if a is attr)
     if not (attr.many and crowded) and b.fact(attr.place, "db/cardinality", "r", _cardinality(not attr.many)):
         b.feature("cardinality one" if attr.many else "cardinality many")

@@ -14,10 +14,11 @@ class Place:
     """Whatever may stand for an entity.
 
     Attributes:
-        what: ``entity`` and ``attribute`` are known by a number of the script's own, and made where they first
-            occur; ``upsert`` is a tempid that an identity leads to an entity that is there; ``tx`` the
-            transaction itself, ``past`` an earlier one, by step; ``ident`` has a name; ``raw`` is an entity id;
-            ``later`` and ``later-tx`` are ids of what does not exist yet, so many after the newest.
+        what: ``entity`` and ``attribute`` are known by a number of the script's own, and made where they
+            first occur; ``upsert`` is a tempid that an identity leads to an entity that is there; ``tx`` is
+            the transaction itself, ``past`` an earlier one, by step; ``ident`` has a name; ``raw`` is an
+            entity id; ``later`` and ``later-tx`` are ids of what does not exist yet, so many after
+            the newest.
         number: which one.
         name: of an ident.
     """

@@ -17,7 +17,7 @@ FEATURES = frozenset({
     "homogeneous tuple", "heterogeneous tuple", "empty slot", "reference in a tuple",
     "composite", "composite made with its components", "composite newer than data",
     "composite over a reference", "unique composite", "component of a composite", "component asserted again",
-    "reference to new", "reference to old", "reference to an old entity", "reference to tx", "reference to past",
+    "reference to new", "reference to an old entity", "reference to tx", "reference to past",
     "reference to enum", "reference to attribute", "reference to base", "reference to never",
     "reference to later", "reference to later transaction", "later entity came", "later transaction came",
     "unique value moved", "unique value moved to a new entity", "unique value moved onto another",
