@@ -227,7 +227,7 @@ class _Work:
         position = self._resolver.attribute(a)
         return self.position(a) if position is None else position
 
-    def keep_apart(self, entity: int) -> None:
+    def keep_apart(self, entity: Any) -> None:
         """Notes an ordinary entity that is new here, and referred to by an attribute or a transaction.
 
         As a component of it, it would get an id among those of attributes or transactions, which Local then

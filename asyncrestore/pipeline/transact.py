@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from asyncrestore.target import Marker
 
 BATCHES_IN_FLIGHT = 3
-_OVERTAKEN = "Let the other one finish, or run this again when it has ended."
 
 
 @dataclass(slots=True)
@@ -99,6 +98,7 @@ class Transactor:
         """Waits until the whole batch is committed; batches after it wait behind this one."""
         batch, submission = in_flight.batch, in_flight.submission
         failed: tuple[int, Anomaly] | None = None
+        behind = True  # sent while the batch before it was under way
         while True:
             result = await submission.result()
             for committed, transaction in zip(result.committed, batch, strict=False):
@@ -106,13 +106,14 @@ class Transactor:
             batch = batch[len(result.committed) :]
             if result.anomaly is None:
                 return
-            if (batch[0].tx, result.anomaly) == failed:
-                raise await self._refusal(batch[0], result.anomaly)  # sending it again changed nothing
-            failed = (batch[0].tx, result.anomaly)
-            mended = self._mend(batch[0], result.anomaly)
-            if mended is None:
-                raise await self._refusal(batch[0], result.anomaly)
-            batch = [mended, *batch[1:]]
+            if result.committed or not behind:
+                if (batch[0].tx, result.anomaly) == failed:
+                    raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
+                failed = (batch[0].tx, result.anomaly)
+                batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
+            # Else its predecessor may not have been there yet. Then the anomaly says nothing of it: any entity
+            # that it wants may be missing, such as an attribute made just before.
+            behind = False
             submission = await self._target.submit(batch)
 
     def _note(self, committed: Committed, transaction: TxData) -> None:
@@ -129,34 +130,21 @@ class Transactor:
         for i in range(0, len(ids), 2):
             self._cache.put(ids[i], ids[i + 1])
 
-    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData | None:
-        """What to send again after an anomaly that is no refusal; its predecessor is committed now."""
+    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
+        """What to send again after an anomaly that is no refusal; its predecessor was committed."""
         if anomaly.error == "not-an-entity" and anomaly.entity is not None:
             if anomaly.entity == self._previous:
                 return transaction  # it was sent before its predecessor had committed
-            return _made_here(transaction, anomaly.entity)
-        return None
-
-    async def _refusal(self, transaction: TxData, anomaly: Anomaly) -> AsyncRestoreError:
-        """Why the target does not take a transaction.
-
-        When another restore was first, that need not be the swap's failure: the engine may stumble over what
-        it has already before it comes to the swap. But then there is more in the target than ours.
-        """
+            made = _made_here(transaction, anomaly.entity)
+            if made is not None:
+                return made
         if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
-            return Overtaken(
+            raise Overtaken(
                 f"Another restore writes to {self._target.uri}: "
                 f"it committed t {tx_to_t(anomaly.present or 0)} first",
-                hint=_OVERTAKEN,
+                hint="Let the other one finish, or run this again when it has ended.",
             )
-        basis_t = await self._target.basis_t()
-        if basis_t != self._target_t:
-            return Overtaken(
-                f"Somebody else writes to {self._target.uri}: it is at t {basis_t}, not {self._target_t}; "
-                f"so source t {tx_to_t(transaction.tx)} was refused: {anomaly.message}",
-                hint=_OVERTAKEN,
-            )
-        return self._rejected(transaction, anomaly)
+        raise self._rejected(transaction, anomaly)
 
     def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
         t = tx_to_t(transaction.tx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -41,8 +42,11 @@ def _place(b: Builder, what: str) -> Place | None:
     if what in candidates:
         return b.pick(candidates[what]) if candidates[what] else None
     if what == "never":
-        index = b.draw(st.one_of(st.integers(60, 140), st.integers(10**6, 2**42 - 1)))
-        return Place("raw", b.pick([*ENTITY_PARTITIONS, 0, 4, 4715]) << 42 | index)
+        # An attribute still to come is a known limit (docs/restore-rules.md): in its partition only far away.
+        far = st.integers(10**6, 2**42 - 1)
+        partition = b.pick([*ENTITY_PARTITIONS, 0, 4, 4715])
+        index = b.draw(st.one_of(st.integers(60, 140), far) if partition else far)
+        return Place("raw", partition << 42 | index)
     if what == "later":
         return Place("later", b.draw(st.integers(1, 12)))
     if what == "later transaction":
@@ -97,7 +101,7 @@ def write(b: Builder) -> None:
         value = _value(b, attr)
         if b.add(e, attr, value) and e is TX:
             # The next transaction has the same place and is another entity.
-            b.at_end.append(lambda key=(e, attr): b.model.values.pop(key, None))  # type: ignore[misc]
+            b.at_end.append(partial(b.model.values.pop, (e, attr), None))
 
 
 def change(b: Builder) -> None:

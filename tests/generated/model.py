@@ -95,7 +95,7 @@ class Model:
 
 def same(one: Value, other: Value) -> bool:
     """Whether an engine might take two values for equal."""
-    return _norm(one) == _norm(other)
+    return bool(_norm(one) == _norm(other))
 
 
 def _norm(value: Value) -> Any:
@@ -105,7 +105,6 @@ def _norm(value: Value) -> Any:
     if kind == "o":
         return kind, str(raw).lower()
     if kind == "t":
-        assert isinstance(raw, tuple)
         return kind, tuple(None if slot is None else _norm(slot) for slot in raw)
     if kind in "df" and math.isnan(to_python(kind, raw)):
         return kind, None
@@ -120,7 +119,7 @@ class Builder:
         self.model = model
         self.step = Step()
         self.new: set[Place] = set()
-        self.at_end: list[Callable[[], None]] = []
+        self.at_end: list[Callable[[], object]] = []
         self._settled: set[Any] = set()
         self._released: list[tuple[Attr, Value]] = []
 

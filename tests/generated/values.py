@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -12,7 +12,8 @@ from tests.strategies import double_bits, float_bits, longs, texts
 if TYPE_CHECKING:
     from asyncrestore.values import Raw
 
-Value: TypeAlias = "tuple[str, Raw]"
+Value: TypeAlias = "tuple[str, Any]"
+"""Kind and raw form; of a reference the raw form is a place of the script."""
 
 
 def _doubles(*numbers: float) -> list[int]:
