@@ -37,9 +37,10 @@ class Beginning:
 
 async def find_beginning(database: Database) -> Beginning:
     """Finds where a database's own history begins."""
+    # In this order, so that no transaction is looked at whose idents are not known: another may be writing.
+    basis = await database.basis_t()
     idents = _idents(await database.schema_history())
     start: int | None = 0
-    basis = await database.basis_t()
     while start is not None:
         start, chunk = await database.read_log(start, basis + 1, size=_HEAD_DATOMS)
         for transaction in chunk.transactions():

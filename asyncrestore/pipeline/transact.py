@@ -111,8 +111,8 @@ class Transactor:
                     raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
                 failed = (batch[0].tx, result.anomaly)
                 batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
-            # Else its predecessor may not have been there yet. Then the anomaly says nothing of it: any entity
-            # that it wants may be missing, such as an attribute made just before.
+            # Else its predecessor may not have been there yet. Then the anomaly says nothing of it: what it
+            # lacks may be anything made just before, such as an attribute.
             behind = False
             submission = await self._target.submit(batch)
 
