@@ -59,7 +59,7 @@ def _value(b: Builder, attr: Attr) -> Value:
     if known and b.chance(4):
         return b.pick(known)  # type: ignore[no-any-return]
     if attr.type == "ref":
-        return "r", _reference(b)  # type: ignore[return-value]
+        return "r", _reference(b)
     if attr.type == "tuple":
         return "t", tuple(_slot(b, slot) for slot in attr.slots)
     return b.draw(value_of(attr.type))
