@@ -178,10 +178,11 @@ class Builder:
     def replace(self, e: Place, attr: Attr, old: Value, new: Value) -> bool:
         """Retracts a cardinality-one value and asserts another, each by itself.
 
-        Not a component's value and another that the engine takes for the same: Local then does only the
-        retraction, but computes composites with the other (docs/restore-rules.md, known limits).
+        Not a component's value and another that the engine takes for the same, nor NaN: Local then does only
+        the retraction, but computes composites with the other (docs/restore-rules.md, known limits).
         """
-        if old == new or (same(old, new) and self.model.is_part(attr)):
+        odd = same(old, new) or _norm(old)[1] is None
+        if old == new or (odd and self.model.is_part(attr)):
             return False
         if not self.add(e, attr, new):
             return False
