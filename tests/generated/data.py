@@ -109,10 +109,14 @@ def change(b: Builder) -> None:
     held = b.model.held(lambda a: not a.many and not a.parts and a is not DOC)
     if not held:
         return write(b)
-    e, attr, old = b.pick(held)
+    twinned = [h for h in held if _twins(h[1], h[2])]
+    e, attr, old = b.pick(twinned if twinned and b.chance(3) else held)
     if e in b.new:
         return None
-    new = _twin(b, attr, old) if b.chance(2) else _value(b, attr)
+    twins = _twins(attr, old)
+    if twins:
+        b.feature("change to an equal value")
+    new = b.pick(twins) if twins else _value(b, attr)
     if b.chance(2):
         b.feature("change, both said")
         b.replace(e, attr, old, new)
@@ -122,16 +126,10 @@ def change(b: Builder) -> None:
     return None
 
 
-def _twin(b: Builder, attr: Attr, old: Value) -> Value:
-    """Another value that an engine might take for the same."""
-    if attr.type not in EDGES:
-        return _value(b, attr)
-    kind, edges = EDGES[attr.type]
-    twins = [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
-    if twins:
-        b.feature("change to an equal value")
-        return b.pick(twins)  # type: ignore[no-any-return]
-    return _value(b, attr)
+def _twins(attr: Attr, old: Value) -> list[Value]:
+    """Other values that an engine might take for the same."""
+    kind, edges = EDGES.get(attr.type, ("", []))
+    return [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
 
 
 def retract(b: Builder) -> None:
