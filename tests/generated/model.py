@@ -154,6 +154,10 @@ class Builder:
         holder = self.model.holder(attr, value) if attr.unique else None
         if holder not in {None, e} or (e in self.new and self._was_released(attr, value)):
             return False
+        if self.model.is_part(attr) and any(
+            _norm(held)[1] is None for held in self.model.values.get((e, attr), ())
+        ):
+            return False  # Local drops what is asserted over NaN, but computes composites with it
         if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
             return False
         self.step.operations.append(Operation(True, at or e, attr.place, *value))
