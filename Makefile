@@ -5,10 +5,10 @@ READY := .venv/ready
 PEER := .venv/ready-peer
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-s3 lint bench clean
+.PHONY: help setup demo test test-s3 test-histories lint bench clean
 
 help:
-	@echo "make setup | demo | test | test-s3 | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | test-histories | lint | bench | clean"
 
 setup: $(READY)
 
@@ -49,6 +49,13 @@ $(VERSITYGW): | $(READY)
 
 test-s3: $(VERSITYGW)
 	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py
+
+HISTORIES ?= 5000
+SEED ?= $(shell date +%s)
+
+# Many generated histories; a run is repeated by its seed: make test-histories SEED=...
+test-histories: $(READY)
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/engine/test_any_history.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

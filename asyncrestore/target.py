@@ -17,10 +17,10 @@ from asyncrestore.bootstrap import find_beginning
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import FILTER, ORIGINAL_ID, SOURCE, SUCCESSOR
+from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
@@ -73,10 +73,10 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER})
+    return _ids(schema, OWN)
 
 
-def _ids(schema: LogChunk, idents: set[str]) -> dict[str, int]:
+def _ids(schema: LogChunk, idents: Collection[str]) -> dict[str, int]:
     return {
         str(raw): e
         for _, (e, _, kind, raw, added) in schema.rows()
@@ -127,6 +127,8 @@ _ATTRIBUTES = f"""[
   {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
   {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
   {{:db/ident :{FILTER} :db/valueType :db.type/string :db/cardinality :db.cardinality/many}}
+  {{:db/ident :{PLACEHOLDER} :db/valueType :db.type/ref :db/cardinality :db.cardinality/many
+    :db/isComponent true}}
   [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 

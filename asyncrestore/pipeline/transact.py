@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, TransactionRejected
+from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import tx_to_t
-from asyncrestore.positions import ident, lookup, tempid
-from asyncrestore.schema import ORIGINAL_ID
+from asyncrestore.positions import TX, ident, lookup, tempid
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Transactor:
         """Waits until the whole batch is committed; batches after it wait behind this one."""
         batch, submission = in_flight.batch, in_flight.submission
         failed: tuple[int, Anomaly] | None = None
+        behind = True  # sent while the batch before it was under way
         while True:
             result = await submission.result()
             for committed, transaction in zip(result.committed, batch, strict=False):
@@ -106,10 +108,14 @@ class Transactor:
             batch = batch[len(result.committed) :]
             if result.anomaly is None:
                 return
-            if (batch[0].tx, result.anomaly) == failed:
-                raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
-            failed = (batch[0].tx, result.anomaly)
-            batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
+            if result.committed or not behind:
+                if (batch[0].tx, result.anomaly) == failed:
+                    raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
+                failed = (batch[0].tx, result.anomaly)
+                batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
+            # Else its predecessor may not have been there yet. Then the anomaly says nothing of it: what it
+            # lacks may be anything made just before, such as an attribute.
+            behind = False
             submission = await self._target.submit(batch)
 
     def _note(self, committed: Committed, transaction: TxData) -> None:
@@ -127,7 +133,7 @@ class Transactor:
             self._cache.put(ids[i], ids[i + 1])
 
     def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
-        """What to send again after an anomaly that is no refusal; its predecessor is committed now."""
+        """What to send again after an anomaly that is no refusal; its predecessor was committed."""
         if anomaly.error == "not-an-entity" and anomaly.entity is not None:
             if anomaly.entity == self._previous:
                 return transaction  # it was sent before its predecessor had committed
@@ -164,6 +170,12 @@ def _made_here(transaction: TxData, entity: int) -> TxData | None:
     if (adds, retracts) == (transaction.adds, transaction.retracts):
         return None
     adds += (new, ident(ORIGINAL_ID), "l", entity)
+    if transaction.source is not None and any(
+        kind == "r" and raw == entity and counter_of(e) != ENTITY_COUNTER
+        for e, _, kind, raw, _ in transaction.source.datoms
+    ):
+        # An owner of its own, the last, keeps it out of the partitions of attributes and transactions.
+        adds += (TX, ident(PLACEHOLDER), "r", new)
     return replace(transaction, adds=adds, retracts=retracts)
 
 
