@@ -47,11 +47,12 @@ CREATE VIEW datoms AS
 CREATE VIEW transactions AS
     WITH grouped AS (
         SELECT t, tx, instant, count(*) AS datoms,
-            coalesce(list({'attribute': coalesce(attribute, a::VARCHAR), 'value': value})
+            coalesce(list({'attribute': coalesce(attribute, a::VARCHAR), 'value': value}
+                ORDER BY attribute, value)
                 FILTER (e = tx AND added AND a <> $tx_instant), []) AS said
         FROM datoms GROUP BY t, tx, instant)
     SELECT t, tx, instant, datoms,
-        map_from_entries(list_transform(list_distinct(list_transform(said, lambda x: x.attribute)),
+        map_from_entries(list_transform(list_sort(list_distinct(list_transform(said, lambda x: x.attribute))),
             lambda k: {'key': k, 'value': list_transform(list_filter(said, lambda x: x.attribute = k),
                 lambda x: x.value)})) AS metadata
     FROM grouped;
@@ -82,11 +83,10 @@ def rows(table: pa.Table, start: int, tx_instant: int, hidden: Collection[int]) 
         by_name[name] = by_name[name].cast(pa.string())
     by_name["instant"] = _instants(table, tx_instant)
     instants = by_name["value_instant"]
-    far = pc.greater(pc.abs_checked(instants.cast(pa.int64())), _LAST_INSTANT)
+    far = pc.fill_null(_far(instants), fill_value=False)
     if pc.any(far).as_py():
-        by_name["value_text"] = pc.if_else(
-            pc.fill_null(far, False), instants.cast(pa.int64()).cast(pa.string()), by_name["value_text"]
-        )
+        milliseconds = instants.cast(pa.int64()).cast(pa.string())
+        by_name["value_text"] = pc.if_else(far, milliseconds, by_name["value_text"])
         by_name["value_instant"] = _near(instants)
     by_name["value_text"] = _readable(by_name["type"], by_name["value_text"])
     shown = pc.greater_equal(table.column("t"), start)
@@ -106,8 +106,12 @@ def _instants(table: pa.Table, tx_instant: int) -> pa.ChunkedArray:
 
 
 def _near(instants: pa.ChunkedArray) -> pa.ChunkedArray:
-    far = pc.greater(pc.abs_checked(instants.cast(pa.int64())), _LAST_INSTANT)
-    return pc.if_else(far, pa.scalar(None, instants.type), instants)
+    return pc.if_else(_far(instants), pa.scalar(None, instants.type), instants)
+
+
+def _far(instants: pa.ChunkedArray) -> pa.ChunkedArray:
+    milliseconds = instants.cast(pa.int64())
+    return pc.or_(pc.less(milliseconds, -_LAST_INSTANT), pc.greater(milliseconds, _LAST_INSTANT))
 
 
 def _readable(types: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
