@@ -106,7 +106,9 @@ async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Tabl
         async with task_group() as tasks:
             tasks.start_soon(interrupt)
             try:
-                return await to_thread.run_sync(_answer, connection, sql, max_rows)
+                # A thread beside the shared ones: it waits for reads, which need those.
+                own = anyio.CapacityLimiter(1)
+                return await to_thread.run_sync(_answer, connection, sql, max_rows, limiter=own)
             finally:
                 await checkpoint_if_cancelled()  # an interrupted query raises DuckDB's error
                 tasks.cancel_scope.cancel()

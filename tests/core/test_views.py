@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import duckdb
 import pytest
+from anyio import to_thread
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentDamaged, SegmentGap, UsageError
 from asyncrestore.jobs.query import _explained, query
@@ -265,6 +266,13 @@ async def test_a_query_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.Monk
         await query(store, "SELECT sum(sin(x.range * y.range)) FROM range(10000000) x, range(10000000) y")
     assert scope.cancelled_caught
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_queries_leave_the_shared_threads_to_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_thread.current_default_thread_limiter(), "total_tokens", 1)
+    store = MemoryStore()
+    await put(store, 0, 10, named(6))
+    assert await ask(store, "SELECT count(*) FROM datoms") == [(2,)]
 
 
 async def test_without_duckdb_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
