@@ -13,12 +13,14 @@ from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.query import query
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.values import Keyword, Symbol
-from tests.histories import ODD
+from tests.histories import ODD, PEOPLE, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase
+    from tests.s3 import Bucket
 
 pytestmark = pytest.mark.anyio
 
@@ -67,3 +69,16 @@ async def test_as_of_is_datomics(new_database: Callable[..., Awaitable[BridgeDat
         assert ours == sorted(theirs), each
         compared += len(ours)
     assert compared > 300
+
+
+async def test_every_store_answers_the_same(
+    new_database: Callable[..., Awaitable[BridgeDatabase]], bucket: Bucket, tmp_path: Path
+) -> None:
+    source = await new_database(SCHEMA, *PEOPLE)
+    sql = "SELECT t, e, attribute, value, added FROM datoms ORDER BY ALL"
+    answers = []
+    for store in (str(tmp_path / "store"), bucket.uri()):
+        await backup(source, store, segment_size=3, name="db")
+        answers.append((await query(store, sql)).to_pylist())
+    assert answers[0] == answers[1]
+    assert len(answers[0]) > 50
