@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asyncrestore import columns
-from asyncrestore.errors import DamageError, SegmentDamaged
+from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
 
@@ -205,11 +205,16 @@ def _seal(data: bytearray) -> bytes:
 class Segment:
     """A segment read from its bytes; the digest is checked at once, before anything of it is used.
 
+    Attributes:
+        data: the bytes.
+        info: what it says of itself.
+
     Raises:
         SegmentDamaged: the bytes are not what was written.
     """
 
     def __init__(self, data: bytes) -> None:
+        self.data = data
         position = _digest_position(data)
         expected, actual = bytes(data[position : position + 64]), _digest(data, position)
         if expected != actual:
@@ -243,6 +248,25 @@ class Segment:
         for group in range(self.groups):
             yield self.chunk(group)
 
+    def check_rows(self) -> None:
+        """Decodes everything.
+
+        Raises:
+            SegmentDamaged: the transactions cannot be decoded, are out of order or out of range, or are not as
+                many as the segment says.
+        """
+        transactions = datoms = 0
+        last_t = self.info.start - 1
+        for chunk in self.chunks():
+            datoms += len(chunk)
+            for tx in chunk.txs():
+                if not last_t < tx_to_t(tx) < self.info.end:
+                    raise SegmentDamaged(f"t {tx_to_t(tx)} is out of order or out of range")
+                last_t = tx_to_t(tx)
+                transactions += 1
+        if (transactions, datoms) != (self.info.transactions, self.info.datoms):
+            raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
+
     def same_rows(self, other: Segment) -> bool:
         """Whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
@@ -251,7 +275,7 @@ class Segment:
 def _read_info(text: bytes) -> SegmentInfo:
     document = json.loads(text)
     if document["format"] != FORMAT:
-        raise SegmentDamaged(
+        raise NewerFormat(
             f"its format is version {document['format']}, this program knows {FORMAT}",
             hint="Use a newer asyncrestore.",
         )
