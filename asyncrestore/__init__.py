@@ -79,8 +79,9 @@ _HOMES = {
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NewerFormat",
-        "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged", "SegmentGap",
-        "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
+        "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged",
+        "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
+        "Unavailable", "UsageError",
     ),
     "filters": ("FilteredAttribute",),
     "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),

@@ -154,7 +154,7 @@ class Backup:
         return segment.info
 
     async def put_aside(self, stored: StoredSegment, reason: str) -> None:
-        """Takes a segment out of the backup without touching it: an object beside it, with the reason, says so.
+        """Takes a segment out of the backup without touching it: an object beside it has the reason.
 
         A store need not allow to delete or rename, and what is damaged may be wanted as evidence.
         """

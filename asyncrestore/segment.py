@@ -252,8 +252,8 @@ class Segment:
         """Decodes everything.
 
         Raises:
-            SegmentDamaged: the transactions cannot be decoded, are out of order or out of range, or are not as
-                many as the segment says.
+            SegmentDamaged: the transactions cannot be decoded, are out of order or out of range, or are not
+                as many as the segment says.
         """
         transactions = datoms = 0
         last_t = self.info.start - 1

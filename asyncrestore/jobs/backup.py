@@ -92,8 +92,8 @@ async def backup(
         end_t: copies nothing from this t on.
         segments: copies so many segments at most, the first missing ones; one with very many datoms becomes
             several, and counts once. Without it all.
-        shard: (i, n): copies only this process's part, the i-th of n, from 0; the others copy theirs, at the same
-            time or not. All must be given the same `segment_size`.
+        shard: (i, n): copies only this process's part, the i-th of n, from 0; the others copy theirs, at the
+            same time or not. All must be given the same `segment_size`.
         parallel: how many segments are read and written at once.
         on_progress: is told the watermarks.
 

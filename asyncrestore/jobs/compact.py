@@ -61,9 +61,9 @@ async def compact(
 ) -> CompactReport:
     """Merges neighbouring segments, up to `segment_size` t and 131,072 datoms in one.
 
-    The small ones stay until they are deleted (`delete` with `superseded`): whoever has listed the store before
-    goes on reading them, and whoever lists it later reads the large ones, which cover as much. So it may be
-    killed at any moment, and run beside backups and restores.
+    The small ones stay until they are deleted (`delete` with `superseded`): whoever has listed the store
+    before goes on reading them, and whoever lists it later reads the large ones, which cover as much. So it
+    may be killed at any moment, and run beside backups and restores.
 
     Args:
         store: a store, open or as a URI.

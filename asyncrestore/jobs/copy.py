@@ -100,7 +100,8 @@ async def _check_same(backup: Backup, there: Backup) -> None:
     sources = [await _source(each) for each in (backup, there)]
     if None not in sources and sources[0] != sources[1]:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({sources[1]}) than {backup.where()} ({sources[0]})",
+            f"{there.where()} is a backup of another database ({sources[1]}) than "
+            f"{backup.where()} ({sources[0]})",
             hint="Give the copy another name.",
         )
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import aside_key, list_backup
-from asyncrestore.errors import NotFound, UsageError
-from asyncrestore.jobs.verify import verify
+from asyncrestore.errors import Conflict, NotFound, UsageError
 from asyncrestore.opening import as_store
 from asyncrestore.stores.base import Deletes
 
@@ -50,13 +49,13 @@ async def delete(
     Args:
         store: a store, open or as a URI.
         name: of the backup.
-        superseded: only the segments that others cover, and those that a repair put aside. The backup is
-            verified before, and must be whole without them. A restore that runs meanwhile may have to be run again.
+        superseded: only the segments that others cover, and those that a repair put aside. The others are
+            verified before, and must be whole. A restore that runs meanwhile may have to be run again.
         confirmed: without it nothing is deleted, and the report says what would be.
 
     Raises:
         NotFound: there is no such backup. UsageError: a URI is wrong, or this store cannot delete.
-        HistoryDiffers: the backup is not whole, so nothing of it was deleted (with `superseded`).
+        SegmentDamaged, SegmentGap, Conflict: the backup is not whole without them, so nothing was deleted.
         NotAuthorized: the credentials do not allow it; what was deleted before is in no report.
     """
     async with as_store(store) as opened:
@@ -66,7 +65,7 @@ async def delete(
         if not backup.segments and not backup.aside:
             raise NotFound(f"{opened.uri} holds no backup named {name!r}")
         if superseded:
-            (await verify(opened, name=name)).raise_for_problems()
+            await _check_whole(backup)
         report = DeleteReport(opened.uri, name, confirmed, kept=list(backup.foreign))
         sizes = {segment.key: segment.size for segment in backup.segments}
         for key in _wanted(backup, superseded=superseded):
@@ -75,6 +74,17 @@ async def delete(
             report.deleted.append(key)
             report.bytes += sizes.get(key, 0)
         return report
+
+
+async def _check_whole(backup: Backup) -> None:
+    """What is read of a backup must be all of it, and sound."""
+    backup.check_contiguous()
+    sources = {(await backup.inspect(stored)).source for stored in backup.chain()}
+    if len(sources) > 1:
+        raise Conflict(
+            f"{backup.where()} has segments of several databases: {', '.join(sorted(sources))}",
+            hint="Run repair with the source.",
+        )
 
 
 def _wanted(backup: Backup, *, superseded: bool) -> Iterator[str]:

@@ -71,8 +71,8 @@ async def repair(
 ) -> RepairReport:
     """Makes a backup whole again from its source, and proves it.
 
-    Reads every segment; one that is damaged, lies under another's name or is of another database is put aside:
-    it stays where it is, and an object beside it (its name and `.aside`) says why it is not read any more.
+    Reads every segment; one that is damaged, lies under another's name or is of another database is put
+    aside: it stays where it is, and an object beside it (its name and `.aside`) says why it is not read.
     Then the source is asked for the ranges that no segment covers, the end included, and all is verified.
     Nothing is deleted, renamed or replaced. Killed at any moment, it is simply run again.
 
@@ -114,7 +114,7 @@ async def _put_aside(database: Database, store: Store, name: str, on_progress: O
     history = await LiveHistory.open(database)
     bad, sources = await _inspect(there, on_progress)
     others = {stored: source for stored, source in sources.items() if source != history.identity}
-    if others and 2 * len(others) >= len(sources):
+    if others and 2 * len(others) > len(sources):
         raise Conflict(
             f"{there.where()} is a backup of another database ({next(iter(others.values()))}) than "
             f"{database.uri} ({history.identity})",

@@ -44,8 +44,8 @@ class VerifyReport:
         problem_count: how many in all.
         seconds: how long it took.
         filtered: what was left out and rewritten before comparing, by attribute.
-        notes: what is no problem, but should be known of a backup: segments put aside or superseded, overlaps,
-            foreign objects.
+        notes: what is no problem, but should be known of a backup: segments put aside or superseded,
+            overlaps, foreign objects.
     """
 
     checked: str
@@ -100,7 +100,8 @@ async def verify(
     Args:
         source: a store or, with `against`, also a database; open or as a URI.
         against: the target, a database restored from `source`.
-        live: for a backup by itself, the database that it is of: nothing of that may be missing, also at the end.
+        live: for a backup by itself, the database that it is of: nothing of that may be missing, also at
+            the end.
         name: of the backup, where the store holds several.
         exclude: as the target was restored with (see `restore`): the filtered history is then expected.
         exclude_schema: likewise.
