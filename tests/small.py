@@ -7,7 +7,14 @@ from asyncrestore.schema import Attribute, Schema
 from asyncrestore.segment import SegmentRange, encode
 from tests.altered import chunk_of
 
-BASE = {10: "db/ident", 40: "db/valueType", 41: "db/cardinality", 42: "db/unique", 23: "db.type/string"}
+BASE = {
+    10: "db/ident",
+    23: "db.type/string",
+    40: "db/valueType",
+    41: "db/cardinality",
+    42: "db/unique",
+    50: "db/txInstant",
+}
 RANGES = (SegmentRange(0, 10), SegmentRange(10, 20), SegmentRange(20, 25))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,8 @@ from tests.cli.conftest import run_cli
 from tests.cli.test_usage import Ran
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Place
 
 RANGES = [f"{range_.start:013d}-{range_.end:013d}" for range_ in small.RANGES]

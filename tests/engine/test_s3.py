@@ -85,7 +85,7 @@ async def test_credentials_expire_on_the_way(
 ) -> None:
     source, target = await new_database(*ODD), await new_database()
     await backup(source, moto_bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
-    late = sorted(stored(moto_bucket))[3:]
+    late = sorted(stored(moto_bucket))[3:-1]  # the last is looked at when the backup is opened
 
     def expire(exchange: Exchange) -> None:
         if any(key in exchange.path for key in late):
