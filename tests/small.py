@@ -29,8 +29,8 @@ def transaction(t: int) -> LogChunk:
 
 def segment(range_: SegmentRange, source: str = "a-source") -> bytes:
     """A segment with a transaction for each t from 6 on."""
-    log = [transaction(t) for t in range(max(range_.start, 6), range_.end)]
-    return encode(log, range_, source=source, name="db", bootstrap_t=5, schema=schema())
+    log = LogChunk.join([transaction(t) for t in range(max(range_.start, 6), range_.end)])
+    return encode([log] if log else [], range_, source=source, name="db", bootstrap_t=5, schema=schema())
 
 
 def objects(source: str = "a-source", ranges: tuple[SegmentRange, ...] = RANGES) -> dict[str, bytes]:
