@@ -224,7 +224,7 @@ class Segment:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
             self.info = _read_info(self._file.metadata.metadata[_INFO_KEY])
-        except (pa.ArrowException, KeyError, OSError) as exc:
+        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError) as exc:
             raise SegmentDamaged(f"it is not a segment: {exc}") from exc
 
     @property

@@ -22,14 +22,14 @@ def schema() -> Schema:
     return Schema(dict(BASE), {73: Attribute("artist/name", "db.type/string")})
 
 
-def transaction(t: int) -> LogChunk:
+def transaction(t: int, name: str = "name") -> LogChunk:
     tx = t_to_tx(t)
-    return chunk_of([(tx, (tx, 50, "i", t, True)), (tx, (1000 + t, 73, "s", f"name {t}", True))])
+    return chunk_of([(tx, (tx, 50, "i", t, True)), (tx, (1000 + t, 73, "s", f"{name} {t}", True))])
 
 
-def segment(range_: SegmentRange, source: str = "a-source") -> bytes:
+def segment(range_: SegmentRange, source: str = "a-source", *, name: str = "name") -> bytes:
     """A segment with a transaction for each t from 6 on."""
-    log = LogChunk.join([transaction(t) for t in range(max(range_.start, 6), range_.end)])
+    log = LogChunk.join([transaction(t, name) for t in range(max(range_.start, 6), range_.end)])
     return encode([log] if log else [], range_, source=source, name="db", bootstrap_t=5, schema=schema())
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
+from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
 from asyncrestore.tasks import task_group
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
-    from asyncrestore.segment import SegmentRange
+    from asyncrestore.segment import SegmentInfo, SegmentRange
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ async def copy(
 
     Raises:
         NotFound: there is no such backup. UsageError: a URI or number is wrong, or a name is needed.
-        Conflict: `target` has another database's backup under the name, or other content.
+        Conflict: `target` has another database's backup under the name, or one of another past of this.
         StoreFailed, NotAuthorized: a store cannot be read or written.
     """
     if parallel < 1:
@@ -96,22 +100,48 @@ async def copy(
 
 
 async def _check_same(backup: Backup, there: Backup) -> None:
-    """Both must be of one database; a segment that cannot be read says nothing, and is told later."""
-    sources = [await _source(each) for each in (backup, there)]
-    if None not in sources and sources[0] != sources[1]:
+    """Both must be of one database, and of one past of it.
+
+    A segment that cannot be read says nothing here, and is told later.
+    """
+    ours, theirs = await _newest(backup), await _newest(there)
+    if ours is None or theirs is None:
+        return
+    if ours.source != theirs.source:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({sources[1]}) than "
-            f"{backup.where()} ({sources[0]})",
+            f"{there.where()} is a backup of another database ({theirs.source}) than "
+            f"{backup.where()} ({ours.source})",
             hint="Give the copy another name.",
         )
+    assert ours.last_t is not None
+    assert theirs.last_t is not None
+    t = min(ours.last_t, theirs.last_t)
+    with suppress(SegmentDamaged, NotFound):
+        pasts = [await _transaction(each, t) for each in (backup, there)]
+        if None not in pasts and pasts[0] != pasts[1]:
+            raise Conflict(
+                f"{backup.where()} and {there.where()} have parted: t {t} differs",
+                hint="The database was put back to an earlier state between. Give the copy another name.",
+            )
 
 
-async def _source(backup: Backup) -> str | None:
+async def _newest(backup: Backup) -> SegmentInfo | None:
+    """What the newest readable segment with transactions says of itself."""
     for stored in reversed(backup.chain()):
-        try:
-            return (await backup.read(stored)).info.source
-        except (SegmentDamaged, NotFound):
-            continue
+        with suppress(SegmentDamaged, NotFound):
+            info = (await backup.read(stored)).info
+            if info.last_t is not None:
+                return info
+    return None
+
+
+async def _transaction(backup: Backup, t: int) -> LogChunk | None:
+    """The datoms of a transaction, None where no segment covers it."""
+    for stored in backup.chain():
+        if stored.range.start <= t < stored.range.end:
+            segment = await backup.read(stored)
+            chunks = await to_thread.run_sync(list, segment.chunks())
+            return LogChunk.join(chunks).after(t_to_tx(t) - 1).until(t_to_tx(t))
     return None
 
 

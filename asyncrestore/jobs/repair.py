@@ -89,8 +89,8 @@ async def repair(
 
     Raises:
         NotFound: there is no such database or backup. UsageError: a URI or number is wrong.
-        Conflict: most of the readable segments are of another database, or the source was put back to an
-        earlier state. Nothing is put aside then.
+        Conflict: most of the readable segments are of another database, and nothing was put aside; or the
+        source was put back to an earlier state.
         NewerFormat: a segment was written by a newer version of this program.
         StoreFailed, NotAuthorized: the store cannot be read or written.
     """

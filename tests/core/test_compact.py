@@ -216,6 +216,19 @@ async def test_another_database_s_copy_is_refused() -> None:
         await copy(MemoryStore(), target)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_another_past_s_copy_is_refused(*, ahead: bool) -> None:
+    """The same database, put back to an earlier state and gone on otherwise, cut at other places."""
+    ranges = SegmentRange(0, 8), SegmentRange(8, 16), SegmentRange(16, 27 if ahead else 22)
+    parted = {
+        range_.key: small.segment(range_, name="put back" if range_.end > 20 else "name") for range_ in ranges
+    }
+    target = await store_of(parted)
+    with pytest.raises(Conflict, match=r"have parted: t 2\d differs"):
+        await copy(await store_of(small.objects()), target)
+    assert await load(target) == parted
+
+
 async def test_a_directory_without_permission_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
