@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged, SegmentGap, UsageError
+from asyncrestore.errors import (
+    Conflict,
+    NotAuthorized,
+    NotFound,
+    SegmentDamaged,
+    SegmentGap,
+    StoreFailed,
+    UsageError,
+)
 from asyncrestore.history import StoredHistory
 from asyncrestore.jobs import compact as compacting
 from asyncrestore.jobs.compact import compact
@@ -149,7 +159,7 @@ async def test_a_backup_is_deleted_from_its_head(kind: str, tmp_path: Path) -> N
     assert await store.names() == [NAME]
 
 
-async def test_a_store_without_deletion(tmp_path: Path) -> None:
+async def test_a_store_without_deletion() -> None:
     class Plain:
         uri = "plain:"
 
@@ -159,7 +169,6 @@ async def test_a_store_without_deletion(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="cannot delete"):
         await delete(Plain(await store_of(TINY)), NAME, confirmed=True)
-    del tmp_path
 
 
 async def test_a_copy_is_exact_and_continues(tmp_path: Path) -> None:
@@ -242,3 +251,24 @@ async def test_a_directory_without_permission_to_delete(
     monkeypatch.setattr("pathlib.Path.unlink", refuse)  # the tests may run as root, whom no mode stops
     with pytest.raises(NotAuthorized, match="Permission denied"):
         await delete(store, NAME, confirmed=True)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+async def test_a_full_or_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    store, spare = FilesystemStore(tmp_path / "store"), FilesystemStore(tmp_path / "spare")
+    for key, data in small.objects().items():
+        await store.publish(NAME, key, data)
+
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StoreFailed, match=os.strerror(number)):
+            await compact(store)
+        with pytest.raises(StoreFailed, match=os.strerror(number)):
+            await copy(store, spare, parallel=1)
+    assert await load(store) == small.objects()
+    assert (await verify(store)).ok
+    assert await load(spare) == {}
+    assert (await copy(store, spare)).ok
