@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore import segment as segments
-from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound
+from asyncrestore.catalog import StoredSegment
+from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
@@ -112,6 +114,26 @@ async def test_only_what_is_missing_is_read_again(source: BridgeDatabase, object
     found = await info(store)
     assert isinstance(found, StoreInfo)
     assert (found.backups[0].aside, found.backups[0].problem, found.backups[0].gaps) == ([key], "", [])
+
+
+async def test_a_damaged_large_segment_leaves_the_small_ones(
+    source: BridgeDatabase, objects: Objects, new_database: NewDatabase
+) -> None:
+    store, target = await store_of(objects), await new_database()
+    await compact(store)
+    [large] = (await load(store)).keys() - objects.keys()
+    store = await store_of({**await load(store), large: b""})
+    with pytest.raises(SegmentDamaged, match=large):
+        await restore(store, target)
+
+    report = await repair(source, store, name=NAME, segment_size=SIZE)
+
+    assert [each.key for each in report.aside] == [large]
+    assert report.backup.segments == [], "the source was not asked"
+    assert report.ok
+    assert (await restore(store, target)).transactions == len(ODD)
+    assert (await compact(store)).segments == [StoredSegment.from_key(large).range]  # type: ignore[union-attr]
+    assert (await verify(store)).ok
 
 
 async def test_what_was_repaired_is_damaged_again(source: BridgeDatabase, objects: Objects) -> None:
