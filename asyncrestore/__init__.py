@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import Conflict as Conflict
     from asyncrestore.errors import DamageError as DamageError
     from asyncrestore.errors import HistoryDiffers as HistoryDiffers
+    from asyncrestore.errors import NewerFormat as NewerFormat
     from asyncrestore.errors import NotAuthorized as NotAuthorized
     from asyncrestore.errors import NotFound as NotFound
     from asyncrestore.errors import OutcomeUnknown as OutcomeUnknown
@@ -37,12 +38,21 @@ if TYPE_CHECKING:
     from asyncrestore.filters import FilteredAttribute as FilteredAttribute
     from asyncrestore.jobs.backup import BackupReport as BackupReport
     from asyncrestore.jobs.backup import backup as backup
+    from asyncrestore.jobs.compact import CompactReport as CompactReport
+    from asyncrestore.jobs.compact import compact as compact
+    from asyncrestore.jobs.copy import CopyReport as CopyReport
+    from asyncrestore.jobs.copy import copy as copy
+    from asyncrestore.jobs.delete import DeleteReport as DeleteReport
+    from asyncrestore.jobs.delete import delete as delete
     from asyncrestore.jobs.info import BackupInfo as BackupInfo
     from asyncrestore.jobs.info import DatabaseInfo as DatabaseInfo
     from asyncrestore.jobs.info import StoreInfo as StoreInfo
     from asyncrestore.jobs.info import SystemInfo as SystemInfo
     from asyncrestore.jobs.info import info as info
     from asyncrestore.jobs.query import query as query
+    from asyncrestore.jobs.repair import PutAside as PutAside
+    from asyncrestore.jobs.repair import RepairReport as RepairReport
+    from asyncrestore.jobs.repair import repair as repair
     from asyncrestore.jobs.restore import RestoreReport as RestoreReport
     from asyncrestore.jobs.restore import restore as restore
     from asyncrestore.jobs.validate import ValidateReport as ValidateReport
@@ -63,11 +73,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "jobs.backup": ("BackupReport", "backup"),
+    "jobs.compact": ("CompactReport", "compact"),
+    "jobs.copy": ("CopyReport", "copy"),
+    "jobs.delete": ("DeleteReport", "delete"),
+    "jobs.repair": ("PutAside", "RepairReport", "repair"),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
-        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NotAuthorized",
-        "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged", "SegmentGap",
-        "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected", "Unavailable", "UsageError",
+        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NewerFormat",
+        "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged",
+        "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
+        "Unavailable", "UsageError",
     ),
     "filters": ("FilteredAttribute",),
     "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),

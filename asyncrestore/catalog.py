@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -11,15 +13,40 @@ from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, 
 from asyncrestore.segment import Segment, SegmentRange
 
 if TYPE_CHECKING:
+    from asyncrestore.segment import SegmentInfo
     from asyncrestore.stores.base import Store
+
+_AGAIN = re.compile(r"(.+)\.([1-9]\d{0,8})\.parquet")
+_ASIDE = ".aside"
+_REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredSegment:
-    """A segment in a store, by its name alone: nothing of it was read."""
+    """A segment in a store, by its name alone: nothing of it was read.
+
+    Attributes:
+        range: what it covers.
+        size: in bytes.
+        generation: 0, and one more for each time that the range was written again after a repair.
+    """
 
     range: SegmentRange
     size: int
+    generation: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its name in the backup: `START-END.parquet`, or `START-END.GENERATION.parquet`."""
+        stem = self.range.key.removesuffix(".parquet")
+        return f"{stem}.{self.generation}.parquet" if self.generation else self.range.key
+
+    @classmethod
+    def from_key(cls, key: str, size: int = 0) -> StoredSegment | None:
+        """The segment with that name, None when it is not a segment's."""
+        again = _AGAIN.fullmatch(key)
+        range_ = SegmentRange.from_key(f"{again[1]}.parquet" if again else key)
+        return None if range_ is None else cls(range_, size, int(again[2]) if again else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +56,16 @@ class Backup:
     Attributes:
         store: where it is.
         name: its name there.
-        segments: sorted by range.
+        segments: sorted by range; without those that were put aside.
         foreign: keys of objects that are no segments.
+        aside: keys of segments that a repair put aside; they lie where they were, and are not read.
     """
 
     store: Store
     name: str
     segments: tuple[StoredSegment, ...]
-    foreign: tuple[str, ...]
+    foreign: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
     @property
     def end(self) -> int:
@@ -47,11 +76,24 @@ class Backup:
         """The segments to read, in order, each continuing the one before; overlapped ones are left out."""
         chain: list[StoredSegment] = []
         position = 0
-        for segment in sorted(self.segments, key=lambda s: (s.range.start, -s.range.end)):
+        for segment in sorted(self.segments, key=lambda s: (s.range.start, -s.range.end, -s.generation)):
             if segment.range.end > position:
                 chain.append(segment)
                 position = segment.range.end
         return chain
+
+    def superseded(self) -> list[StoredSegment]:
+        """The segments that nobody reads, because others cover as much or more."""
+        chain = set(self.chain())
+        return [segment for segment in self.segments if segment not in chain]
+
+    def overlaps(self) -> list[SegmentRange]:
+        """What two segments of the chain cover both."""
+        return [
+            SegmentRange(after.range.start, before.range.end)
+            for before, after in pairwise(self.chain())
+            if after.range.start < before.range.end
+        ]
 
     def gaps(self, end: int | None = None) -> list[SegmentRange]:
         """What no segment covers, from 0 to `end` (without it, to the last segment)."""
@@ -76,34 +118,56 @@ class Backup:
             missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in gaps)
             raise SegmentGap(
                 f"{self.where()}: no segment holds t {missing}",
-                hint="Run the backup again with the source: it fills gaps.",
+                hint="Run backup or repair with the source: they fill gaps.",
             )
 
     def where(self, key: str | None = None) -> str:
         """The backup's place, or that of one of its objects, for people."""
         return "/".join(part for part in (self.store.uri.rstrip("/"), self.name, key) if part)
 
-    async def read(self, range_: SegmentRange) -> Segment:
-        """Reads and checks a segment.
+    async def read(self, stored: StoredSegment) -> Segment:
+        """Reads a segment and checks its digest.
 
         Raises:
             SegmentDamaged: it is not what was written, or lies under another segment's name.
             NotFound: it is gone.
         """
-        data = await self.store.read(self.name, range_.key)
+        data = await self.store.read(self.name, stored.key)
         try:
             segment = await to_thread.run_sync(Segment, data)
         except SegmentDamaged as exc:
+            raise type(exc)(f"{self.where(stored.key)} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+        if segment.info.range != stored.range:
             raise SegmentDamaged(
-                f"{self.where(range_.key)} is damaged: {exc}",
-                hint=exc.hint or "Move the file away and run the backup again: it fills the gap.",
-            ) from exc
-        if segment.info.range != range_:
-            raise SegmentDamaged(
-                f"{self.where(range_.key)} holds another segment's transactions: {segment.info.range.key}",
-                hint="Give the file its own name back, or move it away and run the backup again.",
+                f"{self.where(stored.key)} holds another segment's transactions: {segment.info.range.key}",
+                hint=_REPAIR,
             )
         return segment
+
+    async def inspect(self, stored: StoredSegment) -> SegmentInfo:
+        """Reads a segment and decodes all of it; raises as `read`."""
+        segment = await self.read(stored)
+        try:
+            await to_thread.run_sync(segment.check_rows)
+        except SegmentDamaged as exc:
+            raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
+        return segment.info
+
+    async def put_aside(self, stored: StoredSegment, reason: str) -> None:
+        """Takes a segment out of the backup without touching it: an object beside it has the reason.
+
+        A store need not allow to delete or rename, and what is damaged may be wanted as evidence.
+        """
+        await self.store.publish(self.name, aside_key(stored.key), reason.encode())
+
+    async def why_aside(self, key: str) -> str:
+        """The reason for which a segment was put aside."""
+        return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
+
+
+def aside_key(key: str) -> str:
+    """The name of the object by which a segment is put aside."""
+    return key + _ASIDE
 
 
 PROBES = ".validate-store-"
@@ -144,18 +208,26 @@ async def find_backup(store: Store, name: str | None) -> Backup:
 
 async def list_backup(store: Store, name: str) -> Backup:
     """The backup with that name, without segments when there is none yet."""
-    segments, foreign = [], []
+    segments, foreign, aside = [], [], set()
     for stored in await store.list(name):
-        range_ = SegmentRange.from_key(stored.key)
-        if range_ is None:
-            foreign.append(stored.key)
+        segment = StoredSegment.from_key(stored.key, stored.size)
+        if segment is not None:
+            segments.append(segment)
+        elif stored.key.endswith(_ASIDE) and StoredSegment.from_key(stored.key.removesuffix(_ASIDE)):
+            aside.add(stored.key.removesuffix(_ASIDE))
         else:
-            segments.append(StoredSegment(range_, stored.size))
-    return Backup(store, name, tuple(sorted(segments)), tuple(foreign))
+            foreign.append(stored.key)
+    kept = sorted(segment for segment in segments if segment.key not in aside)
+    return Backup(store, name, tuple(kept), tuple(foreign), tuple(sorted(aside)))
 
 
-async def publish_segment(store: Store, name: str, range_: SegmentRange, data: bytes) -> bool:
+async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> bool:
     """Publishes a segment; the same content that is there already is fine.
+
+    Args:
+        backup: as it was listed: where a segment of that range was put aside, the next generation is written.
+        range_: what the segment covers.
+        data: the segment.
 
     Returns:
         Whether it was written now.
@@ -164,14 +236,15 @@ async def publish_segment(store: Store, name: str, range_: SegmentRange, data: b
         Conflict: other content is under the same range.
         SegmentDamaged: what is there cannot be read.
     """
-    if await store.publish(name, range_.key, data):
+    generations = (StoredSegment(range_, len(data), generation) for generation in count())
+    stored = next(each for each in generations if each.key not in backup.aside)
+    if await backup.store.publish(backup.name, stored.key, data):
         return True
-    backup = Backup(store, name, (), ())
-    there = await backup.read(range_)
+    there = await backup.read(stored)
     new = Segment(data)
     if there.info != new.info or not await to_thread.run_sync(there.same_rows, new):
         raise Conflict(
-            f"{backup.where(range_.key)} holds other transactions than the source",
+            f"{backup.where(stored.key)} holds other transactions than the source",
             hint="It may be another database's backup, or the source was rolled back; use another --name.",
         )
     return False

@@ -6,6 +6,7 @@ AsyncRestoreError                1   failed
   StoppedEarly                   3   stopped on request; run again to continue
   DamageError                    4   a segment, jar or history is not what it should be
     SegmentDamaged                     unreadable, or its digest does not match
+      NewerFormat                        written by a newer version of this program
     SegmentGap                         transactions are missing between segments
     HistoryDiffers                     verify found differences
   NotFound                      10   no such store, backup or database
@@ -62,6 +63,10 @@ class DamageError(AsyncRestoreError):
 
 class SegmentDamaged(DamageError):
     """A segment cannot be read, or its content does not match its digest."""
+
+
+class NewerFormat(SegmentDamaged):
+    """A segment is whole, but of a format that only a newer version of this program reads."""
 
 
 class SegmentGap(DamageError):

@@ -7,6 +7,7 @@ A live database has parts only to count by; it is read a page at a time.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import find_beginning
 from asyncrestore.catalog import find_backup
-from asyncrestore.errors import Conflict
+from asyncrestore.errors import Conflict, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
@@ -117,7 +118,8 @@ class StoredHistory:
 
     def __init__(self, backup: Backup, first: Segment) -> None:
         self._backup = backup
-        self._parts = [Part(segment.range, segment.size) for segment in backup.chain()]
+        self._segments = {segment.range: segment for segment in backup.chain()}
+        self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t
@@ -131,10 +133,16 @@ class StoredHistory:
             NotFound: there is none.
             UsageError: there are several and no name was given.
             SegmentGap: one of its segments is missing.
+            SegmentDamaged: its first segment cannot be used.
+            Conflict: its first and its last segment are of different databases.
         """
         backup = await find_backup(store, name)
         backup.check_contiguous()
-        return cls(backup, await backup.read(backup.chain()[0].range))
+        history = cls(backup, await backup.read(backup.chain()[0]))
+        # Before anything is restored: were the first segment another database's, its data would come first.
+        with suppress(SegmentDamaged):  # which is told in its turn: what is good before it is restored
+            await history.read(history._parts[-1])
+        return history
 
     def parts(self, start: int) -> list[Part]:
         """See `History`."""
@@ -142,12 +150,13 @@ class StoredHistory:
 
     async def read(self, part: Part) -> Segment:
         """Reads a part and checks it; raises as `load`."""
-        segment = await self._backup.read(part.range)
+        stored = self._segments[part.range]
+        segment = await self._backup.read(stored)
         if segment.info.source != self.identity:
             raise Conflict(
-                f"{self._backup.where(part.range.key)} is of another database ({segment.info.source}) "
+                f"{self._backup.where(stored.key)} is of another database ({segment.info.source}) "
                 f"than the first segment ({self.identity})",
-                hint="Move it away; a backup of another database needs another name.",
+                hint="Run repair with the source; a backup of another database needs another name.",
             )
         return segment
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asyncrestore import columns
-from asyncrestore.errors import DamageError, SegmentDamaged
+from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
 
@@ -205,11 +205,16 @@ def _seal(data: bytearray) -> bytes:
 class Segment:
     """A segment read from its bytes; the digest is checked at once, before anything of it is used.
 
+    Attributes:
+        data: the bytes.
+        info: what it says of itself.
+
     Raises:
         SegmentDamaged: the bytes are not what was written.
     """
 
     def __init__(self, data: bytes) -> None:
+        self.data = data
         position = _digest_position(data)
         expected, actual = bytes(data[position : position + 64]), _digest(data, position)
         if expected != actual:
@@ -219,7 +224,7 @@ class Segment:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
             self.info = _read_info(self._file.metadata.metadata[_INFO_KEY])
-        except (pa.ArrowException, KeyError, OSError) as exc:
+        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError) as exc:
             raise SegmentDamaged(f"it is not a segment: {exc}") from exc
 
     @property
@@ -254,6 +259,25 @@ class Segment:
         except (pa.ArrowException, OSError) as exc:
             raise SegmentDamaged(f"it cannot be decoded: {exc}") from exc
 
+    def check_rows(self) -> None:
+        """Decodes everything.
+
+        Raises:
+            SegmentDamaged: the transactions cannot be decoded, are out of order or out of range, or are not
+                as many as the segment says.
+        """
+        transactions = datoms = 0
+        last_t = self.info.start - 1
+        for chunk in self.chunks():
+            datoms += len(chunk)
+            for tx in chunk.txs():
+                if not last_t < tx_to_t(tx) < self.info.end:
+                    raise SegmentDamaged(f"t {tx_to_t(tx)} is out of order or out of range")
+                last_t = tx_to_t(tx)
+                transactions += 1
+        if (transactions, datoms) != (self.info.transactions, self.info.datoms):
+            raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
+
     def same_rows(self, other: Segment) -> bool:
         """Whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
@@ -262,7 +286,7 @@ class Segment:
 def _read_info(text: bytes) -> SegmentInfo:
     document = json.loads(text)
     if document["format"] != FORMAT:
-        raise SegmentDamaged(
+        raise NewerFormat(
             f"its format is version {document['format']}, this program knows {FORMAT}",
             hint="Use a newer asyncrestore.",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncrestore import __version__
-from asyncrestore.cli import commands
+from asyncrestore.cli import commands, upkeep
 from asyncrestore.cli.config import load_config
 from asyncrestore.cli.failures import tell
 from asyncrestore.cli.options import Settings, talking_options
@@ -68,6 +68,10 @@ for command in (
     commands.verify,
     commands.info,
     commands.query,
+    upkeep.repair,
+    upkeep.compact,
+    upkeep.copy,
+    upkeep.delete,
     commands.validate_store,
     commands.demo,
 ):

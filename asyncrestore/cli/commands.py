@@ -93,15 +93,24 @@ Example: asyncrestore demo --keep ./demo
 """
 
 
-def _start(settings: Settings) -> Output:
+def start(settings: Settings) -> Output:
+    """What a command says goes there; what the package logs does so from now on."""
     send_logs(settings)
     return Output(settings)
 
 
-def _place(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+def place_argument(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """An argument that may be a store, but none that ends with this process."""
     if value is not None and value.startswith("memory:"):
         raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
     return value
+
+
+def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
+    own, _, shards = value.partition("/")
+    if not (own.isascii() and own.isdigit() and shards.isascii() and shards.isdigit()):
+        raise UsageError(f"--shard {value}: that is not I/N", hint="The first of four is 0/4, the last 3/4.")
+    return int(own), int(shards)
 
 
 @click.command(epilog=_SETUP_EPILOG)
@@ -117,7 +126,7 @@ def setup(settings: Settings, engines: tuple[str, ...]) -> None:
     (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; here it is
     by itself, to pre-fetch: a machine without network can take the whole cache directory of another one.
     """
-    output = _start(settings)
+    output = start(settings)
 
     async def job(_stop: anyio.Event) -> dict[str, Any]:
         # --version need not wait for all that this imports.
@@ -147,7 +156,7 @@ def _engine_text(found: dict[str, Any]) -> str:
 
 @click.command(epilog=_BACKUP_EPILOG)
 @click.argument("source")
-@click.argument("store", callback=_place)
+@click.argument("store", callback=place_argument)
 @click.option("--name", help="Of the backup in the store; the source database's name if not given.")
 @click.option("--segment-size", type=click.IntRange(min=1), default=10_000, show_default=True,
               metavar="TRANSACTIONS", help="How many t a segment covers at most.")  # fmt: skip
@@ -156,6 +165,8 @@ def _engine_text(found: dict[str, Any]) -> str:
 @click.option("--end-t", type=click.IntRange(min=1), metavar="T", help="Copy nothing from it on.")
 @click.option("--segments", type=click.IntRange(min=1), metavar="N",
               help="Copy so many segments at most, the first missing ones.")  # fmt: skip
+@click.option("--shard", callback=_shard, default="0/1", show_default=True, metavar="I/N",
+              help="Copy only this process's part: the I-th of N, from 0.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Segments read and written at once.")  # fmt: skip
 @talking_options
@@ -169,14 +180,15 @@ def backup(
     start_t: int,
     end_t: int | None,
     segments: int | None,
+    shard: tuple[int, int],
     parallel: int,
 ) -> None:
     """Copy what STORE does not have yet of the database SOURCE.
 
     Run it again at any time: it adds what is new, and fills gaps. With --start-t, --end-t or --segments it
-    does a part of that, and says what is left.
+    does a part of that, and says what is left. Several processes or machines may each do a --shard.
     """
-    output = _start(settings)
+    output = start(settings)
     with show_progress("backup", output, settings) as on_progress:
         report = run(
             output,
@@ -188,6 +200,7 @@ def backup(
                 start_t=start_t,
                 end_t=end_t,
                 segments=segments,
+                shard=shard,
                 parallel=parallel,
                 on_progress=on_progress,
             ),
@@ -197,7 +210,7 @@ def backup(
 
 
 @click.command(epilog=_RESTORE_EPILOG)
-@click.argument("source", metavar="STORE|SOURCE", callback=_place)
+@click.argument("source", metavar="STORE|SOURCE", callback=place_argument)
 @click.argument("target")
 @click.option("--name", help=_NAME_HELP)
 @click.option("--segments", type=click.IntRange(min=1), metavar="N",
@@ -229,7 +242,7 @@ def restore(
     after a crash, always with the same --exclude and --rewrite. The first Ctrl-C finishes what is in flight;
     the second stops at once.
     """
-    output, wanted = _start(settings), filtering(options)
+    output, wanted = start(settings), filtering(options)
     with show_progress("restore", output, settings) as on_progress:
         report = run(
             output,
@@ -252,9 +265,11 @@ def restore(
 
 
 @click.command(epilog=_VERIFY_EPILOG)
-@click.argument("source", metavar="STORE|SOURCE", callback=_place)
+@click.argument("source", metavar="STORE|SOURCE", callback=place_argument)
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=_NAME_HELP)
+@click.option("--live", metavar="SOURCE",
+              help="The database that the backup is of: nothing of it may be missing.")  # fmt: skip
 @filtering_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many are told in words; all are counted.")  # fmt: skip
@@ -265,23 +280,26 @@ def verify(
     /,
     source: str,
     against: str | None,
+    live: str | None,
     name: str | None,
     max_differences: int,
     **options: Any,
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
 
-    Alone: every segment is there from t 0 on, is what was written, and can be decoded. With --against:
-    every transaction of TARGET has the same place, instant and datoms, with entity ids renamed one to one;
-    then the first argument may also be the live source.
+    Alone: every segment is there from t 0 on, is what was written, and can be decoded; only with --live it
+    is seen whether segments are missing at the end. With --against: every transaction of TARGET has the same
+    place, instant and datoms, with entity ids renamed one to one; then the first argument may also be the
+    live source.
     """
-    output, wanted = _start(settings), filtering(options)
+    output, wanted = start(settings), filtering(options)
     with show_progress("verify", output, settings) as on_progress:
         report = run(
             output,
             lambda _: asyncrestore.verify(
                 source,
                 against=against,
+                live=live,
                 name=name,
                 **wanted,
                 max_differences=max_differences,
@@ -290,13 +308,14 @@ def verify(
         )
     output.summary(report, text.verify_text(report), ok=report.ok)
     if not report.ok:
-        raise _differs(report)
+        raise differs(report)
 
 
-def _differs(report: VerifyReport) -> HistoryDiffers:
+def differs(report: VerifyReport) -> HistoryDiffers:
+    """The error by which a command ends that found something wrong."""
     problems = text.count(report.problem_count, "problem")
     if report.against is None:
-        hint = "Move damaged segments away and run the backup again with the source: it fills gaps."
+        hint = "Run repair with the source: it puts damaged segments aside, and fills gaps."
         return HistoryDiffers(f"{report.checked} is damaged: {problems}", hint=hint)
     return HistoryDiffers(
         f"{report.against} differs from {report.checked}: {problems}",
@@ -305,7 +324,7 @@ def _differs(report: VerifyReport) -> HistoryDiffers:
 
 
 @click.command(epilog=_INFO_EPILOG)
-@click.argument("place", metavar="STORE|DATABASE", callback=_place)
+@click.argument("place", metavar="STORE|DATABASE", callback=place_argument)
 @click.option("--name", help="Of the one backup that is wanted.")
 @talking_options
 @click.pass_obj
@@ -314,7 +333,7 @@ def info(settings: Settings, place: str, name: str | None) -> None:
 
     A database URI without a database lists those of the system.
     """
-    output = _start(settings)
+    output = start(settings)
     found: StoreInfo | DatabaseInfo | SystemInfo = run(output, lambda _: asyncrestore.info(place, name=name))
     output.result(document(found), text.info_text(found))
     if isinstance(found, asyncrestore.StoreInfo):
@@ -324,7 +343,7 @@ def info(settings: Settings, place: str, name: str | None) -> None:
 
 
 @click.command(epilog=_QUERY_EPILOG)
-@click.argument("store", callback=_place)
+@click.argument("store", callback=place_argument)
 @click.argument("sql")
 @click.option("--name", help=_NAME_HELP)
 @click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
@@ -337,7 +356,7 @@ def query(settings: Settings, store: str, sql: str, name: str | None, max_rows: 
     There are the views datoms, transactions and attributes, and the table macro as_of(t). The backup is only
     read.
     """
-    output = _start(settings)
+    output = start(settings)
     wanted = None if settings.json else max_rows + 1
     found = run(output, lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted))
     rows = rows_of(found)
@@ -348,7 +367,7 @@ def query(settings: Settings, store: str, sql: str, name: str | None, max_rows: 
 
 
 @click.command(epilog=_VALIDATE_STORE_EPILOG)
-@click.argument("store", callback=_place)
+@click.argument("store", callback=place_argument)
 @talking_options
 @click.pass_obj
 def validate_store(settings: Settings, store: str) -> None:
@@ -357,7 +376,7 @@ def validate_store(settings: Settings, store: str) -> None:
     Writes and reads some 1,020 objects, 35 MB, under a name that no command takes for a backup, and leaves
     them there: a store need not allow to delete.
     """
-    output = _start(settings)
+    output = start(settings)
     output.note("Trying the store out.")
     report = run(output, lambda _: asyncrestore.validate_store(store))
     output.result({**document(report), "ok": report.ok}, text.validate_text(report))
@@ -375,7 +394,7 @@ def demo(settings: Settings, keep: Path | None) -> None:
     Makes a database with years of history, backs it up, restores it, verifies both, and asks both the same
     question about the past. Takes about a minute.
     """
-    output = _start(settings)
+    output = start(settings)
     output.note("Starting Datomic.")
 
     started = monotonic()

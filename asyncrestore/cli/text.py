@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.segment import SegmentRange
 
+NOTES = 10
+"""How many of a report's notes are told."""
+
 
 def size(count: float) -> str:
     """Bytes in human units."""
@@ -61,15 +64,21 @@ def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
     return "\n".join([title, *(f"  {label:<13} {value}" for label, value in rows)])
 
 
-def _ranges(ranges: Sequence[SegmentRange]) -> str:
+def ranges(ranges: Sequence[SegmentRange]) -> str:
+    """The first ten ranges, and how many more there are."""
     shown = ", ".join(f"{r.start:,} to {r.end - 1:,}" for r in ranges[:10])
     return shown + (f" and {len(ranges) - 10} more" if len(ranges) > 10 else "")
+
+
+def names(keys: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    return ", ".join(keys[:10]) + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
 
 
 def backup_text(report: BackupReport) -> str:
     """What a backup did."""
     where = f"backup {report.name!r} in {report.store}"
-    rows = [("still missing", f"t {_ranges(report.missing)}")] if report.missing else []
+    rows = [("still missing", f"t {ranges(report.missing)}")] if report.missing else []
     if not report.segments:
         title = f"Nothing new: {where} has everything "
         title += "that was asked for" if report.missing else f"up to t {report.end - 1:,}"
@@ -168,6 +177,9 @@ def verify_text(report: VerifyReport) -> str:
     text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
     if report.problem_count > len(report.problems):
         text.append(f"  and {report.problem_count - len(report.problems):,} more")
+    text += [f"  note: {note}" for note in report.notes[:NOTES]]
+    if len(report.notes) > NOTES:
+        text.append(f"  and {count(len(report.notes) - NOTES, 'more note')}")
     return "\n".join(text)
 
 
@@ -185,16 +197,24 @@ def info_text(found: StoreInfo | DatabaseInfo | SystemInfo) -> str:
 def _backup_text(backup: BackupInfo) -> str:
     rows = [
         ("source", f"{backup.source or 'unknown'}, name {backup.source_name!r}"),
-        ("covers", f"t {_ranges(backup.covered)}"),
+        ("covers", f"t {ranges(backup.covered)}"),
     ]
     if backup.gaps:
-        rows.append(("MISSING", f"t {_ranges(backup.gaps)}"))
+        place = ", the head too" if backup.gaps[0].start == 0 else ""
+        rows.append(("MISSING", f"t {ranges(backup.gaps)}{place}"))
+    if backup.overlaps:
+        rows.append(("overlaps", f"t {ranges(backup.overlaps)}"))
     rows += [
         ("segments", f"{backup.segments:,}, {size(backup.bytes)}"),
         ("instants", f"{instant(backup.first_instant)} to {instant(backup.last_instant)}"),
     ]
-    if backup.foreign:
-        rows.append(("foreign files", ", ".join(backup.foreign[:10])))
+    for label, keys in (
+        ("superseded", backup.superseded),
+        ("put aside", backup.aside),
+        ("foreign files", backup.foreign),
+    ):
+        if keys:
+            rows.append((label, names(keys)))
     if backup.problem:
         rows.append(("DAMAGED", backup.problem))
     return table(backup.name, rows)

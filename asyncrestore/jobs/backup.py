@@ -74,6 +74,7 @@ async def backup(
     start_t: int = 0,
     end_t: int | None = None,
     segments: int | None = None,
+    shard: tuple[int, int] = (0, 1),
     parallel: int = 3,
     on_progress: OnProgress | None = None,
 ) -> BackupReport:
@@ -91,6 +92,8 @@ async def backup(
         end_t: copies nothing from this t on.
         segments: copies so many segments at most, the first missing ones; one with very many datoms becomes
             several, and counts once. Without it all.
+        shard: (i, n): copies only this process's part, the i-th of n, from 0; the others copy theirs, at the
+            same time or not. All must be given the same `segment_size`.
         parallel: how many segments are read and written at once.
         on_progress: is told the watermarks.
 
@@ -106,10 +109,14 @@ async def backup(
         raise UsageError("start_t must be at least 0")
     if end_t is not None and end_t <= start_t:
         raise UsageError(f"no t is from {start_t} on and before {end_t}")
+    if not 0 <= shard[0] < shard[1]:
+        raise UsageError(
+            f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."
+        )
     async with as_store(store) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
-        return await job.run(start_t, end_t, segments, parallel, on_progress or (lambda _: None))
+        return await job.run(start_t, end_t, segments, shard, parallel, on_progress or (lambda _: None))
 
 
 class _Backup:
@@ -124,17 +131,23 @@ class _Backup:
         self._report = BackupReport(history.identity, name, store.uri, history.end)
 
     async def run(
-        self, start_t: int, end_t: int | None, segments: int | None, parallel: int, on_progress: OnProgress
+        self,
+        start_t: int,
+        end_t: int | None,
+        segments: int | None,
+        shard: tuple[int, int],
+        parallel: int,
+        on_progress: OnProgress,
     ) -> BackupReport:
         started = monotonic()
         if self._history.end == self._history.bootstrap_t + 1:
             return (
                 self._report
             )  # nothing but what every database is born with, so nothing to know it again by
-        there = await list_backup(self._store, self._name)
-        await self._check(there)
-        wanted = _within(there.gaps(self._history.end), start_t, end_t)
-        ranges = list(islice(self._plan(wanted), segments))
+        self._there = await list_backup(self._store, self._name)
+        await self._check(self._there)
+        wanted = _within(self._there.gaps(self._history.end), start_t, end_t)
+        ranges = list(islice(self._plan(wanted, shard), segments))
         self._progress = Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges))
         self._on_progress = on_progress
         on_progress(self._progress)
@@ -154,7 +167,7 @@ class _Backup:
         if not there.segments:
             return
         newest = there.chain()[-1]
-        segment = await there.read(newest.range)
+        segment = await there.read(newest)
         if segment.info.source != self._history.identity:
             raise Conflict(
                 f"{there.where()} is a backup of another database ({segment.info.source}) than "
@@ -182,14 +195,19 @@ class _Backup:
                     hint=_PUT_BACK,
                 )
 
-    def _plan(self, missing: Iterable[SegmentRange]) -> Iterator[SegmentRange]:
-        """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike."""
+    def _plan(self, missing: Iterable[SegmentRange], shard: tuple[int, int]) -> Iterator[SegmentRange]:
+        """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike.
+
+        Whose a piece is depends on its place alone, not on what was there when a process looked.
+        """
         size = self._segment_size
+        own, shards = shard
         for gap in missing:
             at = gap.start
             while at < gap.end:
                 end = min(gap.end, (at // size + 1) * size)
-                yield SegmentRange(at, end)
+                if at // size % shards == own:
+                    yield SegmentRange(at, end)
                 at = end
 
     async def _work(self, ranges: Iterator[SegmentRange]) -> None:
@@ -209,9 +227,8 @@ class _Backup:
                 chunks.append(chunk)
         covered = SegmentRange(range_.start, range_.end if next_t is None else next_t)
         data = await to_thread.run_sync(self._encode, chunks, covered)
-        self._done(
-            covered, chunks, len(data), written=await publish_segment(self._store, self._name, covered, data)
-        )
+        written = await publish_segment(self._there, covered, data)
+        self._done(covered, chunks, len(data), written=written)
         return next_t
 
     def _encode(self, chunks: list[LogChunk], range_: SegmentRange) -> bytes:

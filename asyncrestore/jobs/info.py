@@ -45,6 +45,9 @@ class BackupInfo:
         bytes: their size.
         covered: which t they cover, neighbours joined.
         gaps: which t before `end` are missing.
+        overlaps: which t two of the segments that are read cover both; no harm, each is restored once.
+        superseded: keys of segments that nobody reads, because others cover as much or more.
+        aside: keys of segments that a repair put aside.
         foreign: keys of objects beside them that are no segments.
         source: identity of the source database, None if the newest segment is damaged.
         source_name: name of the source database, likewise.
@@ -59,6 +62,9 @@ class BackupInfo:
     bytes: int
     covered: list[SegmentRange]
     gaps: list[SegmentRange]
+    overlaps: list[SegmentRange]
+    superseded: list[str]
+    aside: list[str]
     foreign: list[str]
     source: str | None = None
     source_name: str | None = None
@@ -159,15 +165,18 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         sum(segment.size for segment in backup.segments),
         _joined(backup.chain()),
         backup.gaps(),
+        backup.overlaps(),
+        [segment.key for segment in backup.superseded()],
+        list(backup.aside),
         list(backup.foreign),
     )
     try:
-        newest = await backup.read(backup.chain()[-1].range)
+        newest = await backup.read(backup.chain()[-1])
         found.source, found.source_name = newest.info.source, newest.info.name
         found.last_instant = await to_thread.run_sync(_last_instant, newest)
         own = newest.info.bootstrap_t + 1
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
-        found.first_instant = await to_thread.run_sync(_first_instant, await backup.read(first.range))
+        found.first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
     except (SegmentDamaged, NotFound) as exc:
         found.problem = str(exc)
     return found

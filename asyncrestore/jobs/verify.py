@@ -6,33 +6,28 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from asyncrestore.catalog import find_backup
 from asyncrestore.compare import Differences, compare
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.errors import Conflict, HistoryDiffers, NotFound, SegmentDamaged, UsageError
 from asyncrestore.history import LiveHistory
-from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_filter, as_history, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
 from asyncrestore.until import limit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
-    from asyncrestore.segment import Segment
-    from asyncrestore.stores.base import Store
 
 
 @dataclass(slots=True)
@@ -49,6 +44,8 @@ class VerifyReport:
         problem_count: how many in all.
         seconds: how long it took.
         filtered: what was left out and rewritten before comparing, by attribute.
+        notes: what is no problem, but should be known of a backup: segments put aside or superseded,
+            overlaps, foreign objects.
     """
 
     checked: str
@@ -60,6 +57,7 @@ class VerifyReport:
     problem_count: int = 0
     seconds: float = 0.0
     filtered: list[FilteredAttribute] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -82,6 +80,7 @@ async def verify(
     source: AnyHistory,
     *,
     against: AnyDatabase | None = None,
+    live: AnyDatabase | None = None,
     name: str | None = None,
     exclude: Collection[str] = (),
     exclude_schema: bool = False,
@@ -101,6 +100,8 @@ async def verify(
     Args:
         source: a store or, with `against`, also a database; open or as a URI.
         against: the target, a database restored from `source`.
+        live: for a backup by itself, the database that it is of: nothing of that may be missing, also at
+            the end.
         name: of the backup, where the store holds several.
         exclude: as the target was restored with (see `restore`): the filtered history is then expected.
         exclude_schema: likewise.
@@ -122,15 +123,17 @@ async def verify(
     """
     if max_differences < 1:
         raise UsageError("max_differences must be at least 1")
+    if live is not None and against is not None:
+        raise UsageError("live is for a backup by itself", hint="Verify the backup and the target in turn.")
     started = monotonic()
     differences = Differences(max_differences)
     if against is not None:
         async with open_connector() as connector, as_history(connector, source, name) as whole:
             filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
-            history = await limit(whole, until_t, until_time)
+            wanted = await limit(whole, until_t, until_time)
             target = await as_database(connector, against)
             report = await _verify_target(
-                history, filter_, target, differences, on_progress or (lambda _: None)
+                wanted, filter_, target, differences, on_progress or (lambda _: None)
             )
     elif isinstance(source, str) and is_database_uri(source):
         raise UsageError(
@@ -142,8 +145,10 @@ async def verify(
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
-        async with as_store(source) as store:  # type: ignore[arg-type]
-            report = await _verify_backup(store, name, differences, on_progress or (lambda _: None))
+        async with open_connector() as connector, as_store(source) as store:  # type: ignore[arg-type]
+            backup = await find_backup(store, name)
+            history = None if live is None else await LiveHistory.open(await as_database(connector, live))
+            report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
     report.problems, report.problem_count = differences.first, differences.count
     report.seconds = monotonic() - started
     return report
@@ -170,61 +175,45 @@ async def _verify_target(
 
 
 async def _verify_backup(
-    store: Store, name: str | None, differences: Differences, on_progress: OnProgress
+    backup: Backup, live: LiveHistory | None, differences: Differences, on_progress: OnProgress
 ) -> VerifyReport:
-    backup = await find_backup(store, name)
-    for gap in backup.gaps():
-        differences.add(f"no segment holds t {gap.start} to {gap.end - 1}")
+    for problem in _missing(backup, live):
+        differences.add(problem)
+    report = VerifyReport(backup.where(), None, backup.end, notes=await _notes(backup))
     progress = Progress(start_t=0, end_t=backup.end)
-    source: str | None = None
+    source = live.identity if live else None
     for stored in backup.segments:
-        segment = await _verify_segment(backup, stored, differences, progress)
-        if segment is not None:
-            source = source or segment.info.source
-            if segment.info.source != source:
-                differences.add(
-                    f"{stored.range.key} is of another database ({segment.info.source}) than those before it"
-                )
-        progress.committed_t = stored.range.end
-        on_progress(progress)
-    return VerifyReport(backup.where(), None, backup.end, progress.transactions, progress.datoms)
+        try:
+            info = await backup.inspect(stored)
+        except (SegmentDamaged, NotFound) as exc:
+            differences.add(str(exc))
+            continue
+        finally:
+            progress.committed_t = stored.range.end
+            on_progress(progress)
+        progress.transactions += info.transactions
+        progress.datoms += info.datoms
+        source = source or info.source
+        if info.source != source:
+            differences.add(f"{stored.key} is of another database ({info.source}) than the others ({source})")
+    report.transactions, report.datoms = progress.transactions, progress.datoms
+    return report
 
 
-async def _verify_segment(
-    backup: Backup, stored: StoredSegment, differences: Differences, progress: Progress
-) -> Segment | None:
-    """Reads a segment and decodes all of it; None when that cannot be done."""
-    try:
-        segment = await backup.read(stored.range)
-        transactions, datoms = await to_thread.run_sync(_count, segment)
-    except (SegmentDamaged, NotFound) as exc:
-        differences.add(str(exc))
-        return None
-    info = segment.info
-    if (transactions, datoms) != (info.transactions, info.datoms):
-        differences.add(
-            f"{stored.range.key} has {transactions} transactions and {datoms} datoms, not what it says"
-        )
-    progress.transactions += transactions
-    progress.datoms += datoms
-    return segment
+def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
+    """Each gap in words, with where it is."""
+    for gap in backup.gaps(live.end if live else None):
+        place = "the head" if gap.start == 0 else "the tail" if gap.start == backup.end else "the middle"
+        yield f"no segment holds t {gap.start} to {gap.end - 1} ({place})"
+    if live and backup.end > live.end:
+        yield f"it goes up to t {backup.end - 1}, but {live.where} ends at t {live.end - 1}"
 
 
-def _count(segment: Segment) -> tuple[int, int]:
-    """Transactions and datoms, all decoded.
-
-    Raises:
-        SegmentDamaged: they cannot be decoded, or are not in order or not in the segment's range.
-    """
-    transactions = datoms = 0
-    last_t = segment.info.start - 1
-    for chunk in segment.chunks():
-        datoms += len(chunk)
-        for tx in chunk.txs():
-            if not last_t < tx_to_t(tx) < segment.info.end:
-                raise SegmentDamaged(
-                    f"{segment.info.range.key}: t {tx_to_t(tx)} is out of order or out of range"
-                )
-            last_t = tx_to_t(tx)
-            transactions += 1
-    return transactions, datoms
+async def _notes(backup: Backup) -> list[str]:
+    """What is no problem, but should be known."""
+    return [
+        *[f"{key} was put aside: {await backup.why_aside(key)}" for key in backup.aside],
+        *[f"{segment.key} is superseded by others" for segment in backup.superseded()],
+        *[f"t {each.start} to {each.end - 1} are in two segments" for each in backup.overlaps()],
+        *[f"{key} is no segment" for key in backup.foreign],
+    ]

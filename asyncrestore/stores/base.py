@@ -64,6 +64,15 @@ class ChecksUploads(Protocol):
         ...
 
 
+@runtime_checkable
+class Deletes(Protocol):
+    """A store that can delete, where its permissions allow it; backups never need that."""
+
+    async def delete(self, name: str, key: str) -> None:
+        """Deletes an object, for good when this returns; one that is not there is fine."""
+        ...
+
+
 def folder_of(name: str) -> str:
     """A backup's folder: its name with everything escaped that a file system or server could take amiss."""
     escaped = quote(name, safe=" +,@=()[]{}")

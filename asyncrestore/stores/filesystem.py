@@ -139,6 +139,31 @@ class FilesystemStore:
 
         return await to_thread.run_sync(run)
 
+    async def delete(self, name: str, key: str) -> None:
+        """See `Deletes`."""
+        path = self._root / folder_of(name) / key
+
+        def run() -> None:
+            with _errors(path):
+                _delete(path)
+
+        await to_thread.run_sync(run)
+
+
+def _delete(path: Path) -> None:
+    """Removes a file, and its directory with the last one."""
+    path.unlink(missing_ok=True)
+    if not path.parent.is_dir():
+        return
+    _sync_directory(path.parent)
+    try:
+        path.parent.rmdir()
+    except OSError as exc:
+        if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+    else:
+        _sync_directory(path.parent.parent)
+
 
 def _publish(path: Path, data: bytes) -> bool:
     """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""

@@ -37,3 +37,7 @@ class MemoryStore:
             return False
         self._objects[name, key] = data
         return True
+
+    async def delete(self, name: str, key: str) -> None:
+        """See `Deletes`."""
+        self._objects.pop((name, key), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import NotFound
+from asyncrestore.errors import NotAuthorized, NotFound
+from asyncrestore.stores.base import Deletes
 from asyncrestore.stores.promises import UPLOADS_CHECKED, check_promises
 from asyncrestore.testing.promise import must
 
@@ -19,6 +20,7 @@ async def check_store(store: Store) -> None:
         AssertionError: it breaks one, which the message names.
     """
     await _check_names(store)
+    await _check_deletion(store)
     for promise in await check_promises(store, "promises"):
         kept = (
             promise.kept or promise.text == UPLOADS_CHECKED
@@ -36,8 +38,32 @@ async def _check_names(store: Store) -> None:
         must(await store.read(name, "1.parquet") == name.encode(), f"{name!r} has its own objects")
         listed = [(item.key, item.size) for item in await store.list(name)]
         must(listed == [("1.parquet", len(name.encode()))], f"{name!r} lists its own objects")
-    try:
-        await store.read("none", "1.parquet")
-    except NotFound:
+    must(await _is_missing(store, "none", "1.parquet"), "reading what is not there raises NotFound")
+
+
+async def _check_deletion(store: Store) -> None:
+    """For those that can, and may."""
+    if not isinstance(store, Deletes):
         return
-    must(holds=False, promise="reading what is not there raises NotFound")
+    for key in ("1.parquet", "2.parquet"):
+        await store.publish("deletions", key, b"old")
+    try:
+        await store.delete("deletions", "1.parquet")
+    except NotAuthorized:
+        return
+    must(await _is_missing(store, "deletions", "1.parquet"), "what was deleted is not read")
+    await store.delete("deletions", "1.parquet")
+    must([each.key for each in await store.list("deletions")] == ["2.parquet"], "only that was deleted")
+    must(await store.publish("deletions", "1.parquet", b"new"), "what was deleted can be created again")
+    must(await store.read("deletions", "1.parquet") == b"new", "and is what was written then")
+    for key in ("1.parquet", "2.parquet"):
+        await store.delete("deletions", key)
+    must("deletions" not in await store.names(), "a backup without objects has no name")
+
+
+async def _is_missing(store: Store, name: str, key: str) -> bool:
+    try:
+        await store.read(name, key)
+    except NotFound:
+        return True
+    return False

@@ -137,7 +137,10 @@ def test_verify_and_info_of_a_store(capsys: pytest.CaptureFixture[str], place: P
     assert ran.code == 4
     summary = json.loads(ran.out.splitlines()[-1])
     assert (summary["message_type"], summary["ok"]) == ("summary", False)
-    assert (summary["problem_count"], summary["problems"]) == (2, ["no segment holds t 60 to 79"])
+    assert (summary["problem_count"], summary["problems"]) == (
+        2,
+        ["no segment holds t 60 to 79 (the middle)"],
+    )
     assert ran.error["code"] == 4
     ran = Ran(capsys, "verify", str(damaged))
     assert ran.code == 4

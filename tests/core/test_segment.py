@@ -74,6 +74,17 @@ def test_what_is_no_segment_is_refused() -> None:
             Segment(data)
 
 
+def test_what_says_something_else_of_itself_is_refused() -> None:
+    for old, new in (
+        (b'"datoms":', b'"datomz":'),
+        (b'{"format":1', b'["format",1'),
+        (b'"format":1', b'"fromat":1'),
+    ):
+        assert old in SMALL
+        with pytest.raises(SegmentDamaged, match="it is not a segment"):
+            Segment(segments._seal(bytearray(SMALL.replace(old, new))))
+
+
 def test_a_newer_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "FORMAT", 2)
     newer = encoded([], RANGE)

@@ -191,9 +191,9 @@ async def test_nothing_of_a_damaged_segment_is_restored(
     assert (await verify(source, against=target)).problems == []
 
 
-@pytest.mark.parametrize(("number", "missing"), [(0, "0 to 9"), (1, "10 to 19")])
+@pytest.mark.parametrize(("number", "missing", "place"), [(0, "0 to 9", "head"), (1, "10 to 19", "middle")])
 async def test_gap_is_refused_and_the_next_backup_fills_it(
-    new_database: NewDatabase, tmp_path: Path, number: int, missing: str
+    new_database: NewDatabase, tmp_path: Path, number: int, missing: str, place: str
 ) -> None:
     source, target = await new_database(*ODD), await new_database()
     await backup(source, str(tmp_path), name="db", segment_size=10)
@@ -201,7 +201,7 @@ async def test_gap_is_refused_and_the_next_backup_fills_it(
 
     with pytest.raises(SegmentGap, match=f"no segment holds t {missing}"):
         await restore(str(tmp_path), target)
-    assert (await verify(str(tmp_path))).problems == [f"no segment holds t {missing}"]
+    assert (await verify(str(tmp_path))).problems == [f"no segment holds t {missing} (the {place})"]
     filled = await backup(source, str(tmp_path), name="db", segment_size=10)
 
     assert len(filled.segments) == 1

@@ -15,7 +15,9 @@ from anyio import to_thread
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.info import StoreInfo, info
+from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
@@ -83,7 +85,7 @@ async def test_credentials_expire_on_the_way(
 ) -> None:
     source, target = await new_database(*ODD), await new_database()
     await backup(source, moto_bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
-    late = sorted(stored(moto_bucket))[3:]
+    late = sorted(stored(moto_bucket))[3:-1]  # the last is looked at when the backup is opened
 
     def expire(exchange: Exchange) -> None:
         if any(key in exchange.path for key in late):
@@ -151,3 +153,70 @@ async def test_killed_while_publishing(
     stderr = await to_thread.run_sync(run)
     assert "Traceback" not in stderr
     assert stored(moto_bucket) == wanted
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before it is written", "after it is written"])
+@pytest.mark.parametrize("job", ["compact", "copy"])
+async def test_killed_while_compacting_or_copying(
+    new_database: NewDatabase, moto_bucket: Bucket, proxy: Proxy, job: str, *, written: bool
+) -> None:
+    source = await new_database(*ODD)
+    await backup(source, moto_bucket.uri("from"), segment_size=SEGMENT_SIZE, name="db")
+    through = moto_bucket.uri("from" if job == "compact" else "to", endpoint_url=proxy.url)
+    places = [through] if job == "compact" else [moto_bucket.uri("from"), through]
+    options = ["--segment-size", "10"] if job == "compact" else ["--parallel", "1"]
+    command = [sys.executable, "-m", "asyncrestore", job, *places, *options]
+    publishing, over = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        if written:
+            exchange.forward()
+        publishing.set()
+        over.wait(60)
+        exchange.drop()
+
+    proxy.then("PUT", relay, relay, relay, hold)  # two that try the store, and a segment
+
+    def run() -> None:
+        killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert publishing.wait(60)
+        killed.kill()
+        killed.wait(10)
+        over.set()
+
+    await to_thread.run_sync(run)
+    if job == "compact":
+        assert (await verify(moto_bucket.uri("from"), live=source)).problems == []
+    else:
+        keys = [key for key in moto_bucket.all_keys() if key.startswith("to/db/")]
+        assert len(keys) == (2 if written else 1)
+        assert all(moto_bucket.get(key) == moto_bucket.get(f"from{key[2:]}") for key in keys)
+
+    again = await to_thread.run_sync(
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    )
+
+    assert again.returncode == 0, again.stderr
+    assert (await verify(through, live=source)).problems == []
+
+
+async def test_repair_and_delete(new_database: NewDatabase, bucket: Bucket) -> None:
+    source, target = await new_database(*ODD), await new_database()
+    await backup(source, bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
+    whole = stored(bucket)
+    first, second = sorted(whole)[:2]
+    bucket.put(f"backups/db/{first}", whole[first][:-1])
+    bucket.put(f"backups/db/{second}", whole[first])
+
+    report = await repair(source, bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
+
+    assert report.ok
+    assert [each.key for each in report.aside] == [first, second]
+    assert stored(bucket)[first] == whole[first][:-1], "it lies where it was"
+    assert (await restore(bucket.uri(), target)).transactions == len(ODD)
+    assert (await verify(source, against=target)).problems == []
+
+    await delete(bucket.uri(), "db", superseded=True, confirmed=True)
+    assert sorted(stored(bucket).values()) == sorted(whole.values())
+    await delete(bucket.uri(), "db", confirmed=True)
+    assert stored(bucket) == {}

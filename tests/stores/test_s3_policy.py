@@ -68,6 +68,9 @@ async def test_the_documented_policy(moto_bucket: Bucket, become: Callable[..., 
         assert await store.read("db", "1.parquet") == b"one"
         assert await store.names() == ["db"]
         assert [each.key for each in await store.list("db")] == ["1.parquet"]
+        with pytest.raises(NotAuthorized, match="AccessDenied") as raised:
+            await store.delete("db", "1.parquet")  # type: ignore[attr-defined]  # `Deletes`, as every store of ours
+        assert raised.value.hint.startswith("The credentials need s3:DeleteObject there")
     async with open_store(moto_bucket.uri("elsewhere")) as store:
         with pytest.raises(NotAuthorized, match="AccessDenied"):
             await store.publish("db", "1.parquet", b"one")

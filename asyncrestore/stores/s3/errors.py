@@ -99,6 +99,7 @@ OPENING = Action("opening", "")
 LISTING = Action("listing", "s3:ListBucket")
 READING = Action("reading", "s3:GetObject")
 WRITING = Action("writing", "s3:PutObject")
+DELETING = Action("deleting", "s3:DeleteObject")
 
 
 def status_of(error: boto.ClientError) -> int:

@@ -1,6 +1,6 @@
 """A store on S3: one object for each segment, created by one conditional request and never changed.
 
-Needs only to list, read and create objects: nothing is ever deleted or replaced.
+Needs only to list, read and create objects: nothing is ever replaced, and deleted only by `delete`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, FlexibleChecksumError
 
 from asyncrestore.errors import SegmentDamaged, StoreFailed, Unavailable
 from asyncrestore.stores.base import StoredObject, folder_of, name_of
-from asyncrestore.stores.s3.errors import LISTING, READING, WRITING, s3_errors, status_of
+from asyncrestore.stores.s3.errors import DELETING, LISTING, READING, WRITING, s3_errors, status_of
 from asyncrestore.stores.s3.retry import persist
 
 if TYPE_CHECKING:
@@ -84,6 +84,15 @@ class S3Store:
         """See `Store`."""
         await self._check_conditions()
         return await self._create(self._key(name, key), data)
+
+    async def delete(self, name: str, key: str) -> None:
+        """See `Deletes`."""
+        path = self._key(name, key)
+
+        async def attempt() -> None:
+            await self._client.delete_object(Bucket=self._place.bucket, Key=path)
+
+        await self._persist(DELETING, path, attempt)
 
     async def refuses_damage(self, name: str, key: str) -> bool:
         """See `ChecksUploads`."""

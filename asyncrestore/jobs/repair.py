@@ -1,0 +1,152 @@
+"""Repair: puts damaged segments aside, and reads what is missing from the source again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from asyncrestore.catalog import list_backup
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.errors import Conflict, NewerFormat, NotFound, SegmentDamaged
+from asyncrestore.history import LiveHistory
+from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, backup
+from asyncrestore.jobs.verify import verify
+from asyncrestore.opening import as_database, as_store
+from asyncrestore.progress import Progress
+
+if TYPE_CHECKING:
+    from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.jobs.backup import BackupReport
+    from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.opening import AnyDatabase, AnyStore
+    from asyncrestore.progress import OnProgress
+    from asyncrestore.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A segment that was taken out of a backup; it lies where it was.
+
+    Attributes:
+        key: its name.
+        reason: what is wrong with it.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What a repair did.
+
+    Attributes:
+        aside: the segments that were put aside.
+        backup: what was read from the source again, and what it had beyond the backup's end.
+        verified: how the backup is now.
+        seconds: how long it took.
+    """
+
+    aside: list[PutAside]
+    backup: BackupReport
+    verified: VerifyReport
+    seconds: float = field(default=0.0)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the backup is whole now."""
+        return self.verified.ok
+
+
+async def repair(
+    source: AnyDatabase,
+    store: AnyStore,
+    *,
+    name: str | None = None,
+    segment_size: int = SEGMENT_TRANSACTIONS,
+    parallel: int = 3,
+    on_progress: OnProgress | None = None,
+) -> RepairReport:
+    """Makes a backup whole again from its source, and proves it.
+
+    Reads every segment; one that is damaged, lies under another's name or is of another database is put
+    aside: it stays where it is, and an object beside it (its name and `.aside`) says why it is not read.
+    Then the source is asked for the ranges that no segment covers, the end included, and all is verified.
+    Nothing is deleted, renamed or replaced. Killed at any moment, it is simply run again.
+
+    Args:
+        source: the database that the backup is of, open or as a URI.
+        store: a store, open or as a URI.
+        name: of the backup; without it the database's name.
+        segment_size: how many t a new segment covers at most.
+        parallel: how many segments are read from the source at once.
+        on_progress: is told the watermarks, of reading the segments, of the source, and of verifying.
+
+    Returns:
+        The report; what is still wrong is in it, and not raised.
+
+    Raises:
+        NotFound: there is no such database or backup. UsageError: a URI or number is wrong.
+        Conflict: most of the readable segments are of another database, and nothing was put aside; or the
+        source was put back to an earlier state.
+        NewerFormat: a segment was written by a newer version of this program.
+        StoreFailed, NotAuthorized: the store cannot be read or written.
+    """
+    started = monotonic()
+    tell = on_progress or (lambda _: None)
+    async with as_store(store) as opened, open_connector() as connector:
+        database = await as_database(connector, source)
+        name = name or database.name
+        aside = await _put_aside(database, opened, name, tell)
+        done = await backup(
+            database, opened, name=name, segment_size=segment_size, parallel=parallel, on_progress=tell
+        )
+        verified = await verify(opened, live=database, name=name, on_progress=tell)
+    return RepairReport(aside, done, verified, monotonic() - started)
+
+
+async def _put_aside(database: Database, store: Store, name: str, on_progress: OnProgress) -> list[PutAside]:
+    there = await list_backup(store, name)
+    if not there.segments and not there.aside:
+        raise NotFound(f"{there.where()} holds no segments", hint="Make a backup of the source.")
+    history = await LiveHistory.open(database)
+    bad, sources = await _inspect(there, on_progress)
+    others = {stored: source for stored, source in sources.items() if source != history.identity}
+    if others and 2 * len(others) > len(sources):
+        raise Conflict(
+            f"{there.where()} is a backup of another database ({next(iter(others.values()))}) than "
+            f"{database.uri} ({history.identity})",
+            hint="Give the database that it was made of, or the backup's --name.",
+        )
+    for stored, source in others.items():
+        bad[stored] = f"it is of another database: {source}"
+    for stored, reason in bad.items():
+        await there.put_aside(stored, reason)
+    return [PutAside(stored.key, reason) for stored, reason in bad.items()]
+
+
+async def _inspect(
+    there: Backup, on_progress: OnProgress
+) -> tuple[dict[StoredSegment, str], dict[StoredSegment, str]]:
+    """Reads all segments: why some are damaged, and which database the others are of."""
+    bad: dict[StoredSegment, str] = {}
+    sources: dict[StoredSegment, str] = {}
+    progress = Progress(start_t=0, end_t=there.end)
+    for stored in there.segments:
+        try:
+            info = await there.inspect(stored)
+        except NewerFormat:
+            raise
+        except SegmentDamaged as exc:
+            bad[stored] = str(exc)
+        except NotFound:
+            pass  # deleted since it was listed: a gap now
+        else:
+            sources[stored] = info.source
+            progress.transactions += info.transactions
+            progress.datoms += info.datoms
+        progress.committed_t = stored.range.end
+        on_progress(progress)
+    return bad, sources

@@ -1,0 +1,202 @@
+"""A damaged backup is found out, not restored from, and mended from its source; nothing is lost by that."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncrestore import segment as segments
+from asyncrestore.catalog import StoredSegment
+from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound, SegmentDamaged
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.compact import compact
+from asyncrestore.jobs.info import StoreInfo, info
+from asyncrestore.jobs.repair import repair
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
+from asyncrestore.stores.filesystem import FilesystemStore
+from asyncrestore.stores.memory import MemoryStore
+from tests.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
+from tests.histories import ODD, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from asyncrestore.datomic.database import BridgeDatabase, Connector
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+SIZE = 10
+
+
+@pytest.fixture(scope="module")
+async def source(connector: Connector) -> BridgeDatabase:
+    database = await connector.open("datomic:local://tests/repair?storage-dir=:mem", create=True)
+    await database.transact_edn(ODD)
+    return database
+
+
+@pytest.fixture(scope="module")
+async def objects(source: BridgeDatabase) -> Objects:
+    """A sound backup's objects."""
+    store = MemoryStore()
+    await backup(source, store, name=NAME, segment_size=SIZE)
+    return await load(store)
+
+
+@pytest.fixture(scope="module")
+async def foreign(connector: Connector) -> Objects:
+    """A backup of another database, with segments of the same ranges, and one that covers more."""
+    database = await connector.open("datomic:local://tests/another?storage-dir=:mem", create=True)
+    await database.transact_edn([SCHEMA, *[f'[{{:p/email "{i}@y"}}]' for i in range(40)]])
+    store = MemoryStore()
+    await backup(database, store, name=NAME, segment_size=SIZE)
+    longer = MemoryStore()
+    await backup(database, longer, name=NAME, segment_size=2 * SIZE)
+    return {**await load(store), **await load(longer)}
+
+
+@pytest.mark.parametrize("damage", KINDS, ids=lambda damage: damage.__name__)
+async def test_every_kind_of_damage(
+    source: BridgeDatabase,
+    objects: Objects,
+    foreign: Objects,
+    new_database: NewDatabase,
+    damage: Callable[[Objects, Objects], None],
+) -> None:
+    damaged = dict(objects)
+    damage(damaged, foreign)
+    store, target = await store_of(damaged), await new_database()
+
+    found = await verify(store, live=source)
+    assert not found.ok
+    if damage is last_deleted:
+        assert (await verify(store)).ok, "without the source nothing tells that there was more"
+    else:
+        assert not (await verify(store)).ok
+        with pytest.raises((DamageError, Conflict)):
+            await restore(store, target)
+
+    report = await repair(source, store, name=NAME, segment_size=SIZE)
+
+    assert report.ok
+    assert (await verify(store, live=source)).problems == []
+    now = await load(store)
+    assert damaged.items() <= now.items(), "nothing is deleted, renamed or replaced"
+    assert {each.key for each in report.aside} == {
+        key.removesuffix(".aside") for key in now.keys() - damaged.keys() if key.endswith(".aside")
+    }
+    await restore(store, target)
+    assert (await verify(source, against=target)).problems == []
+
+    again = await repair(source, store, name=NAME, segment_size=SIZE)
+    assert (again.aside, again.backup.segments) == ([], [])
+    assert await load(store) == now
+
+
+async def test_only_what_is_missing_is_read_again(source: BridgeDatabase, objects: Objects) -> None:
+    damaged = dict(objects)
+    emptied(damaged, {})
+    store = await store_of(damaged)
+
+    report = await repair(source, store, name=NAME, segment_size=SIZE)
+
+    [key] = [each.key for each in report.aside]
+    assert [range_.key for range_ in report.backup.segments] == [key]
+    generation = key.removesuffix(".parquet") + ".1.parquet"
+    assert (await load(store))[generation] == objects[key]
+    assert report.verified.notes == [f"{key} was put aside: {report.aside[0].reason}"]
+    found = await info(store)
+    assert isinstance(found, StoreInfo)
+    assert (found.backups[0].aside, found.backups[0].problem, found.backups[0].gaps) == ([key], "", [])
+
+
+async def test_a_damaged_large_segment_leaves_the_small_ones(
+    source: BridgeDatabase, objects: Objects, new_database: NewDatabase
+) -> None:
+    store, target = await store_of(objects), await new_database()
+    await compact(store)
+    [large] = (await load(store)).keys() - objects.keys()
+    store = await store_of({**await load(store), large: b""})
+    with pytest.raises(SegmentDamaged, match=large):
+        await restore(store, target)
+
+    report = await repair(source, store, name=NAME, segment_size=SIZE)
+
+    assert [each.key for each in report.aside] == [large]
+    assert report.backup.segments == [], "the source was not asked"
+    assert report.ok
+    assert (await restore(store, target)).transactions == len(ODD)
+    assert (await compact(store)).segments == [StoredSegment.from_key(large).range]  # type: ignore[union-attr]
+    assert (await verify(store)).ok
+
+
+async def test_what_was_repaired_is_damaged_again(source: BridgeDatabase, objects: Objects) -> None:
+    damaged = dict(objects)
+    for _ in range(3):
+        for key in [key for key in damaged if key.endswith(".parquet")]:
+            damaged[key] = b""
+        store = await store_of(damaged)
+        assert (await repair(source, store, name=NAME, segment_size=SIZE)).ok
+        damaged = await load(store)
+    assert {key.split(".", 1)[1] for key in damaged} == {
+        *("parquet", "1.parquet", "2.parquet", "3.parquet"),
+        *("parquet.aside", "1.parquet.aside", "2.parquet.aside"),
+    }
+
+
+async def test_a_sample_of_positions_and_lengths(source: BridgeDatabase, objects: Objects) -> None:
+    chance = random.Random(7)  # noqa: S311 - no secret
+    for _ in range(20):
+        key = chance.choice(sorted(objects))
+        data = bytearray(objects[key])
+        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
+        for wrong in (bytes(data), objects[key][: chance.randrange(len(data))]):
+            store = await store_of({**objects, key: wrong})
+            report = await repair(source, store, name=NAME, segment_size=SIZE)
+            assert report.ok
+            assert [each.key for each in report.aside] == [key]
+
+
+async def test_on_disk(source: BridgeDatabase, objects: Objects, foreign: Objects, tmp_path: Path) -> None:
+    for damage in KINDS:
+        damaged = dict(objects)
+        damage(damaged, foreign)
+        store = FilesystemStore(tmp_path / damage.__name__)
+        for key, data in damaged.items():
+            await store.publish(NAME, key, data)
+        assert (await repair(source, store, name=NAME, segment_size=SIZE)).ok
+        assert damaged.items() <= (await load(store)).items()
+
+
+async def test_another_database_mends_nothing(
+    new_database: NewDatabase, source: BridgeDatabase, objects: Objects
+) -> None:
+    other = await new_database(SCHEMA)
+    damaged = dict(objects)
+    emptied(damaged, {})
+    store = await store_of(damaged)
+    with pytest.raises(Conflict, match="is a backup of another database"):
+        await repair(other, store, name=NAME)
+    assert await load(store) == damaged
+    with pytest.raises(NotFound, match="holds no segments"):
+        await repair(source, store, name="none")
+
+
+async def test_a_newer_version_s_segments_are_not_damaged(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, store = await new_database(*ODD), MemoryStore()
+    monkeypatch.setattr(segments, "FORMAT", 2)
+    await backup(source, store, name=NAME)
+    monkeypatch.undo()
+    before = await load(store)
+    with pytest.raises(NewerFormat, match="version 2"):
+        await repair(source, store, name=NAME)
+    assert await load(store) == before
+    assert not (await verify(store)).ok

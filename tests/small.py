@@ -1,0 +1,38 @@
+"""A small backup that needs no database: three segments of made-up transactions."""
+
+from __future__ import annotations
+
+from asyncrestore.model import LogChunk, t_to_tx
+from asyncrestore.schema import Attribute, Schema
+from asyncrestore.segment import SegmentRange, encode
+from tests.altered import chunk_of
+
+BASE = {
+    10: "db/ident",
+    23: "db.type/string",
+    40: "db/valueType",
+    41: "db/cardinality",
+    42: "db/unique",
+    50: "db/txInstant",
+}
+RANGES = (SegmentRange(0, 10), SegmentRange(10, 20), SegmentRange(20, 25))
+
+
+def schema() -> Schema:
+    return Schema(dict(BASE), {73: Attribute("artist/name", "db.type/string")})
+
+
+def transaction(t: int, name: str = "name") -> LogChunk:
+    tx = t_to_tx(t)
+    return chunk_of([(tx, (tx, 50, "i", t, True)), (tx, (1000 + t, 73, "s", f"{name} {t}", True))])
+
+
+def segment(range_: SegmentRange, source: str = "a-source", *, name: str = "name") -> bytes:
+    """A segment with a transaction for each t from 6 on."""
+    log = LogChunk.join([transaction(t, name) for t in range(max(range_.start, 6), range_.end)])
+    return encode([log] if log else [], range_, source=source, name="db", bootstrap_t=5, schema=schema())
+
+
+def objects(source: str = "a-source", ranges: tuple[SegmentRange, ...] = RANGES) -> dict[str, bytes]:
+    """Such a backup by key."""
+    return {range_.key: segment(range_, source) for range_ in ranges}
