@@ -1,7 +1,7 @@
 """Any history that Datomic Local takes is the same after a journey to another database.
 
-Histories and journeys are drawn by Hypothesis (`tests/generated`). `make test` takes a few; `make test-histories`
-takes thousands, of a new seed, which it prints. To see a run again:
+Histories and journeys are drawn by Hypothesis (`tests/generated`). `make test` takes a few;
+`make test-histories` takes thousands, of a new seed, which it prints. To draw the same again:
 `make test-histories HISTORIES=... SEED=...`.
 """
 
