@@ -95,7 +95,7 @@ def jvm_flags(java: Java) -> list[str]:
         # Nothing here waits for a pause, and G1's barriers cost time: a cold restore of 10,057 small
         # transactions took 5.6 to 6.4 s with this collector, 7.5 to 9.0 s with G1 (3 runs each, 2 cores).
         # A young generation that does not grow keeps to memory touched before: the third restore in a JVM
-        # took 3.1 s, against 6.4 s (one run each). A cold plain loop with all its data in the heap is slower.
+        # took 3.1 s, against 6.4 s (one run each).
         "-XX:+UseParallelGC",
         "-Xmn192m",
     ]
