@@ -1,8 +1,8 @@
 """Any history that Datomic Local takes is the same after a journey to another database.
 
-Histories and journeys are drawn by Hypothesis (`tests/generated`); `make test-histories` takes thousands, of a
-new seed, which it prints. `make test` takes none: Local draws entity ids by itself, so no seed gives the same
-run twice, and the rarest histories still differ (`docs/restore-rules.md`, known limits).
+Histories and journeys are drawn by Hypothesis (`tests/generated`); `make test-histories` takes thousands, of
+a new seed, which it prints. `make test` takes none: Local draws entity ids by itself, so no seed gives the
+same run twice, and the rarest histories still differ (`docs/restore-rules.md`, known limits).
 """
 
 from __future__ import annotations
