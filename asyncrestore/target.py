@@ -166,6 +166,49 @@ async def _find_marker(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A transaction that a restore wrote.
+
+    Attributes:
+        tx: its id in the target.
+        source_tx: its id in the source.
+        ids: source and target id of each entity that it made, itself included.
+    """
+
+    tx: int
+    source_tx: int
+    ids: list[tuple[int, int]]
+
+
+async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
+    """The target's transactions after a t of its own, `limit` of them at most.
+
+    Raises:
+        Conflict: one of them was not written by a restore.
+    """
+    found: list[Restored] = []
+    start: int | None = after_t + 1
+    end = await target.basis_t() + 1
+    attribute = bookkeeping_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
+    while start is not None and start < end and len(found) < limit:
+        start, chunk = await target.read_log(start, end, size=4096)
+        for transaction in chunk.transactions():
+            ids = [
+                (raw, e)
+                for e, a, _, raw, added in transaction.datoms
+                if a == attribute and added and isinstance(raw, int)
+            ]
+            source_tx = next((raw for raw, e in ids if e == transaction.tx), None)
+            if source_tx is None:
+                raise Conflict(
+                    f"Somebody else wrote to {target.uri} during the restore: t {transaction.t}",
+                    hint="The target's history is no longer the source's. Restore into a new database.",
+                )
+            found.append(Restored(transaction.tx, source_tx, ids))
+    return found[:limit]
+
+
 async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
     """Makes sure that a restored target was filtered in this way.
 
