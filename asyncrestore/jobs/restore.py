@@ -96,7 +96,7 @@ async def restore(
     until_t: int | None = None,
     until_time: datetime | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
-    in_flight: int = 512,
+    in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
     on_progress: OnProgress | None = None,
     stop: anyio.Event | None = None,
