@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PEER := .venv/ready-peer
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-s3 lint bench clean
 
 help:
-	@echo "make setup | demo | test | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | lint | bench | clean"
 
 setup: $(READY)
 
@@ -17,6 +18,11 @@ FIND_JAVA := import anyio; from asyncrestore.datomic.java import find_java; anyi
 $(READY): .venv/installed $(BRIDGE)
 	@$(BIN)/python -c '$(FIND_JAVA)' 2>/dev/null || $(BIN)/pip install --quiet -e '.[java]'
 	$(BIN)/asyncrestore setup
+	@touch $@
+
+# Datomic Pro's jars are many: only what uses them waits for them.
+$(PEER): $(READY)
+	$(BIN)/asyncrestore setup peer
 	@touch $@
 
 .venv/installed: pyproject.toml
@@ -32,8 +38,17 @@ $(READY): .venv/installed $(BRIDGE)
 demo: $(READY)
 	$(BIN)/asyncrestore demo
 
-test: $(READY)
+test: $(READY) $(PEER)
 	$(BIN)/python -m pytest
+
+# The tests of the store on S3 against a second server, built here by Go.
+VERSITYGW := .venv/bin/versitygw
+$(VERSITYGW): | $(READY)
+	@command -v go >/dev/null || { echo "make test-s3 needs Go; make test needs none" >&2; exit 1; }
+	GOBIN=$(CURDIR)/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+test-s3: $(VERSITYGW)
+	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.info import info as info
     from asyncrestore.jobs.restore import RestoreReport as RestoreReport
     from asyncrestore.jobs.restore import restore as restore
+    from asyncrestore.jobs.validate import ValidateReport as ValidateReport
+    from asyncrestore.jobs.validate import validate_store as validate_store
     from asyncrestore.jobs.verify import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
     from asyncrestore.progress import Progress as Progress
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.filesystem import FilesystemStore as FilesystemStore
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
+    from asyncrestore.stores.promises import Promise as Promise
     from asyncrestore.values import Keyword as Keyword
     from asyncrestore.values import Symbol as Symbol
     from asyncrestore.values import Uri as Uri
@@ -74,6 +77,8 @@ _HOMES = {
     "stores.memory": ("MemoryStore",),
     "rewrites": ("Rewrite",),
     "values": ("Keyword", "Symbol", "Uri"),
+    "stores.promises": ("Promise",),
+    "jobs.validate": ("ValidateReport", "validate_store"),
     "jobs.verify": ("VerifyReport", "verify"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

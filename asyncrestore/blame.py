@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asyncrestore.choice import OPTIONAL
 
 if TYPE_CHECKING:
-    from asyncrestore.model import Transaction
+    from asyncrestore.model import Datom, Transaction
     from asyncrestore.schema import Attribute, Schema
 
 STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
+
+_UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
+_NOT_INDEXED = re.compile(r"unique-without-index, :attribute (:[^\s,}]+)")
 
 
 def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str]:
@@ -21,35 +26,59 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         transaction: as it was to be in the target.
         message: the engine's reason.
     """
-    named = set(re.findall(r":([^\s:\"\]\[(){},]+)", message))
-    for e, a, kind, raw, added in transaction.datoms:
-        attribute = schema.attributes.get(a)
-        name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
-        if kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-            cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
-            cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-            return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
+    unknown, not_indexed = _UNKNOWN.search(message), _NOT_INDEXED.search(message)
+    if not_indexed is not None:
+        cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
+        help_ = f"Without the attribute: --exclude {not_indexed[1]} --exclude-schema, into a new database."
+        return cause, help_
+    for datom in transaction.datoms:
+        e, a, kind, raw, added = datom
+        if unknown is not None and unknown[1] in _base_idents(schema, datom):
+            return _lacking(schema, datom, unknown[1])
+        attribute, name = schema.attributes.get(a), _name(schema, a)
         if attribute is not None and added and _names_predicate(attribute, message):
             predicates = ", ".join(attribute.predicates)
             return (
                 f"The target calls {predicates} with each value of {name}, as that of entity {e}.",
                 f"Without it: --exclude :db.attr/preds or --exclude {name}, into a new database.",
             )
-        for lacking in _base_idents(schema, e, a, kind, raw):
-            if lacking in named:
-                help_ = "Upgrade its base schema (Datomic's administer-system with :upgrade-schema)"
-                if (attribute := schema.attributes.get(e)) and attribute.ident and attribute.value_type:
-                    help_ += f", or --exclude {attribute.ident} --exclude-schema, into a new database"
-                cause = f"Entity {e} has a datom of {name} that needs :{lacking}, "
-                cause += "which the target's base schema lacks."
-                return cause, f"{help_}."
+        if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
+            cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
+            cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
+            return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
     return "", ""
+
+
+def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
+    """A datom that needs what the base schema of the source's edition has, and the target's has not."""
+    e, a, _, _, _ = datom
+    attribute = schema.attributes.get(e)
+    entity = f"{e} (:{attribute.ident})" if attribute is not None and attribute.ident else str(e)
+    cause = f"Entity {entity} has a datom of {_name(schema, a)} that needs :{ident}, "
+    cause += "which the target's base schema lacks."
+    if (
+        (a in schema.base and schema.base[a] not in OPTIONAL)
+        and attribute
+        and attribute.ident
+        and attribute.value_type
+    ):
+        option = f"--exclude {attribute.ident} --exclude-schema"
+    else:
+        option = f"--exclude {_name(schema, a)}"
+    upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"
+    return cause, f"{upgrade}, or leave it out: {option}, into a new database."
+
+
+def _name(schema: Schema, entity: int) -> str:
+    attribute = schema.attributes.get(entity)
+    return f":{attribute.ident}" if attribute is not None and attribute.ident else f"attribute {entity}"
 
 
 def _names_predicate(attribute: Attribute, message: str) -> bool:
     return any(symbol in message for symbol in attribute.predicates)
 
 
-def _base_idents(schema: Schema, e: int, a: int, kind: str, raw: Any) -> list[str]:
+def _base_idents(schema: Schema, datom: Datom) -> list[str]:
+    e, a, kind, raw, _ = datom
     mentioned = [e, a, raw] if kind == "r" else [e, a]
     return [schema.base[entity] for entity in mentioned if entity in schema.base]

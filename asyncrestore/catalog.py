@@ -106,6 +106,19 @@ class Backup:
         return segment
 
 
+PROBES = ".validate-store-"
+"""What the names begin with under which `validate_store` leaves objects."""
+
+
+async def backup_names(store: Store) -> list[str]:
+    """Names of the backups in a store, sorted.
+
+    Raises:
+        NotFound: there is no such store.
+    """
+    return [name for name in await store.names() if not name.startswith(PROBES)]
+
+
 async def find_backup(store: Store, name: str | None) -> Backup:
     """The backup with that name, or the only one in the store.
 
@@ -113,7 +126,7 @@ async def find_backup(store: Store, name: str | None) -> Backup:
         NotFound: there is no such store or backup.
         UsageError: the store has several backups and no name was given.
     """
-    names = await store.names()
+    names = await backup_names(store)
     if name is None:
         if not names:
             raise NotFound(f"{store.uri} holds no backup", hint="Make one: asyncrestore backup SOURCE STORE")

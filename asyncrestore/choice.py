@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from asyncrestore.rewrites import Rewrite, Rewriter
     from asyncrestore.schema import Attribute, Schema
 
-CODE = frozenset({"db.attr/preds", "db.entity/preds"})
-"""What of the base schema may be left out: it names functions that a target may lack, and shapes no data."""
+OPTIONAL = frozenset(
+    {
+        *("db.attr/preds", "db.entity/preds", "db/fn", "db.install/function"),
+        *("db/index", "db/fulltext"),
+        *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
+    }
+)
+"""What of the base schema may be left out: a target may lack it or its code, and it shapes no other data."""
 
 
 class Choice:
@@ -63,7 +69,7 @@ class Choice:
             )
         if self._schema.is_bookkeeping(a):
             raise UsageError(f":{ident} is what restores write for themselves; it is never copied")
-        if a in self._schema.base and ident not in CODE:
+        if a in self._schema.base and ident not in OPTIONAL:
             raise UsageError(f":{ident} is of Datomic's base schema: the rest of the history depends on it")
         return a
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.choice import CODE, Choice, check_sets
+from asyncrestore.choice import OPTIONAL, Choice, check_sets
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.model import Transaction
 from asyncrestore.rewrites import make_rewriter
@@ -76,7 +76,7 @@ class Filter:
         self._alter = base.get("db.alter/attribute", -1)
         self._about = {base.get("db.install/attribute", -1), self._alter}
         self._altering = {base[ident] for ident in base.keys() - {"db/ident", "db/doc"}}
-        self._code = {base[ident] for ident in CODE & base.keys()}
+        self._optional = {base[ident] for ident in OPTIONAL & base.keys()}
         self.rules: list[str] = []
         self.done: list[FilteredAttribute] = []
         choice = Choice(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
@@ -122,7 +122,7 @@ class Filter:
             e, a, kind, raw, added = datom
             if a in dropped:
                 dropped[a].left_out += 1
-                if a in self._code:
+                if a in self._optional:
                     altered[e] = dropped[a]
             elif e in hidden:
                 hidden[e].left_out += 1

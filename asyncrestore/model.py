@@ -96,23 +96,29 @@ class LogChunk:
 
     def datoms(self) -> list[Datom]:
         """All datoms, one after the other."""
-        raws: list[Any] = self.numbers.tolist()
-        textual = [i for i, kind in enumerate(self.kinds) if kind not in NUMERIC_KINDS]
-        for i, text in zip(textual, self.texts, strict=True):
-            raws[i] = text
-        return list(zip(self.e, self.a, self.kinds, raws, map("+".__eq__, self.added), strict=True))
+        return self._datoms(0, len(self), iter(self.texts))
+
+    def _datoms(self, start: int, end: int, texts: Iterator[Any]) -> list[Datom]:
+        """A run of datoms, given the texts from its first one on."""
+        kinds = self.kinds[start:end]
+        raws: list[Any] = self.numbers[start:end].tolist()
+        for i, kind in enumerate(kinds):
+            if kind not in NUMERIC_KINDS:
+                raws[i] = next(texts)
+        added = map("+".__eq__, self.added[start:end])
+        return list(zip(self.e[start:end], self.a[start:end], kinds, raws, added, strict=True))
 
     def rows(self) -> Iterator[tuple[int, Datom]]:
         """Each datom with its transaction id."""
         return zip(self.tx, self.datoms(), strict=True)
 
     def transactions(self) -> Iterator[Transaction]:
-        """The chunk's transactions, in order."""
-        datoms = self.datoms()
+        """The chunk's transactions, in order, each made as it is asked for."""
+        texts = iter(self.texts)
         start = 0
         for tx, run in groupby(self.tx):
             end = start + len(list(run))
-            yield Transaction(tx, datoms[start:end])
+            yield Transaction(tx, self._datoms(start, end, texts))
             start = end
 
     def txs(self) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
@@ -14,7 +15,7 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from asyncrestore.datomic.database import Connector
     from asyncrestore.rewrites import Rewrite
@@ -24,9 +25,14 @@ AnyDatabase: TypeAlias = str | Database
 AnyHistory: TypeAlias = str | Store | Database
 
 
-def as_store(store: AnyStore) -> Store:
-    """The store itself; raises `UsageError` for a URI that is none."""
-    return open_store(store) if isinstance(store, str) else store
+@asynccontextmanager
+async def as_store(store: AnyStore) -> AsyncIterator[Store]:
+    """The store, opened for the context if it is a URI; raises `UsageError` for one that is none."""
+    if isinstance(store, str):
+        async with open_store(store) as opened:
+            yield opened
+    else:
+        yield store
 
 
 async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
@@ -34,13 +40,16 @@ async def as_database(connector: Connector, database: AnyDatabase, *, create: bo
     return await connector.open(database, create=create) if isinstance(database, str) else database
 
 
-async def as_history(connector: Connector, history: AnyHistory, name: str | None) -> History:
+@asynccontextmanager
+async def as_history(connector: Connector, history: AnyHistory, name: str | None) -> AsyncIterator[History]:
     """The history in a store or of a live database; `name` is of the backup in a store with several."""
-    if isinstance(history, str):
-        history = await connector.open(history) if is_database_uri(history) else open_store(history)
+    if isinstance(history, str) and is_database_uri(history):
+        history = await connector.open(history)
     if isinstance(history, Database):
-        return await LiveHistory.open(history)
-    return await StoredHistory.open(history, name)
+        yield await LiveHistory.open(history)
+    else:
+        async with as_store(history) as store:
+            yield await StoredHistory.open(store, name)
 
 
 async def as_filter(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.blame import blame
-from asyncrestore.errors import DamageError
+from asyncrestore.errors import DamageError, TransactionRejected
 from asyncrestore.model import TxData, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 
@@ -43,7 +43,10 @@ class Resolver:
         # Positions of attributes that hold for good: they occur all the time.
         self._durable = dict(self.base)
         self._computed: set[int] = set()  # composites
-        self._skipped: set[int] = set()  # these, and bookkeeping
+        self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
+        self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
+        if self._excise is not None:
+            self._skipped.add(self._excise)
         self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction, others: Collection[int] = ()) -> TxData:
@@ -56,6 +59,7 @@ class Resolver:
 
         Raises:
             DamageError: a datom's attribute is not known: the history before it was not complete.
+            TransactionRejected: it asks for an excision.
         """
         tx, datoms = transaction.tx, transaction.datoms
         work = _Work(self, tx)
@@ -67,6 +71,8 @@ class Resolver:
         # Every datom of the source passes here: what most of them need is done without a call.
         for e, a, kind, raw, added in datoms:
             if a in skipped:
+                if a == self._excise:
+                    raise _excision(tx, e)
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
@@ -130,6 +136,16 @@ class Resolver:
             if position is not None:
                 self._durable[a] = position
         return position
+
+
+def _excision(tx: int, entity: int) -> TransactionRejected:
+    """Replayed, it would excise by the source's t what the target holds, also what came after."""
+    return TransactionRejected(
+        f"Source t {tx_to_t(tx)}: entity {entity} asks for an excision (:db/excise), which is not replayed",
+        t=tx_to_t(tx),
+        hint="What was excised is not in the source's log any more. Without the request: "
+        "--exclude :db/excise, into a new database.",
+    )
 
 
 class _Work:

@@ -198,6 +198,7 @@ class SchemaHistory:
     """
 
     def __init__(self, chunk: LogChunk, bootstrap_t: int) -> None:
+        self._bootstrap_t = bootstrap_t
         self._by_tx: dict[int, list[Datom]] = {}
         for tx, datom in chunk.rows():
             self._by_tx.setdefault(tx, []).append(datom)
@@ -215,7 +216,11 @@ class SchemaHistory:
         return base
 
     def as_of(self, t: int) -> Schema:
-        """The schema after the transaction with that t, or the last before it."""
+        """The schema after the transaction with that t, or the last before it.
+
+        It has all that the database was born with, also at an earlier t: not every log tells that.
+        """
+        t = max(t, self._bootstrap_t)
         schema = Schema(self._base)
         for tx in sorted(self._by_tx):
             if tx_to_t(tx) > t:

@@ -40,6 +40,7 @@ KINDS = {
     "m": "bigdec",
     "x": "bytes",
     "t": "tuple",
+    "c": "fn",
 }
 NUMERIC_KINDS = frozenset("blrdfi")
 KIND_OF_TYPE = {f"db.type/{name}": kind for kind, name in KINDS.items()}
@@ -112,6 +113,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "m": Decimal,
     "x": base64.b64decode,
     "t": _tuple,
+    "c": str,
 }
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: one event loop, and one JVM for the databases in memory."""
+"""What all tests share: one event loop, and one JVM for the databases in memory of each engine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
+from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+pytest_plugins = ["tests.s3"]
 
 _numbers = itertools.count()
 
@@ -23,26 +26,35 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 async def connector(anyio_backend: str) -> AsyncIterator[Connector]:
-    """Opens databases in the session's JVM."""
+    """Opens databases in the session's JVMs."""
     assert anyio_backend == "asyncio"
     async with open_connector() as connector:
         yield connector
 
 
 @pytest.fixture
-def memory_uri() -> str:
-    """The URI of a database in memory that no other test uses; it does not exist yet."""
-    return f"datomic:local://tests/db{next(_numbers)}?storage-dir=:mem"
+def engine() -> str:
+    """The engine of databases in memory; tests that hold for several are parametrised with it."""
+    return LOCAL
+
+
+def _new_uri(engine: str) -> str:
+    name = f"db{next(_numbers)}"
+    return f"datomic:local://tests/{name}?storage-dir=:mem" if engine == LOCAL else f"datomic:mem://{name}"
 
 
 @pytest.fixture
-def new_database(connector: Connector) -> Callable[..., Awaitable[BridgeDatabase]]:
+def memory_uri(engine: str) -> str:
+    """The URI of a database in memory that no other test uses; it does not exist yet."""
+    return _new_uri(engine)
+
+
+@pytest.fixture
+def new_database(connector: Connector, engine: str) -> Callable[..., Awaitable[BridgeDatabase]]:
     """Makes an empty database in memory, and puts transactions (EDN) into it."""
 
-    async def make(*transactions: str) -> BridgeDatabase:
-        database = await connector.open(
-            f"datomic:local://tests/db{next(_numbers)}?storage-dir=:mem", create=True
-        )
+    async def make(*transactions: str, of: str = engine) -> BridgeDatabase:
+        database = await connector.open(_new_uri(of), create=True)
         if transactions:
             await database.transact_edn(transactions)
         return database

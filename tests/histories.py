@@ -95,3 +95,35 @@ SCHEMA_CHANGES = (
 
 ODD = (SCHEMA, *PEOPLE, VALUES_SCHEMA, VALUES, *SCHEMA_CHANGES)
 """One history with all of it."""
+
+PRO = (
+    """[{:db/ident :pro/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/index true
+         :db/unique :db.unique/identity}
+        {:db/ident :pro/text :db/valueType :db.type/string :db/cardinality :db.cardinality/one
+         :db/fulltext true}
+        {:db/ident :pro/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}
+        {:db/ident :pro/blobs :db/valueType :db.type/bytes :db/cardinality :db.cardinality/many}
+        {:db/ident :pro/friend :db/valueType :db.type/ref :db/cardinality :db.cardinality/many}]""",
+    '[{:db/id "e" :pro/name "bytes" :pro/blob #base64 "AP9+" :pro/blobs [#base64 "" #base64 "AQ=="]}]',
+    # bytes are compared by content: one is there already, one is taken away, one is replaced
+    '[[:db/add [:pro/name "bytes"] :pro/blob #base64 "AP9+"]]',
+    '[[:db/retract [:pro/name "bytes"] :pro/blobs #base64 "AQ=="]'
+    ' [:db/add [:pro/name "bytes"] :pro/blob #base64 "Ag=="]]',
+    f'[{{:db/id "l" :pro/name "long" :pro/text "{"x" * 5000}"}}]',
+    # partitions, named and implicit
+    '[{:db/id "p" :db/ident :my/part} [:db/add :db.part/db :db.install/partition "p"]]',
+    '[{:db/id #db/id[:my/part] :pro/name "named"}]',
+    '[{:db/id "i" :pro/name "implicit"} {:db/id "d" :pro/name "default" :pro/friend ["i"]}'
+    ' {:db/force-partition {"i" 2305873795539271680}}]',
+    # an attribute whose entity was there before it became one
+    "[{:db/id #db/id[:db.part/db] :db/ident :pro/later}]",
+    "[{:db/id :pro/later :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
+    '[{:db/id "n" :pro/later 5}]',
+    """[{:db/ident :pro/make :db/fn #db/fn {:lang "clojure" :params [db text]
+         :code [{:db/id "made" :pro/name text}]}}]""",
+    '[[:pro/make "made"]]',
+    "[{:db/id :pro/later :db/index true}]",
+    "[{:db/id :pro/later :db/unique :db.unique/value}]",
+    "[[:db/retract :pro/later :db/unique :db.unique/value] [:db/add :pro/later :db/index false]]",
+)
+"""What only Datomic Pro can hold."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-A database is  datomic:local://SYSTEM/DB?storage-dir=DIR
-A store is     a directory, or file:///DIR
+A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro's
+A store is     a directory, file:///DIR, or s3://BUCKET/PREFIX?region=R
 
 \b
 Options come from the command line, else from the environment (ASYNCRESTORE_QUIET=1,
@@ -67,6 +67,7 @@ for command in (
     commands.restore,
     commands.verify,
     commands.info,
+    commands.validate_store,
     commands.demo,
 ):
     group.add_command(command)

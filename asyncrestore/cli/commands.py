@@ -16,6 +16,7 @@ from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
+from asyncrestore.datomic.uri import ENGINES, LOCAL
 from asyncrestore.demo import next_commands, run_demo
 from asyncrestore.errors import HistoryDiffers, SegmentDamaged, UsageError
 
@@ -29,7 +30,8 @@ _NAME_HELP = "Of the backup, where the store holds several."
 
 _SETUP_EPILOG = """
 \b
-Example: asyncrestore setup
+Examples: asyncrestore setup
+          asyncrestore setup local peer
 """
 _BACKUP_EPILOG = """
 \b
@@ -68,6 +70,14 @@ Examples: asyncrestore info /backups
 \b
 Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
 """
+_VALIDATE_STORE_EPILOG = """
+\b
+Examples: asyncrestore validate-store s3://bucket/backups?region=eu-west-1
+          asyncrestore validate-store /mnt/share/backups
+
+\b
+Exit codes: 1 a promise was broken · 10 no such bucket · 12 not authorised
+"""
 _DEMO_EPILOG = """
 \b
 Example: asyncrestore demo --keep ./demo
@@ -86,10 +96,13 @@ def _place(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 @click.command(epilog=_SETUP_EPILOG)
+@click.argument("engines", nargs=-1, type=click.Choice(ENGINES), metavar="[local] [peer]")
 @talking_options
 @click.pass_obj
-def setup(settings: Settings) -> None:
+def setup(settings: Settings, engines: tuple[str, ...]) -> None:
     """Fetch and compile what this machine needs, and try it.
+
+    For Datomic Local (local), Datomic Pro (peer) or both; for Local if none is named.
 
     Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory
     (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; here it is
@@ -101,7 +114,7 @@ def setup(settings: Settings) -> None:
         # --version need not wait for all that this imports.
         from asyncrestore.cli.ready import make_ready  # noqa: PLC0415
 
-        return await make_ready()
+        return await make_ready(engines or (LOCAL,))
 
     output.note("Checking Java, Datomic's jars and the bridge. The first time takes about a minute.")
     ready = run(output, job, kept="What was fetched stays. Run the same command again.")
@@ -111,12 +124,16 @@ def setup(settings: Settings) -> None:
             "Ready",
             [
                 ("Java", f"{ready['java']} ({ready['java_executable']})"),
-                ("jars", f"{ready['jars']}, checked"),
-                ("bridge", f"started and answered in {text.duration(ready['start_seconds'])}"),
+                *((engine, _engine_text(found)) for engine, found in ready["engines"].items()),
                 ("cache", ready["cache"]),
             ],
         ),
     )
+
+
+def _engine_text(found: dict[str, Any]) -> str:
+    started = text.duration(found["start_seconds"])
+    return f"{found['jars']} jars, checked; the bridge started and answered in {started}"
 
 
 @click.command(epilog=_BACKUP_EPILOG)
@@ -295,6 +312,23 @@ def info(settings: Settings, place: str, name: str | None) -> None:
         damaged = [backup.problem for backup in found.backups if backup.problem]
         if damaged:
             raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
+
+
+@click.command(epilog=_VALIDATE_STORE_EPILOG)
+@click.argument("store", callback=_place)
+@talking_options
+@click.pass_obj
+def validate_store(settings: Settings, store: str) -> None:
+    """Try whether STORE keeps the promises that backups need.
+
+    Writes and reads some 1,020 objects, 35 MB, under a name that no command takes for a backup, and leaves
+    them there: a store need not allow to delete.
+    """
+    output = _start(settings)
+    output.note("Trying the store out.")
+    report = run(output, lambda _: asyncrestore.validate_store(store))
+    output.result({**document(report), "ok": report.ok}, text.validate_text(report))
+    report.raise_for_problems()
 
 
 @click.command(epilog=_DEMO_EPILOG)

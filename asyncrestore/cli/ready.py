@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
@@ -12,25 +12,35 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.jars import read_lock
 from asyncrestore.datomic.java import find_java
 from asyncrestore.datomic.runtime import SOURCES, bridge_command
+from asyncrestore.datomic.uri import LOCAL, PEER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SCRATCH = {LOCAL: "datomic:local://setup/check?storage-dir=:mem", PEER: "datomic:mem://check"}
 
 
-async def make_ready() -> dict[str, Any]:
-    """Fetches, checks and compiles, then starts the bridge and opens a database in it.
+async def make_ready(engines: Iterable[str]) -> dict[str, Any]:
+    """Fetches, checks and compiles for each engine, then starts its bridge and opens a database in it.
 
     Raises:
         SetupFailed, Unavailable, DamageError: as `runtime.bridge_command`.
     """
     java = await find_java()
-    await bridge_command()
-    started = monotonic()
-    async with open_connector() as connector:
-        database = await connector.open("datomic:local://setup/check?storage-dir=:mem", create=True)
-        await database.basis_t()
-        start_seconds = monotonic() - started
     return {
         "java": java.description,
         "java_executable": java.executable,
-        "jars": len(await to_thread.run_sync(read_lock, SOURCES / "local.lock")),
-        "start_seconds": round(start_seconds, 1),
         "cache": str(await to_thread.run_sync(cache_dir)),
+        "engines": {engine: await _make_engine_ready(engine) for engine in engines},
     }
+
+
+async def _make_engine_ready(engine: str) -> dict[str, Any]:
+    await bridge_command(engine)
+    started = monotonic()
+    async with open_connector() as connector:
+        database = await connector.open(_SCRATCH[engine], create=True)
+        await database.basis_t()
+        start_seconds = monotonic() - started
+    jars = await to_thread.run_sync(read_lock, SOURCES / f"{engine}.lock")
+    return {"jars": len(jars), "start_seconds": round(start_seconds, 1)}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.info import BackupInfo, DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.restore import RestoreReport
+    from asyncrestore.jobs.validate import ValidateReport
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.segment import SegmentRange
 
@@ -128,6 +129,19 @@ def _filtered(filtered: Iterable[FilteredAttribute]) -> list[tuple[str, str]]:
         "rewritten": [f":{each.attribute} {each.rewritten:,}" for each in filtered if each.rewritten],
     }
     return [(label, ", ".join(found)) for label, found in counts.items() if found]
+
+
+def validate_text(report: ValidateReport) -> str:
+    """Which of a store's promises were kept."""
+    words = {True: "kept", False: "BROKEN", None: "not tried"}
+    rows = [
+        (words[each.kept], f"{each.text}: {each.problem}" if each.problem else each.text)
+        for each in report.promises
+    ]
+    verdict = "keeps its promises" if report.ok else "cannot be trusted"
+    return table(
+        f"{report.store} {verdict}", [*rows, ("left there", report.left), ("took", duration(report.seconds))]
+    )
 
 
 def verify_text(report: VerifyReport) -> str:

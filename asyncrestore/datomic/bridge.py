@@ -17,7 +17,14 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from asyncrestore.datomic import frames
-from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotAuthorized, NotFound, Unavailable
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    BridgeDied,
+    NotAuthorized,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
 from asyncrestore.model import Anomaly
 from asyncrestore.tasks import task_group
 
@@ -64,7 +71,10 @@ def anomaly_from(answer: Any) -> Anomaly:
 
 def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
     """The error for an anomaly that no caller knows how to handle."""
-    return _ERRORS.get(anomaly.category, AsyncRestoreError)(f"{what}: {anomaly.message}")
+    kind = _ERRORS.get(anomaly.category, AsyncRestoreError)
+    if anomaly.error == "invalid-db-uri":
+        kind = UsageError
+    return kind(f"{what}: {anomaly.message}")
 
 
 class Bridge:

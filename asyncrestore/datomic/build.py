@@ -26,15 +26,14 @@ from asyncrestore.errors import SetupFailed
 if TYPE_CHECKING:
     from asyncrestore.datomic.java import Java
 
-MAIN = "asyncrestore.bridge"
 COMPILE_TIMEOUT_S = 300.0
 ARCHIVE_TIMEOUT_S = 180.0
 # The engine loads much of itself only when a client is made. So the compiler stays on, in all threads, while
 # the bridge's own warm-up runs: whatever that loads from source is compiled too.
-_COMPILE = f"""
+_COMPILE = """
 (alter-var-root #'*compile-files* (constantly true))
-(compile '{MAIN})
-(#'{MAIN}/warm-up)
+(compile '{main})
+(#'{main}/warm-up)
 (System/exit 0)
 """
 # Clojure takes a source file that is newer than its class. Sources in other jars must never win.
@@ -47,16 +46,23 @@ class Build:
     """What a build needs, and where it is.
 
     Attributes:
+        engine: the database engine that the bridge speaks to.
         java: the runtime that compiles and runs it.
         jars: the engine's jars.
         sources: directory of the Clojure sources.
         directory: where the result is published; its name is the build's key.
     """
 
+    engine: str
     java: Java
     jars: list[Path]
     sources: Path
     directory: Path
+
+    @property
+    def main(self) -> str:
+        """The namespace, and class, that starts the bridge."""
+        return f"asyncrestore.{self.engine}"
 
     @property
     def jar(self) -> Path:
@@ -156,7 +162,7 @@ async def _compile(build: Build) -> None:
                 *jvm_flags(build.java),
                 f"-Dclojure.compile.path={classes}",
                 *class_path(build.sources, classes, *build.jars),
-                *("clojure.main", "-e", _COMPILE),
+                *("clojure.main", "-e", _COMPILE.format(main=build.main)),
             ],
             COMPILE_TIMEOUT_S,
         )
@@ -188,7 +194,7 @@ async def _make_archive(build: Build) -> None:
         failure = f"Java {feature} cannot archive the classes of an application; 13 and newer can"
     else:
         command = [build.java.executable, *jvm_flags(build.java), f"{option}={unfinished}"]
-        command += [*class_path(build.jar, *build.jars), MAIN, "warm-up"]
+        command += [*class_path(build.jar, *build.jars), build.main, "warm-up"]
         failure = await _run(command, ARCHIVE_TIMEOUT_S)
         if not failure and not await anyio.to_thread.run_sync(unfinished.exists):
             failure = "the JVM wrote none (it may lack its own base archive)"

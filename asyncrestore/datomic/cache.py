@@ -36,7 +36,7 @@ def unusable(cache: Path, error: OSError) -> SetupFailed:
     """Return the error for a cache directory that cannot be written or read."""
     return SetupFailed(
         f"the cache directory {cache} cannot be used: {error}",
-        hint=f"Make it writable, with 150 MB free, or set {CACHE_VARIABLE} to another directory.",
+        hint=f"Make it writable, with 200 MB free, or set {CACHE_VARIABLE} to another directory.",
     )
 
 

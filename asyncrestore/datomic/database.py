@@ -172,17 +172,17 @@ class Connector:
         place = parse_uri(uri)
         if not place.db:
             raise UsageError(
-                f"{uri!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
+                f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
         bridge = await self.bridge(place.engine)
-        handle, identity, created = await bridge.request("open", {**place.place(), "create": create})
+        handle, identity, created = await bridge.request("open", {**place.place, "create": create})
         return BridgeDatabase(bridge, place, handle, identity, created=bool(created))
 
     async def databases(self, uri: str) -> list[str]:
         """Names of the databases in a system (the URI without a database, or with one that is ignored)."""
         place = parse_uri(uri)
         bridge = await self.bridge(place.engine)
-        return list(await bridge.request("databases", place.place()))
+        return list(await bridge.request("databases", place.place))
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, unusable
 from asyncrestore.errors import DamageError, Unavailable
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
-# For all jars together (11 MB): a slow line may take minutes, a stuck one ends here.
+# For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck one ends here.
 FETCH_TIMEOUT_S = 300.0
 BACKOFF_S = (0.5, 2.0)
 
@@ -167,7 +167,8 @@ def _cannot_fetch(missing: list[Jar], jars: list[Jar], cache: Path, reason: str)
     return Unavailable(
         f"{len(missing)} of {len(jars)} jars are not in {cache / 'jars'} and cannot be fetched"
         f" ({reason}):{names}",
-        hint="With a network, run `asyncrestore setup`. Without one, run it on a machine that has one and"
+        hint="With a network, run `asyncrestore setup` (for Datomic Pro: `asyncrestore setup peer`)."
+        " Without one, run it on a machine that has one and"
         f" copy its cache directory to {cache} (or to where {CACHE_VARIABLE} points), or set"
         f" {REPOSITORY_VARIABLE} to the URL of a Maven repository that this machine reaches.",
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio.to_thread
 
-from asyncrestore.datomic.build import MAIN, Build, build_key, class_path, ensure_build, jvm_flags
+from asyncrestore.datomic.build import Build, build_key, class_path, ensure_build, jvm_flags
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.jars import ensure_jars
 from asyncrestore.datomic.java import find_java
+from asyncrestore.datomic.uri import PEER
 
 SOURCES = Path(__file__).parent / "jvm"
+PEER_JARS_VARIABLE = "ASYNCRESTORE_PEER_JARS"
 
 
 async def bridge_command(engine: str = "local") -> list[str]:
@@ -33,9 +36,19 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     java = await find_java()
     jars = await ensure_jars(lock_file, cache)
     key = await anyio.to_thread.run_sync(build_key, java, jars, lock_file, sources)
-    build = Build(java, jars, sources, cache / "bridge" / f"{engine}-{key}")
+    build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
     await ensure_build(build, cache)
     archive = []
     if await anyio.to_thread.run_sync(build.archive.exists):
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
-    return [java.executable, *jvm_flags(java), *archive, *class_path(build.jar, *jars), MAIN]
+    path = class_path(build.jar, *jars, *_further_jars(engine))
+    return [java.executable, *jvm_flags(java), *archive, *path, build.main]
+
+
+def _further_jars(engine: str) -> list[Path]:
+    """Jars that the user names: the peer's library for a storage is not among its own jars.
+
+    They come last: an archive holds for a class path that only goes on where its own ended.
+    """
+    named = os.environ.get(PEER_JARS_VARIABLE, "") if engine == PEER else ""
+    return [Path(jar) for jar in named.split(os.pathsep) if jar]

@@ -1,4 +1,8 @@
-"""Databases named by URI, in Datomic's own style: `datomic:local://SYSTEM/DB?storage-dir=DIR`."""
+"""Databases named by URI, in Datomic's own style.
+
+`datomic:local://SYSTEM/DB?storage-dir=DIR` is Datomic Local; the URIs of Datomic Pro (`datomic:mem://DB`,
+`datomic:dev://HOST:PORT/DB`, `datomic:sql://DB?JDBC-URL`, ...) are its own, and go to its peer unchanged.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,11 @@ from asyncrestore.errors import UsageError
 
 SCHEME = "datomic:"
 MEMORY = ":mem"
+LOCAL, PEER = "local", "peer"
+ENGINES = (LOCAL, PEER)
 _EXAMPLE = "A database is named like datomic:local://SYSTEM/DB?storage-dir=DIR"
+_PEER_EXAMPLE = "A database of Datomic Pro is named as there, like datomic:dev://HOST:PORT/DB"
+_UNSUPPORTED = ("cloud", "peer-server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +26,16 @@ class DatabaseUri:
     """Where a database is.
 
     Attributes:
-        text: the URI as given.
-        engine: the JVM runtime that speaks to it; ``local`` is the only one so far.
-        system: name of the system.
-        db: name of the database; empty where a whole system is meant.
-        storage_dir: absolute directory of Datomic Local, or ``:mem`` for the memory of the bridge.
+        text: the URI, without what may be secret.
+        engine: the JVM runtime that speaks to it, one of `ENGINES`.
+        db: name of the database; empty where all of a place are meant.
+        place: what the bridge's `open` and `databases` take.
     """
 
     text: str
     engine: str
-    system: str
     db: str
-    storage_dir: str
-
-    def place(self) -> dict[str, str]:
-        """What the bridge's `open` and `databases` take."""
-        return {"storage-dir": self.storage_dir, "system": self.system, "db": self.db}
+    place: dict[str, str]
 
 
 def is_database_uri(text: str) -> bool:
@@ -49,12 +51,17 @@ def parse_uri(text: str) -> DatabaseUri:
     """
     if not is_database_uri(text):
         raise UsageError(f"{text!r} is not a Datomic URI", hint=_EXAMPLE)
-    parts = urlsplit(text.removeprefix(SCHEME))
-    if parts.scheme != "local":
+    kind, found, _ = text.removeprefix(SCHEME).partition("://")
+    if not found or not kind or kind in _UNSUPPORTED:
         raise UsageError(
-            f"{text!r}: the engine {parts.scheme or 'missing'!r} is not supported",
-            hint=f"{_EXAMPLE}; local is supported",
+            f"{_without_secrets(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
+            hint=f"{_EXAMPLE}. {_PEER_EXAMPLE}.",
         )
+    return _local(text) if kind == LOCAL else _peer(text)
+
+
+def _local(text: str) -> DatabaseUri:
+    parts = urlsplit(text.removeprefix(SCHEME))
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     storage_dir = options.pop("storage-dir", "")
     if options:
@@ -66,4 +73,20 @@ def parse_uri(text: str) -> DatabaseUri:
         raise UsageError(f"{text!r} needs one system and one database", hint=_EXAMPLE)
     if storage_dir != MEMORY:
         storage_dir = str(Path(storage_dir).expanduser().absolute())
-    return DatabaseUri(text, "local", system, db, storage_dir)
+    return DatabaseUri(text, LOCAL, db, {"storage-dir": storage_dir, "system": system, "db": db})
+
+
+def _peer(text: str) -> DatabaseUri:
+    """Whatever the storage, a URI's name of the database is the last part before the question mark."""
+    before, question, after = text.partition("?")
+    start = before.rindex("/") + 1
+    db = before[start:].removesuffix("*")
+    # The peer lists the databases of a URI that has an asterisk for the name.
+    uri = text if db else f"{before[:start]}*{question}{after}"
+    return DatabaseUri(_without_secrets(text), PEER, db, {"uri": uri})
+
+
+def _without_secrets(text: str) -> str:
+    """A URI of Datomic Pro without its options: passwords and keys are among them."""
+    before, question, _ = text.partition("?")
+    return f"{before}?..." if question else text

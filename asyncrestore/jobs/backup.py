@@ -106,11 +106,9 @@ async def backup(
         raise UsageError("start_t must be at least 0")
     if end_t is not None and end_t <= start_t:
         raise UsageError(f"no t is from {start_t} on and before {end_t}")
-    async with open_connector() as connector:
+    async with as_store(store) as opened, open_connector() as connector:
         database = await as_database(connector, source)
-        job = _Backup(
-            database, await LiveHistory.open(database), as_store(store), name or database.name, segment_size
-        )
+        job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
         return await job.run(start_t, end_t, segments, parallel, on_progress or (lambda _: None))
 
 

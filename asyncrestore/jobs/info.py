@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.catalog import list_backup
+from asyncrestore.catalog import backup_names, list_backup
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asyncrestore.model import Transaction
     from asyncrestore.opening import AnyHistory
     from asyncrestore.segment import Segment
+    from asyncrestore.stores.base import Store
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -127,8 +128,12 @@ async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | Dat
             if not parse_uri(place).db:
                 return await _system_info(connector, place)
             return await _database_info(await connector.open(place))
-    store = as_store(place)
-    names = await store.names()
+    async with as_store(place) as store:
+        return await _store_info(store, name)
+
+
+async def _store_info(store: Store, name: str | None) -> StoreInfo:
+    names = await backup_names(store)
     if name is not None and name not in names:
         raise NotFound(f"{store.uri} holds no backup named {name!r}", hint=_names_hint(names))
     listed = [await list_backup(store, each) for each in (names if name is None else [name])]
@@ -204,11 +209,12 @@ async def _database_info(database: Database) -> DatabaseInfo:
     history = await LiveHistory.open(database)
     basis_t = history.end - 1
     _, chunk = await database.read_log(basis_t, history.end, size=1)
-    newest = next(chunk.transactions())
+    # The log of an empty Pro database is empty: what it was born with is not in it.
+    newest = next(chunk.transactions(), None)
     restored_from = await recorded_source(database, history.bootstrap_t)
     marker_t = None
     rules = await recorded_filter(database, history.bootstrap_t)
-    if restored_from is not None:
+    if restored_from is not None and newest is not None:
         original_id = bookkeeping_attributes(await database.schema_history())[ORIGINAL_ID]
         marker_t = next(
             (
@@ -218,14 +224,14 @@ async def _database_info(database: Database) -> DatabaseInfo:
             ),
             None,
         )
-    own = basis_t > history.bootstrap_t
+    own = newest if basis_t > history.bootstrap_t else None
     return DatabaseInfo(
         database.uri,
         database.name,
         history.identity,
         basis_t,
         history.bootstrap_t,
-        _instant(newest, history.schema_as_of(basis_t)) if own else None,
+        _instant(own, history.schema_as_of(basis_t)) if own else None,
         restored_from,
         describe(rules) if rules else None,
         marker_t,

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import AsyncRestoreError, Conflict, RewriteFailed, StoppedEarly, UsageError
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    Conflict,
+    RewriteFailed,
+    StoppedEarly,
+    TransactionRejected,
+    UsageError,
+)
 from asyncrestore.ids import IdCache
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_database, as_filter, as_history
@@ -144,8 +151,7 @@ async def restore(
         raise UsageError(
             f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
         )
-    async with open_connector() as connector:
-        whole = await as_history(connector, source, name)
+    async with open_connector() as connector, as_history(connector, source, name) as whole:
         filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
             await limit(whole, until_t, until_time),
@@ -290,7 +296,7 @@ async def _resolve(
                         return
                     try:
                         batch.append(_resolved(resolver, filter_, transaction))
-                    except RewriteFailed as failure:
+                    except (RewriteFailed, TransactionRejected) as failure:
                         failures.append(failure)
                         break
                     datoms += len(transaction.datoms)

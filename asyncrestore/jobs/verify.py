@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
-    from asyncrestore.opening import AnyDatabase, AnyHistory, AnyStore
+    from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
     from asyncrestore.segment import Segment
+    from asyncrestore.stores.base import Store
 
 
 @dataclass(slots=True)
@@ -124,8 +125,7 @@ async def verify(
     started = monotonic()
     differences = Differences(max_differences)
     if against is not None:
-        async with open_connector() as connector:
-            whole = await as_history(connector, source, name)
+        async with open_connector() as connector, as_history(connector, source, name) as whole:
             filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
             history = await limit(whole, until_t, until_time)
             target = await as_database(connector, against)
@@ -142,7 +142,8 @@ async def verify(
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
-        report = await _verify_backup(source, name, differences, on_progress or (lambda _: None))  # type: ignore[arg-type]
+        async with as_store(source) as store:  # type: ignore[arg-type]
+            report = await _verify_backup(store, name, differences, on_progress or (lambda _: None))
     report.problems, report.problem_count = differences.first, differences.count
     report.seconds = monotonic() - started
     return report
@@ -169,9 +170,9 @@ async def _verify_target(
 
 
 async def _verify_backup(
-    store: AnyStore, name: str | None, differences: Differences, on_progress: OnProgress
+    store: Store, name: str | None, differences: Differences, on_progress: OnProgress
 ) -> VerifyReport:
-    backup = await find_backup(as_store(store), name)
+    backup = await find_backup(store, name)
     for gap in backup.gaps():
         differences.add(f"no segment holds t {gap.start} to {gap.end - 1}")
     progress = Progress(start_t=0, end_t=backup.end)

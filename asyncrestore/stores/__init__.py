@@ -1,8 +1,9 @@
-"""Stores, opened by URI: a path or `file:///path`, or `memory:`."""
+"""Stores, opened by URI: a path or `file:///path`, `s3://bucket/prefix`, or `memory:`."""
 
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -10,17 +11,33 @@ from urllib.parse import unquote, urlsplit
 from asyncrestore.errors import UsageError
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.stores.s3.uri import parse_s3_uri
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from asyncrestore.stores.base import Store
 
 
-def open_store(uri: str) -> Store:
-    """Opens the store with that URI; it need not exist yet.
+@asynccontextmanager
+async def open_store(uri: str) -> AsyncIterator[Store]:
+    """Opens the store with that URI for as long as the context lasts; it need not exist yet.
 
     Raises:
         UsageError: the scheme is not known, or the URI is malformed.
     """
+    if uri.startswith("s3://"):
+        place = parse_s3_uri(uri)
+        # The AWS client takes 0.2 s to load; who keeps backups elsewhere need not wait for it.
+        from asyncrestore.stores.s3.client import open_s3  # noqa: PLC0415
+
+        async with open_s3(place) as store:
+            yield store
+    else:
+        yield _local_store(uri)
+
+
+def _local_store(uri: str) -> Store:
     if not uri:
         raise UsageError("The store has no name", hint="Name a directory, such as ./backups")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
@@ -31,5 +48,6 @@ def open_store(uri: str) -> Store:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return FilesystemStore(Path(unquote(parts.path)))
     raise UsageError(
-        f"{uri!r} is not a store this program knows", hint="A store is a path, file:///path or memory:"
+        f"{uri!r} is not a store this program knows",
+        hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+from urllib.parse import quote, unquote
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,3 +53,24 @@ class Store(Protocol):
             False when there is an object under the key already; it is left as it is.
         """
         ...
+
+
+@runtime_checkable
+class ChecksUploads(Protocol):
+    """A store whose server compares what arrives with a checksum, or should."""
+
+    async def refuses_damage(self, name: str, key: str) -> bool:
+        """Tries to create an object whose content does not match its checksum; whether that was refused."""
+        ...
+
+
+def folder_of(name: str) -> str:
+    """A backup's folder: its name with everything escaped that a file system or server could take amiss."""
+    escaped = quote(name, safe=" +,@=()[]{}")
+    return escaped.replace(".", "%2E") if set(escaped) <= {"."} else escaped
+
+
+def name_of(folder: str) -> str | None:
+    """The name whose folder that is, None for a folder that no backup has."""
+    name = unquote(folder)
+    return name if folder_of(name) == folder else None

@@ -7,24 +7,17 @@ import os
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from anyio import to_thread
 
 from asyncrestore.errors import NotAuthorized, NotFound, StoreFailed
-from asyncrestore.stores.base import StoredObject
+from asyncrestore.stores.base import StoredObject, folder_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-
-def _folder(name: str) -> str:
-    """A backup's folder: its name with everything escaped that a file system could take amiss."""
-    escaped = quote(name, safe=" +,@=()[]{}")
-    return escaped.replace(".", "%2E") if set(escaped) <= {"."} else escaped
 
 
 @contextmanager
@@ -102,16 +95,16 @@ class FilesystemStore:
         def run() -> list[str]:
             with _errors(self._root):
                 return sorted(
-                    unquote(entry.name)
+                    name
                     for entry in self._root.iterdir()
-                    if entry.is_dir() and _folder(unquote(entry.name)) == entry.name
+                    if entry.is_dir() and (name := name_of(entry.name)) is not None
                 )
 
         return await to_thread.run_sync(run)
 
     async def list(self, name: str) -> list[StoredObject]:
         """See `Store`."""
-        folder = self._root / _folder(name)
+        folder = self._root / folder_of(name)
 
         def run() -> list[StoredObject]:
             with _errors(folder), os.scandir(folder) as entries:
@@ -128,7 +121,7 @@ class FilesystemStore:
 
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`."""
-        path = self._root / _folder(name) / key
+        path = self._root / folder_of(name) / key
 
         def run() -> bytes:
             with _errors(path):
@@ -138,7 +131,7 @@ class FilesystemStore:
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""
-        path = self._root / _folder(name) / key
+        path = self._root / folder_of(name) / key
 
         def run() -> bool:
             with _errors(path):

@@ -33,4 +33,7 @@ class MemoryStore:
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""
-        return self._objects.setdefault((name, key), data) is data
+        if (name, key) in self._objects:
+            return False
+        self._objects[name, key] = data
+        return True

@@ -27,7 +27,7 @@ def test_version_and_help_load_nothing_heavy() -> None:
     program = (
         "import sys; from asyncrestore.cli.app import program\n"
         "for option in ('--version', '--help'): assert program([option]) == 0\n"
-        "print([m for m in ('pyarrow', 'transit', 'rich', 'jgo', 'uvloop') if m in sys.modules])"
+        "print([m for m in ('pyarrow', 'transit', 'rich', 'jgo', 'uvloop', 'botocore') if m in sys.modules])"
     )
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

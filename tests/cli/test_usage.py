@@ -53,7 +53,7 @@ class Ran:
     ("arguments", "code", "says"),
     [
         (["restore", "mysql://x/y", TARGET], 2, "mysql://x/y"),
-        (["backup", "datomic:dev://x/y", "/nonexistent/store"], 2, "'dev' is not supported"),
+        (["backup", "datomic:cloud://x/y", "/nonexistent/store"], 2, "'cloud' is not supported"),
         (["backup", "/some/where", "/nonexistent/store"], 2, "not a Datomic URI"),
         (
             ["backup", "datomic:local://x?storage-dir=/nonexistent", "/nonexistent/store"],

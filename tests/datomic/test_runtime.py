@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Prints one line: whatever else comes to stdout comes from the JVM. `tally` counts the warm-ups.
 STAND_IN = """
-(ns asyncrestore.bridge (:gen-class))
+(ns asyncrestore.tiny (:gen-class))
 (defn- warm-up [] (spit "{tally}" "warm\\n" :append true))
 (defn -main [& [argument]]
   (when (= argument "warm-up") (warm-up) (System/exit {exit_code}))
@@ -59,7 +59,7 @@ class Workshop:
 
     def write(self, source: str = STAND_IN, *, exit_code: int = 0) -> None:
         text = source.format(tally=self.tally.as_posix(), exit_code=exit_code)
-        (self.sources / "asyncrestore" / "bridge.clj").write_text(text)
+        (self.sources / "asyncrestore" / "tiny.clj").write_text(text)
 
     def command(self) -> list[str]:
         return anyio.run(command_for, self.sources, "tiny", self.cache)
@@ -164,7 +164,7 @@ def test_without_an_archive_it_starts_all_the_same(
 
 
 def test_sources_that_do_not_compile(workshop: Workshop) -> None:
-    workshop.write("(ns asyncrestore.bridge)\n(no-such-function)\n")
+    workshop.write("(ns asyncrestore.tiny)\n(no-such-function)\n")
     with pytest.raises(SetupFailed, match="no-such-function") as caught:
         workshop.command()
     assert caught.value.hint

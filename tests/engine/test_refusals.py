@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.errors import (
     Conflict,
     NotFound,
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
 pytestmark = pytest.mark.anyio
+both_engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 async def test_unknown_schemes(connector: Connector, new_database: NewDatabase) -> None:
     database = await new_database()
-    with pytest.raises(UsageError, match="'dev' is not supported"):
-        await connector.open("datomic:dev://localhost:4334/db")
+    with pytest.raises(UsageError, match="'cloud' is not supported"):
+        await connector.open("datomic:cloud://system/db?region=r")
     with pytest.raises(UsageError, match="not a store"):
         await backup(database, "ftp://host/backups")
     with pytest.raises(UsageError, match="unknown option region"):
@@ -73,6 +75,7 @@ async def test_several_backups_need_a_name(new_database: NewDatabase) -> None:
         await restore(store, target)
 
 
+@both_engines
 async def test_another_source_under_the_same_name(new_database: NewDatabase) -> None:
     first, second, store = await new_database(SCHEMA), await new_database(SCHEMA), MemoryStore()
     await backup(first, store, name="db")
@@ -133,6 +136,7 @@ async def test_target_with_data_of_its_own(new_database: NewDatabase) -> None:
         await restore(source, target)
 
 
+@both_engines
 async def test_target_written_to_since(new_database: NewDatabase) -> None:
     source, target = await new_database(*ODD), await new_database()
     await restore(source, target)
@@ -143,6 +147,7 @@ async def test_target_written_to_since(new_database: NewDatabase) -> None:
     assert any("no restore wrote" in problem for problem in (await verify(source, against=target)).problems)
 
 
+@both_engines
 async def test_target_of_another_source(new_database: NewDatabase) -> None:
     first, second, target = await new_database(*ODD), await new_database(*ODD), await new_database()
     await restore(first, target)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
 
 
 @pytest.mark.parametrize("segment_size", [1, 3, 10_000])

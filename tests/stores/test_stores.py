@@ -87,10 +87,15 @@ async def test_missing_directory(tmp_path: Path) -> None:
         await FilesystemStore(tmp_path / "none").names()
 
 
-def test_opening(tmp_path: Path) -> None:
-    assert open_store(str(tmp_path)).uri == str(tmp_path)
-    assert open_store(f"file://{tmp_path}/a%20b").uri == f"{tmp_path}/a b"
-    assert open_store("memory:").uri == "memory:"
+async def test_opening(tmp_path: Path) -> None:
+    for uri, opened_as in (
+        (str(tmp_path), str(tmp_path)),
+        (f"file://{tmp_path}/a%20b", f"{tmp_path}/a b"),
+        ("memory:", "memory:"),
+    ):
+        async with open_store(uri) as store:
+            assert store.uri == opened_as
     for bad in ("", "ftp://x/y", "file://host/path", "s4://bucket"):
         with pytest.raises(UsageError):
-            open_store(bad)
+            async with open_store(bad):
+                pass

@@ -1,9 +1,11 @@
 (ns asyncrestore.bridge
   "The process between Python and Datomic. Requests come as frames on stdin, [id operation argument ..]; answers go
-  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent."
+  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent.
+
+  Engines cannot share a class path, so none is named here: each has a namespace whose -main calls `main` with
+  `open`, `databases` (both take a place, see datomic/uri.py) and `scratch`, the place of a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
-            [asyncrestore.local :as local]
             [asyncrestore.logs :as logs]
             [asyncrestore.transactions :as transactions]
             [asyncrestore.values :as values]
@@ -11,8 +13,7 @@
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
                     FileDescriptor FileInputStream FileOutputStream)
            (java.util ArrayList)
-           (java.util.concurrent ExecutorService Executors ThreadFactory))
-  (:gen-class))
+           (java.util.concurrent ExecutorService Executors ThreadFactory)))
 
 (set! *warn-on-reflection* true)
 
@@ -23,21 +24,29 @@
         data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
                  (some ex-data causes))
         named (fn [k] (some-> data (get k) name))
-        id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))]
+        message (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+        id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))
+        ;; Of a tuple's slot only the text says which lookup ref it was.
+        id-in (fn [text] (some-> (re-find #"\[:asyncrestore/original-id (\d+)\] in tuple" text) second parse-long))]
     {"category" (or (named :cognitect.anomalies/category) "fault")
-     "message" (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+     "message" message
      "error" (named :db/error)
-     "entity" (or (id-of (:entity data)) (id-of (:e data)))
+     "entity" (or (id-of (:entity data)) (id-of (:e data)) (id-in message))
      "present" (when (int? (:v data)) (:v data))}))
 
+(defn- begin
+  "Begins the transactions of a batch, in order."
+  [db columns]
+  (mapv #(engine/transact db %) (transactions/decode columns)))
+
 (defn- transact-all
-  "Commits in order and stops at the first that fails: what comes after would only fail too.
-  Answers [[result ..] thrown-or-nil]."
-  [db transactions]
-  (loop [done [] [tx & others] transactions]
+  "What became of transactions begun by `engine/transact`, in order, up to the first that failed: what comes after
+  would only fail too. Answers [[result ..] thrown-or-nil]."
+  [begun]
+  (loop [done [] [tx & others] begun]
     (if (nil? tx)
       [done nil]
-      (let [result (try (engine/transact db tx) (catch Throwable e e))]
+      (let [result (try @tx (catch Throwable e e))]
         (if (instance? Throwable result)
           [done result]
           (recur (conj done result) others))))))
@@ -57,7 +66,7 @@
   "Commits transactions written as EDN, each a vector of transaction data; answers their transaction ids and tempids."
   [db texts]
   (mapv (fn [text]
-          (let [{:keys [tx tempids]} (engine/transact db (edn/read-string {:readers *data-readers*} text))]
+          (let [{:keys [tx tempids]} @(engine/transact db (edn/read-string {:readers *data-readers*} text))]
             [tx tempids]))
         texts))
 
@@ -87,8 +96,8 @@
 
 (defn- open
   "Opens a database and gives it the one thread that transacts into it, in order."
-  [databases place]
-  (let [[db created?] (local/open place)
+  [engine databases place]
+  (let [[db created?] ((:open engine) place)
         handle (count @databases)]
     (swap! databases assoc handle {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))})
     [handle (engine/database-id db) created?]))
@@ -96,28 +105,29 @@
 (defn- prepare
   "The executor and the function for a request, and of what transacts a function that makes an answer of the result:
   it runs on another thread, so that the next commit need not wait for it.
-  Transaction data is built here, on the thread that reads the pipe, so that it overlaps with the commits before it."
-  [databases [_ operation & arguments]]
+  Transactions are built and begun here, on the thread that reads the pipe: so they begin in order, and overlap with
+  the commits before them."
+  [engine databases [_ operation & arguments]]
   (case operation
-    "open" [@readers #(open databases (first arguments))]
-    "databases" [@readers #(local/databases (first arguments))]
+    "open" [@readers #(open engine databases (first arguments))]
+    "databases" [@readers #((:databases engine) (first arguments))]
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
-        (let [batch (transactions/decode (first others))]
-          [writer #(transact-all db batch) (fn [[done thrown]] [(packed done) (some-> thrown anomaly)])])
+        (let [begun (begin db (first others))]
+          [writer #(transact-all begun) (fn [[done thrown]] [(packed done) (some-> thrown anomaly)])])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
 
-(defn- serve [^DataInputStream in ^DataOutputStream out]
+(defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
         answer (fn [id run]
                  (frames/write-frame out (try [id "ok" (run)] (catch Throwable e [id "error" (anomaly e)]))))]
     (loop []
       (when-let [[id :as request] (frames/read-frame in)]
         (try
-          (let [[^ExecutorService executor run finish] (prepare databases request)]
+          (let [[^ExecutorService executor run finish] (prepare engine databases request)]
             (.execute executor (if finish
                                  #(let [result (run)]
                                     (.execute ^ExecutorService @readers (fn [] (answer id (fn [] (finish result))))))
@@ -125,29 +135,29 @@
           (catch Throwable e (answer id #(throw e))))
         (recur)))))
 
-(defn- warm-up
+(defn warm-up
   "Exercises what every run needs, so that the class-data archive made after it holds all of it."
-  []
-  (let [[db] (local/open {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up" "create" true})]
+  [engine]
+  (let [[db] ((:open engine) (assoc (:scratch engine) "create" true))]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
           frame (frames/encode [sizes e a "s" n ["x"] none {-9223372036854775807 "warm/up"}])]
-      (frames/encode (packed (first (transact-all db (transactions/decode (frames/decode frame)))))))
+      (frames/encode (packed (first (transact-all (begin db (frames/decode frame)))))))
     (frames/encode (logs/page db 0 100 1000))
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))
 
-(defn -main [& [argument]]
+(defn main [engine argument]
   (let [in (DataInputStream. (BufferedInputStream. (FileInputStream. FileDescriptor/in) 65536))
         out (DataOutputStream. (BufferedOutputStream. (FileOutputStream. FileDescriptor/out) 65536))]
     ;; Whatever a library prints must not get between the frames.
     (System/setOut System/err)
     (alter-var-root #'*out* (constantly *err*))
     (when (= argument "warm-up")
-      (warm-up)
+      (warm-up engine)
       ;; An orderly exit, at which the JVM writes its class-data archive.
       (System/exit 0))
-    (serve in out)
+    (serve engine in out)
     ;; The parent is gone or has all its answers: nothing is worth waiting for.
     (.halt (Runtime/getRuntime) 0)))

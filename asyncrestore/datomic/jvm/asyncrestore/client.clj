@@ -30,8 +30,9 @@
   (value-of [_ entity attribute]
     (:v (first (d/datoms (d/db conn) {:index :eavt :components [entity attribute] :limit -1}))))
   (transact [_ tx-data]
-    (let [{:keys [db-before tx-data tempids]} (d/transact conn {:tx-data tx-data})]
-      {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids}))
+    (delay
+      (let [{:keys [db-before tx-data tempids]} (d/transact conn {:tx-data tx-data})]
+        {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids})))
   (query [_ as-of query arguments]
     (let [db (d/db conn)]
       (d/q {:query query :args (into [(as-of-or-now db as-of)] arguments) :limit -1}))))

@@ -1,8 +1,10 @@
 (ns asyncrestore.local
   "Datomic Local, embedded in this process: all that is particular to it."
-  (:require [asyncrestore.client :as client]
+  (:require [asyncrestore.bridge :as bridge]
+            [asyncrestore.client :as client]
             [datomic.client.api :as d])
-  (:import (java.io File)))
+  (:import (java.io File))
+  (:gen-class))
 
 (set! *warn-on-reflection* true)
 
@@ -27,7 +29,7 @@
   [storage-dir system]
   (or (= storage-dir ":mem") (.isDirectory (File. ^String storage-dir ^String system))))
 
-(defn databases [{:strs [storage-dir system]}]
+(defn- databases [{:strs [storage-dir system]}]
   (if (present? storage-dir system)
     (vec (sort (d/list-databases (connect-client storage-dir system) {:limit -1})))
     []))
@@ -58,7 +60,7 @@
                                 (str (.getMessage ^Exception result)
                                      " A Datomic Local database belongs to one process at a time."))))))))
 
-(defn open
+(defn- open
   "Opens a database, made first if `create` and it is not there. Answers [database created?]."
   [{:strs [storage-dir system db create] :as place}]
   (let [there? (some #{db} (databases place))]
@@ -68,3 +70,10 @@
       (when-not there? (d/create-database c {:db-name db}))
       (let [conn (when-free #(d/connect c {:db-name db}))]
         [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))
+
+(def ^:private engine
+  {:open open :databases databases :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
+
+(defn- warm-up [] (bridge/warm-up engine))
+
+(defn -main [& [argument]] (bridge/main engine argument))

@@ -4,7 +4,9 @@
 
     b boolean   l long      r ref      d double    f float    i instant             an integer
     s string    k keyword   y symbol   u uuid      o uri      n bigint   m bigdec   a text
-    x bytes (base64 text)   t tuple (a vector of [kind value] or nil)"
+    x bytes (base64 text)   t tuple (a vector of [kind value] or nil)
+    c code of a database function (its map as EDN; in Datomic Pro only)"
+  (:require [clojure.edn :as edn])
   (:import (clojure.lang BigInt Keyword Symbol)
            (java.net URI)
            (java.util Base64 Date UUID)))
@@ -25,6 +27,11 @@
                                 {:cognitect.anomalies/category :cognitect.anomalies/unsupported}))))))
   s)
 
+(defn- function?
+  "Is it a database function? Only Pro has them, and their class."
+  [v]
+  (= "datomic.function.Function" (.getName (class v))))
+
 (defn kind
   "The letter of a value; `ref?` tells a reference from a long."
   ^Character [v ref?]
@@ -44,9 +51,11 @@
     URI \o
     Symbol \y
     java.util.List \t
-    (if (bytes? v)
-      \x
-      (throw (ex-info (str "No kind for a value of " (class v)) {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))))
+    (cond
+      (bytes? v) \x
+      (function? v) \c
+      :else (throw (ex-info (str "No kind for a value of " (class v))
+                            {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))))
 
 (defn number
   "The integer of a value whose kind has one."
@@ -72,6 +81,7 @@
     (\k) (text (subs (str v) 1))
     (\y \u \o \n \m) (text (str v))
     \x (.encodeToString (Base64/getEncoder) ^bytes v)
+    \c (text (pr-str (select-keys v [:lang :imports :requires :params :code])))
     \t (vec (map-indexed (fn [i slot] (when (some? slot) (encode slot (and (vector? ref?) (nth ref? i false))))) v))))
 
 (defn encode
@@ -97,4 +107,6 @@
     \n (BigInteger. ^String raw)
     \m (BigDecimal. ^String raw)
     \x (.decode (Base64/getDecoder) ^String raw)
+    ;; An engine without functions has no attribute for one either: it refuses the text there, and says where.
+    \c (if-let [function (resolve 'datomic.api/function)] (function (edn/read-string raw)) raw)
     \t (mapv (fn [slot] (when slot (decode (nth slot 0) (nth slot 1)))) raw)))

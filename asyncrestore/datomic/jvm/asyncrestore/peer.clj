@@ -1,0 +1,165 @@
+(ns asyncrestore.peer
+  "Datomic Pro through its peer library, embedded in this process: all that is particular to it."
+  (:require [asyncrestore.bridge :as bridge]
+            [asyncrestore.engine :as engine]
+            [clojure.string :as str]
+            [datomic.api :as d])
+  (:import (java.net SocketException SocketTimeoutException UnknownHostException)
+           (java.sql SQLInvalidAuthorizationSpecException SQLNonTransientConnectionException SQLTransientException)
+           (java.util.concurrent TimeoutException))
+  (:gen-class))
+
+(set! *warn-on-reflection* true)
+
+(def ^:private sync-patience-ms
+  "How long the transactor may take to say how far it is."
+  60000)
+
+;; Errors. Those of a transaction come with a category; most of those on the way to a transactor do not.
+
+(def ^:private categories
+  {:db.error/db-not-found :cognitect.anomalies/not-found
+   :db.error/invalid-db-uri :cognitect.anomalies/incorrect
+   :db.error/transaction-timeout :cognitect.anomalies/unavailable
+   :db.error/transactor-unavailable :cognitect.anomalies/unavailable
+   :db.error/connection-released :cognitect.anomalies/unavailable})
+
+(defn- category [data causes]
+  (let [any? (fn [& classes] (some (fn [cause] (some #(instance? % cause) classes)) causes))]
+    (cond
+      (:cognitect.anomalies/category data) (:cognitect.anomalies/category data)
+      (categories (:db/error data)) (categories (:db/error data))
+      (any? SQLInvalidAuthorizationSpecException) :cognitect.anomalies/forbidden
+      (any? SocketException SocketTimeoutException UnknownHostException TimeoutException
+            SQLNonTransientConnectionException SQLTransientException) :cognitect.anomalies/unavailable
+      :else :cognitect.anomalies/fault)))
+
+(defn- missing-library
+  "The exception that says that a storage's library is not on the class path."
+  [causes]
+  (some (fn [cause]
+          (let [message (str (ex-message cause))]
+            (when (or (instance? ClassNotFoundException cause) (instance? NoClassDefFoundError cause)
+                      (= message "No suitable driver"))
+              (str (.getSimpleName (class cause)) ": " message))))
+        causes))
+
+(defn- categorised
+  "The exception as one that says its category. Of `uri`, if there is one, it names all but the options, which may
+  hold a password."
+  [^Throwable thrown uri]
+  (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
+        data (or (some ex-data causes) {})
+        missing (missing-library causes)
+        reason (or (:cognitect.anomalies/message data)
+                   (when missing
+                     (str "a library for this storage is missing (" missing "). Let ASYNCRESTORE_PEER_JARS name its jars"))
+                   (some ex-message (reverse causes))
+                   (str (class thrown)))
+        [place options] (str/split (str uri) #"\?" 2)
+        message (if options (str/replace reason options "...") reason)]
+    (ex-info (if uri (str place ": " message) message)
+             (assoc (dissoc data :cognitect.anomalies/message)
+                    :cognitect.anomalies/category (category data causes)))))
+
+(defmacro ^:private saying-categories [uri & body]
+  `(try ~@body (catch Throwable thrown# (throw (categorised thrown# ~uri)))))
+
+;; Partitions, so that entities that were stored side by side are so again. No id but its own tells an
+;; entity's partition, and a new entity's original id is in its transaction.
+
+(def ^:private original-id :asyncrestore/original-id)
+(def ^:private schema-partition 0)
+(def ^:private user-partition 4)
+(def ^:private first-implicit-partition (bit-shift-left 1 19))
+
+(defn- named-partition
+  "The target's id of a partition, by its id in the source. Nil if it is none, or not known to be there yet:
+  partitions are an optimisation, and a restore does not wait for one."
+  [conn partitions id]
+  (or (get @partitions id)
+      (let [db (d/db conn)
+            entity (when (d/entid db original-id) (d/entid db [original-id id]))]
+        (when (and entity (seq (d/datoms db :vaet entity :db.install/partition)))
+          (swap! partitions assoc id entity)
+          entity))))
+
+(defn- partition-of [conn partitions ^long source-id]
+  (let [p (bit-shift-right source-id 42)]
+    (cond
+      (== p (long user-partition)) nil
+      (== p (long schema-partition)) :db.part/db
+      (>= p (long first-implicit-partition)) (d/implicit-part (- p (long first-implicit-partition)))
+      :else (named-partition conn partitions p))))
+
+(defn- in-partitions
+  "The transaction data with the wish that new entities be in the partitions that they had in the source."
+  [conn partitions tx-data]
+  (let [forced (into {}
+                     (for [operation tx-data
+                           :when (vector? operation)
+                           :let [[_ tempid attribute id] operation]
+                           :when (and (= attribute original-id) (string? tempid) (not= tempid "datomic.tx"))
+                           :let [chosen (partition-of conn partitions id)]
+                           :when chosen]
+                       [tempid chosen]))]
+    (if (empty? forced) tx-data (conj (vec tx-data) {:db/force-partition forced}))))
+
+;; `known` is an atom for what is learnt of the schema (see logs.clj), `partitions` one for named partitions.
+(defrecord PeerDatabase [conn id known partitions]
+  engine/Database
+  (database-id [_] id)
+  (basis-t [_]
+    ;; Asked of the transactor: this process may not have heard yet of what committed.
+    (let [db (saying-categories nil (deref (d/sync conn) sync-patience-ms nil))]
+      (when-not db
+        (throw (ex-info (str "The transactor did not answer within " (quot (long sync-patience-ms) 1000) " s")
+                        {:cognitect.anomalies/category :cognitect.anomalies/unavailable})))
+      (d/basis-t db)))
+  (log [_ start end] (d/tx-range (d/log conn) start end))
+  (history [_ attribute]
+    (let [db (d/db conn)]
+      ;; A database made by an old version may lack the newer attributes of schemas.
+      (if (d/entid db attribute) (d/datoms (d/history db) :aevt attribute) [])))
+  (with-value [_ attribute value] (map :e (d/datoms (d/db conn) :avet attribute value)))
+  (value-of [_ entity attribute] (:v (first (d/datoms (d/db conn) :eavt entity attribute))))
+  (transact [_ tx-data]
+    ;; The peer commits in the order of submission, so what follows need not wait for the answer.
+    (let [answer (try
+                   (d/transact-async conn (in-partitions conn partitions tx-data))
+                   (catch Throwable thrown (delay (throw thrown))))]
+      (delay
+        (let [{:keys [db-before tx-data tempids]} (saying-categories nil @answer)]
+          {:before (d/basis-t db-before)
+           :tx (:tx (first tx-data))
+           :tempids (into {} (filter (comp string? key)) tempids)}))))
+  (query [_ as-of query arguments]
+    (let [db (d/db conn)]
+      (apply d/q query (if as-of (d/as-of db as-of) db) arguments))))
+
+(defn- identity-of
+  "Each database has a UUID, in the id that the peer gives it."
+  [db]
+  (let [id (str (:id db))]
+    (when (re-find #"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" id) id)))
+
+(defn- databases
+  "`uri` has an asterisk for the database's name."
+  [{:strs [uri]}]
+  (saying-categories uri
+    (vec (sort (d/get-database-names uri)))))
+
+(defn- open
+  "Opens a database, made first if `create` and it is not there. Answers [database created?]."
+  [{:strs [uri create]}]
+  (saying-categories uri
+    (let [created? (boolean (and create (d/create-database uri)))
+          conn (d/connect uri)]
+      [(->PeerDatabase conn (identity-of (d/db conn)) (atom {}) (atom {})) created?])))
+
+(def ^:private engine
+  {:open open :databases databases :scratch {"uri" "datomic:mem://warm-up"}})
+
+(defn- warm-up [] (bridge/warm-up engine))
+
+(defn -main [& [argument]] (bridge/main engine argument))

@@ -1,0 +1,146 @@
+"""From what botocore and aiohttp raise to this package's errors: here alone S3's error codes are known."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeAlias
+
+import aiohttp
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    NotAuthorized,
+    NotFound,
+    StoreFailed,
+    Unavailable,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NO_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.NoAuthTokenError,
+    boto.MetadataRetrievalError,
+    boto.SSOError,
+)
+_WRONG_SETTINGS = (
+    boto.ProfileNotFound,
+    boto.ConfigParseError,
+    boto.ConfigNotFound,
+    boto.InvalidConfigError,
+    boto.ParamValidationError,
+    boto.ValidationError,
+    boto.EndpointProviderError,
+    boto.BaseEndpointResolverError,
+)
+_NO_ANSWER = (
+    boto.HTTPClientError,
+    boto.ConnectionError,
+    boto.IncompleteReadError,
+    ResponseParserError,  # half an XML document: the body was cut
+    aiohttp.ClientError,
+    ConnectionError,
+    TimeoutError,
+)
+_ANY = (boto.BotoCoreError, boto.ClientError, *_NO_ANSWER)
+
+_Kind: TypeAlias = tuple[type[AsyncRestoreError], str]
+_EXPIRED: _Kind = NotAuthorized, "The credentials have expired. Renew them and run the same command again."
+_UNKNOWN: _Kind = NotAuthorized, "The server does not accept these credentials: check them."
+_REGION: _Kind = UsageError, "The bucket is in another region: add region={region} to the store's URI."
+_AGAIN: _Kind = Unavailable, ""
+_BY_CODE: dict[str, _Kind] = {
+    "NoSuchBucket": (NotFound, "Check the bucket's name, and the endpoint."),
+    "RequestTimeTooSkewed": (NotAuthorized, "This machine's clock and the server's differ: set the clock."),
+    "InvalidObjectState": (StoreFailed, "It is in an archive class: bring it back to one that can be read."),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), _EXPIRED),
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"), _UNKNOWN),
+    **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "301", "307"), _REGION),
+    **dict.fromkeys(("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"), _REGION),
+    # Worth another try whatever their status.
+    **dict.fromkeys(("SlowDown", "RequestTimeout", "RequestLimitExceeded"), _AGAIN),
+    **dict.fromkeys(("Throttling", "ThrottlingException", "TooManyRequests"), _AGAIN),
+    # The body was damaged on its way.
+    **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch"), _AGAIN),
+}
+_BY_STATUS: dict[int, _Kind] = {
+    HTTPStatus.UNAUTHORIZED: _UNKNOWN,
+    HTTPStatus.FORBIDDEN: (
+        NotAuthorized,
+        "The credentials need {permission} there; docs/s3.md has a policy.",
+    ),
+    HTTPStatus.NOT_FOUND: (NotFound, ""),
+    HTTPStatus.REQUEST_TIMEOUT: _AGAIN,
+    HTTPStatus.CONFLICT: _AGAIN,
+    HTTPStatus.TOO_MANY_REQUESTS: _AGAIN,
+    HTTPStatus.NOT_IMPLEMENTED: (StoreFailed, "The server lacks what backups need; use another store."),
+    HTTPStatus.INSUFFICIENT_STORAGE: (StoreFailed, "The store is full. Free some space and run again."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A kind of request: what people call it, and the permission that it needs."""
+
+    doing: str
+    permission: str
+
+
+OPENING = Action("opening", "")
+LISTING = Action("listing", "s3:ListBucket")
+READING = Action("reading", "s3:GetObject")
+WRITING = Action("writing", "s3:PutObject")
+
+
+def status_of(error: boto.ClientError) -> int:
+    """The HTTP status of an answer that is an error."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def s3_errors(action: Action, where: str) -> Iterator[None]:
+    """Raises this package's errors for those of a request; `Unavailable` where another try may help."""
+    try:
+        yield
+    except boto.ClientError as exc:
+        raise _answered(exc, action, where) from exc
+    except _ANY as exc:
+        raise _unanswered(exc, action, where) from exc
+
+
+def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreError:
+    what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
+    if isinstance(error, boto.SSLError):
+        return StoreFailed(
+            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust."
+        )
+    if isinstance(error, _NO_CREDENTIALS):
+        return NotAuthorized(what, hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+    if isinstance(error, _WRONG_SETTINGS):
+        return UsageError(what, hint="Check the store's URI and the AWS environment.")
+    if isinstance(error, _NO_ANSWER):
+        return Unavailable(what)
+    return StoreFailed(what)
+
+
+def _answered(error: boto.ClientError, action: Action, where: str) -> AsyncRestoreError:
+    status = status_of(error)
+    details = error.response.get("Error", {})
+    code, message = details.get("Code", ""), details.get("Message", "")
+    otherwise = _AGAIN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else (StoreFailed, "")
+    kind, hint = _BY_CODE.get(code) or _BY_STATUS.get(status) or otherwise
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region") or details.get("Region", "REGION")
+    return kind(
+        f"{where}: {action.doing} failed: {status} {code}: {message}".rstrip(": "),
+        hint=hint.format(region=region, permission=action.permission),
+    )

@@ -1,0 +1,211 @@
+"""A store on S3: one object for each segment, created by one conditional request and never changed.
+
+Needs only to list, read and create objects: nothing is ever deleted or replaced.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+from anyio import to_thread
+from botocore.exceptions import ClientError, FlexibleChecksumError
+
+from asyncrestore.errors import SegmentDamaged, StoreFailed, Unavailable
+from asyncrestore.stores.base import StoredObject, folder_of, name_of
+from asyncrestore.stores.s3.errors import LISTING, READING, WRITING, s3_errors, status_of
+from asyncrestore.stores.s3.retry import persist
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
+
+    from asyncrestore.stores.s3.errors import Action
+    from asyncrestore.stores.s3.retry import Patience
+    from asyncrestore.stores.s3.uri import S3Place
+
+_Result = TypeVar("_Result")
+_WRITER = "asyncrestore-writer"
+_CONDITIONS_KEY = ".asyncrestore"
+_CONDITIONS_TEXT = b"asyncrestore creates this object again and again, to see that the store refuses it.\n"
+
+
+class S3Store:
+    """Keeps objects on S3. It has the methods of `Store`, which documents them.
+
+    Args:
+        client: open for as long as the store is used.
+        place: where its objects are.
+        patience: how long to ask again what does not answer.
+    """
+
+    def __init__(self, client: S3Client, place: S3Place, patience: Patience) -> None:
+        self._client = client
+        self._place = place
+        self._patience = patience
+        self._conditions_hold = False
+        self._checking_conditions = anyio.Lock()
+        self.uri = place.uri
+
+    async def names(self) -> list[str]:
+        """See `Store`."""
+        prefix = self._place.prefix
+        folders = [
+            each["Prefix"].removeprefix(prefix).removesuffix("/")
+            async for page in self._pages(prefix)
+            for each in page.get("CommonPrefixes", [])
+        ]
+        return sorted(name for folder in folders if (name := name_of(folder)) is not None)
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """See `Store`."""
+        prefix = self._key(name, "")
+        return sorted(
+            [
+                StoredObject(each["Key"].removeprefix(prefix), each["Size"])
+                async for page in self._pages(prefix)
+                for each in page.get("Contents", [])
+                if each["Key"] != prefix  # some tools make an object for a folder
+            ]
+        )
+
+    async def read(self, name: str, key: str) -> bytes:
+        """See `Store`."""
+        return await self._read(self._key(name, key))
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """See `Store`."""
+        await self._check_conditions()
+        return await self._create(self._key(name, key), data)
+
+    async def refuses_damage(self, name: str, key: str) -> bool:
+        """See `ChecksUploads`."""
+        path = self._key(name, key)
+
+        async def attempt() -> bool:
+            try:
+                await self._put(path, b"what arrives", _sha256(b"what was sent"), "")
+            except ClientError as exc:
+                if status_of(exc) == HTTPStatus.BAD_REQUEST:
+                    return True
+                raise
+            return False
+
+        return await self._persist(WRITING, path, attempt)
+
+    async def _check_conditions(self) -> None:
+        """Sees that the server heeds `If-None-Match`: one that does not would replace what is there.
+
+        Before anything is published, because a backup cannot know whether another one is running.
+        """
+        async with self._checking_conditions:
+            if self._conditions_hold:
+                return
+            for _ in range(2):  # the first may be the first ever
+                if not await self._create(self._place.prefix + _CONDITIONS_KEY, _CONDITIONS_TEXT):
+                    self._conditions_hold = True
+                    return
+            raise StoreFailed(
+                f"{self.uri} replaces an object that it was told to leave: it ignores If-None-Match",
+                hint="Two backups at once could destroy each other's segments there. Use another store; "
+                "asyncrestore validate-store tries one.",
+            )
+
+    async def _create(self, path: str, data: bytes) -> bool:
+        digest = await to_thread.run_sync(_sha256, data)
+        # A refusal does not tell who was first: perhaps an attempt of ours whose answer was lost, and perhaps
+        # one that we do not know of, because aiohttp repeats a request on a connection that was closed.
+        writer = secrets.token_hex(16)
+
+        async def attempt() -> bool:
+            try:
+                await self._put(path, data, digest, writer)
+            except ClientError as exc:
+                if status_of(exc) == HTTPStatus.PRECONDITION_FAILED:
+                    return False
+                raise
+            return True
+
+        return await self._persist(WRITING, path, attempt) or await self._writer(path) == writer
+
+    async def _put(self, path: str, data: bytes, digest: str, writer: str) -> None:
+        await self._client.put_object(
+            Bucket=self._place.bucket,
+            Key=path,
+            Body=BytesIO(data),  # not the bytes themselves: those aiohttp would send in one piece
+            IfNoneMatch="*",
+            ChecksumAlgorithm="SHA256",  # some servers keep the digest only when this says so too
+            ChecksumSHA256=digest,
+            Metadata={_WRITER: writer},
+            **self._place.storing(),  # type: ignore[arg-type]  # the stubs know the values as literals
+        )
+
+    async def _writer(self, path: str) -> str | None:
+        async def attempt() -> str | None:
+            head = await self._client.head_object(Bucket=self._place.bucket, Key=path)
+            return head["Metadata"].get(_WRITER)
+
+        return await self._persist(READING, path, attempt)
+
+    async def _read(self, path: str) -> bytes:
+        mismatches = 0
+
+        async def attempt() -> bytes:
+            nonlocal mismatches
+            try:
+                return await self._get(path)
+            except FlexibleChecksumError as exc:
+                mismatches += 1
+                # Damaged on its way it is right the next time; else it lies there damaged.
+                kind = Unavailable if mismatches == 1 else SegmentDamaged
+                raise kind(f"{self._where(path)} is not what was written: {exc}") from exc
+
+        return await self._persist(READING, path, attempt)
+
+    async def _get(self, path: str) -> bytes:
+        answer = await self._client.get_object(Bucket=self._place.bucket, Key=path, ChecksumMode="ENABLED")
+        body = answer["Body"]
+        async with body:
+            return await body.read()
+
+    async def _pages(self, prefix: str) -> AsyncIterator[ListObjectsV2OutputTypeDef]:
+        """The pages of a listing, of at most 1,000 keys each."""
+        request: ListObjectsV2RequestTypeDef = {
+            "Bucket": self._place.bucket,
+            "Prefix": prefix,
+            "Delimiter": "/",
+        }
+
+        while True:
+            page = await self._persist(LISTING, prefix, lambda: self._client.list_objects_v2(**request))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = page.get("NextContinuationToken", "")
+            if token in {"", request.get("ContinuationToken")}:
+                raise StoreFailed(f"{self.uri}: the server cuts a listing and does not say how to go on")
+            request["ContinuationToken"] = token
+
+    async def _persist(self, action: Action, path: str, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        async def translated() -> _Result:
+            with s3_errors(action, self._where(path)):
+                return await attempt()
+
+        return await persist(translated, self._patience, f"{self._where(path)}: {action.doing}")
+
+    def _key(self, name: str, key: str) -> str:
+        return f"{self._place.prefix}{folder_of(name)}/{key}"
+
+    def _where(self, path: str) -> str:
+        return f"s3://{self._place.bucket}/{path}".rstrip("/")
+
+
+def _sha256(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")

@@ -1,0 +1,157 @@
+"""Stores on S3, named by URI: `s3://BUCKET/PREFIX?endpoint-url=URL&region=REGION`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from asyncrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Options: TypeAlias = dict[str, str]
+
+_EXAMPLE = "A store on S3 is named like s3://BUCKET/PREFIX?region=REGION"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_LONGEST_LOCK_DAYS = 36_500
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """A place on S3, and how objects are stored there. None leaves it to the AWS environment or the bucket.
+
+    Attributes:
+        bucket: its name, or an access point's alias.
+        prefix: what all keys begin with: empty, or ending with a slash.
+        endpoint_url: of a server other than AWS's.
+        region: the bucket's.
+        profile: of the AWS configuration files.
+        path_style: whether the bucket's name is in the path of a request, rather than in the host's name.
+        encryption: server-side encryption, `AES256`, `aws:kms` or `aws:kms:dsse`.
+        kms_key_id: the key for the latter two; without it the account's own.
+        storage_class: such as `STANDARD_IA`.
+        lock_mode: object lock, `GOVERNANCE` or `COMPLIANCE`.
+        lock_days: for how long, from the moment of writing.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    path_style: bool | None = None
+    encryption: str | None = None
+    kms_key_id: str | None = None
+    storage_class: str | None = None
+    lock_mode: str | None = None
+    lock_days: int | None = None
+
+    @property
+    def uri(self) -> str:
+        """Without options, as messages name it."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def storing(self) -> dict[str, str | datetime]:
+        """The parameters of a `PutObject` that say how the object is to be kept."""
+        wanted: dict[str, str | datetime | None] = {
+            "ServerSideEncryption": self.encryption,
+            "SSEKMSKeyId": self.kms_key_id,
+            "StorageClass": self.storage_class,
+            "ObjectLockMode": self.lock_mode,
+            "ObjectLockRetainUntilDate": (
+                datetime.now(UTC) + timedelta(days=self.lock_days) if self.lock_days else None
+            ),
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+def parse_s3_uri(text: str) -> S3Place:
+    """Reads the URI of a store on S3.
+
+    Raises:
+        UsageError: a part is missing, unknown or impossible. The message shows no value that may be a secret.
+    """
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise UsageError(
+            "A store's URI holds no credentials",
+            hint="Put them into the AWS environment: AWS_PROFILE, AWS_ACCESS_KEY_ID and so on.",
+        )
+    if not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
+        raise UsageError(f"s3://{parts.netloc}{parts.path} names no bucket", hint=_EXAMPLE)
+    prefix = unquote(parts.path).strip("/")
+    if prefix and any(step in {"", ".", ".."} for step in prefix.split("/")):
+        raise UsageError(f"s3://{parts.netloc}{parts.path}: the prefix has an empty step or dots in it")
+    where = f"s3://{parts.netloc}/{prefix}"
+    options = _options(parts.query, where)
+    place = S3Place(
+        parts.netloc,
+        f"{prefix}/" if prefix else "",
+        endpoint_url=_take(options, "endpoint-url", _is_endpoint, "a URL such as https://HOST:PORT", where),
+        region=_take(options, "region", str.isascii, "the name of a region", where),
+        profile=_take(options, "profile", bool, "the name of a profile", where),
+        path_style={"true": True, "false": False, None: None}[
+            _take(options, "path-style", _one_of("true", "false"), "true or false", where)
+        ],
+        encryption=_take(
+            options,
+            "sse",
+            _one_of("AES256", "aws:kms", "aws:kms:dsse"),
+            "AES256, aws:kms or aws:kms:dsse",
+            where,
+        ),
+        kms_key_id=_take(options, "sse-kms-key-id", bool, "a key's id or ARN", where),
+        storage_class=_take(options, "storage-class", str.isupper, "a class such as STANDARD_IA", where),
+        lock_mode=_take(
+            options, "object-lock", _one_of("GOVERNANCE", "COMPLIANCE"), "GOVERNANCE or COMPLIANCE", where
+        ),
+        lock_days=int(_take(options, "object-lock-days", _is_days, "a number of days", where) or 0) or None,
+    )
+    if options:
+        raise UsageError(
+            f"{where}: unknown option {', '.join(sorted(options))}", hint="docs/s3.md has them all."
+        )
+    if (place.lock_mode is None) != (place.lock_days is None):
+        raise UsageError(f"{where}: object-lock and object-lock-days are given together, or neither")
+    if place.kms_key_id and not (place.encryption or "").startswith("aws:kms"):
+        raise UsageError(f"{where}: sse-kms-key-id needs sse=aws:kms")
+    return place
+
+
+def _options(query: str, where: str) -> Options:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError as exc:
+        raise UsageError(f"{where}: its options are not NAME=VALUE joined by &", hint=_EXAMPLE) from exc
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise UsageError(f"{where}: an option is given twice", hint=_EXAMPLE)
+    return options
+
+
+def _take(options: Options, name: str, good: Callable[[str], bool], what: str, where: str) -> str | None:
+    value = options.pop(name, None)
+    if value is not None and not (value and good(value)):
+        raise UsageError(f"{where}: {name} must be {what}")
+    return value
+
+
+def _one_of(*values: str) -> Callable[[str], bool]:
+    return values.__contains__
+
+
+def _is_days(value: str) -> bool:
+    return value.isdecimal() and 0 < int(value[:9]) <= _LONGEST_LOCK_DAYS
+
+
+def _is_endpoint(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises ValueError when it is no number
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

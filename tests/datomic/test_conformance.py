@@ -1,0 +1,75 @@
+"""The public check of databases: the engines pass it, and one that breaks a promise does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.testing import check_database
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncrestore.datomic.base import Submission
+    from asyncrestore.datomic.database import BridgeDatabase
+    from asyncrestore.model import LogChunk, TxData
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_engines_keep_their_promises(new_database: NewDatabase) -> None:
+    await check_database(await new_database())
+
+
+class _Wrapped:
+    def __init__(self, inner: BridgeDatabase) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class Reordering(_Wrapped):
+    """Sends the third batch before the second."""
+
+    def __init__(self, inner: BridgeDatabase) -> None:
+        super().__init__(inner)
+        self._held: list[Sequence[TxData]] = []
+        self._batches = 0
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        self._batches += 1
+        if self._batches == 2:
+            return Later(self, batch)
+        return await self._inner.submit(batch)
+
+
+class Later:
+    """A batch that is sent only when its result is wanted."""
+
+    def __init__(self, database: Reordering, batch: Sequence[TxData]) -> None:
+        self._database, self._batch = database, batch
+
+    async def result(self) -> Any:
+        return await (await self._database.submit(self._batch)).result()
+
+
+class Truncating(_Wrapped):
+    """Loses the last datom of each page."""
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        next_t, chunk = await self._inner.read_log(start, end, size=size)
+        return next_t, chunk.until(chunk.tx[-1] - 1) if size == 7 and chunk else chunk
+
+
+@pytest.mark.parametrize(("broken", "promise"), [(Reordering, "in the order"), (Truncating, "pages of 7")])
+async def test_a_broken_promise_is_named(
+    new_database: NewDatabase, broken: Callable[[BridgeDatabase], Any], promise: str
+) -> None:
+    with pytest.raises(AssertionError, match=promise):
+        await check_database(broken(await new_database()))

@@ -1,0 +1,49 @@
+"""Databases named by URI."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncrestore.datomic.uri import parse_uri
+from asyncrestore.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("uri", "db", "listed"),
+    [
+        ("datomic:mem://music", "music", "datomic:mem://*"),
+        ("datomic:dev://host:4334/music", "music", "datomic:dev://host:4334/*"),
+        ("datomic:ddb://us-east-1/table/music", "music", "datomic:ddb://us-east-1/table/*"),
+        (
+            "datomic:sql://music?jdbc:postgresql://h:5432/datomic?user=u&password=p/q",
+            "music",
+            "datomic:sql://*?jdbc:postgresql://h:5432/datomic?user=u&password=p/q",
+        ),
+        (
+            "datomic:cass://h:9042/datomic.datomic/music?user=u&password=p",
+            "music",
+            "datomic:cass://h:9042/datomic.datomic/*?user=u&password=p",
+        ),
+    ],
+)
+def test_uris_of_pro_go_to_the_peer_as_they_are(uri: str, db: str, listed: str) -> None:
+    place = parse_uri(uri)
+    assert (place.engine, place.db, place.place) == ("peer", db, {"uri": uri})
+    before, question, after = uri.partition("?")
+    whole = before.removesuffix(db) + question + after
+    for without in (whole, listed):
+        place = parse_uri(without)
+        assert (place.engine, place.db, place.place) == ("peer", "", {"uri": listed})
+
+
+def test_what_may_be_secret_is_not_shown() -> None:
+    assert parse_uri("datomic:dev://h:1/music?password=secret").text == "datomic:dev://h:1/music?..."
+    with pytest.raises(UsageError) as caught:
+        parse_uri("datomic:cloud://h/music?password=secret")
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("uri", ["datomic:", "datomic:mem", "datomic:mem:music", "datomic:://music"])
+def test_no_engine(uri: str) -> None:
+    with pytest.raises(UsageError, match="'missing' is not supported"):
+        parse_uri(uri)

@@ -1,0 +1,170 @@
+"""Between Datomic Local and Datomic Pro: what both can hold is identical; the rest is refused."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.errors import TransactionRejected
+from asyncrestore.ids import INDEX_BITS
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
+from asyncrestore.model import tx_to_t
+from asyncrestore.stores.memory import MemoryStore
+from tests.histories import ODD, PRO
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.database import BridgeDatabase
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(("here", "there"), [(LOCAL, PEER), (PEER, LOCAL)])
+async def test_odd_history_goes_there_and_back(new_database: NewDatabase, here: str, there: str) -> None:
+    source, middle, back = (
+        await new_database(*ODD, of=here),
+        await new_database(of=there),
+        await new_database(of=here),
+    )
+    store = MemoryStore()
+    await backup(source, store, segment_size=7)
+
+    await restore(store, middle)
+    await restore(middle, back)
+
+    assert (await verify(source, against=middle)).problems == []
+    assert (await verify(store, against=middle)).problems == []
+    assert (await verify(middle, against=back)).problems == []
+    assert await _values(back) == await _values(source)
+
+
+async def _values(database: BridgeDatabase) -> list[list[tuple[str, object]]]:
+    """The values of each transaction, without references and bookkeeping: the same in every copy."""
+    _, log = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
+    own = {"asyncrestore/original-id", "asyncrestore/successor"}
+    idents = {
+        e: str(raw)
+        for _, (e, _, kind, raw, added) in (await database.schema_history()).rows()
+        if kind == "k" and added
+    }
+    return [
+        sorted(
+            (kind, raw)
+            for _, a, kind, raw, _ in transaction.datoms
+            if kind not in "rt" and idents[a] not in own
+        )
+        for transaction in itertools.islice(reversed(list(log.transactions())), len(ODD))
+    ]
+
+
+async def test_what_only_pro_has_goes_through_a_store(new_database: NewDatabase) -> None:
+    """Bytes, long strings, functions, indexes, full text, partitions, an entity that becomes an attribute."""
+    source, target = await new_database(*PRO, of=PEER), await new_database(of=PEER)
+    store = MemoryStore()
+    await backup(source, store)
+
+    report = await restore(store, target)
+
+    assert report.transactions == len(PRO)
+    assert (await verify(store, against=target)).problems == []
+    assert (await verify(source, against=target)).problems == []
+    bytes_ = await target.query('[:find ?blob :where [?e :pro/name "bytes"] [?e :pro/blob ?blob]]')
+    assert bytes_ == [(b"\x02",)]
+    await target.transact_edn(['[[:pro/make "by the function"]]'])
+    assert await target.query('[:find ?e :where [?e :pro/name "by the function"]]')
+
+
+async def test_entities_keep_their_partitions(new_database: NewDatabase) -> None:
+    made = next(i for i, transaction in enumerate(PRO) if "install/partition" in transaction) + 1
+    source, target = await new_database(*PRO[:made], of=PEER), await new_database(of=PEER)
+    await restore(source, target)
+    await source.transact_edn(PRO[made:])
+    await restore(source, target)
+
+    async def partitions(database: BridgeDatabase) -> dict[str, int]:
+        found = await database.query("[:find ?name ?e :where [?e :pro/name ?name]]")
+        return {name: entity >> INDEX_BITS for name, entity in found}
+
+    [[partition]] = await target.query("[:find ?e :where [?e :db/ident :my/part]]")
+    there, here = await partitions(source), await partitions(target)
+    assert here["implicit"] == there["implicit"] == (1 << 19) + 7
+    assert here["bytes"] == there["bytes"] == 4
+    assert here["named"] == partition
+
+
+NAME = """[{:db/ident :x/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"""
+NAMED = '[{:db/id "x" :x/name "x"}]'
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "transaction", "says", "help_"),
+    [
+        (
+            PEER, LOCAL, f"""[{{:db/id "long" :x/name "{"x" * 5000}"}}]""",
+            r"Item too large\. Entity \d+ has a string of 5000 characters in :x/name",
+            "--rewrite :x/name=HOW",
+        ),
+        (
+            PEER, LOCAL,
+            "[{:db/ident :x/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]",
+            r"Entity \d+ \(:x/blob\) has a datom of :db/valueType that needs :db.type/bytes",
+            "--exclude x/blob --exclude-schema",
+        ),
+        (
+            PEER, LOCAL, "[{:db/id :x/name :db/index true}]",
+            r"Entity \d+ \(:x/name\) has a datom of :db/index that needs :db/index", "--exclude :db/index",
+        ),
+        (
+            PEER, LOCAL,
+            """[{:db/ident :x/f :db/fn #db/fn {:lang "clojure" :params [db] :code []}}]""",
+            r"Entity \d+ \(:x/f\) has a datom of :db/fn", "--exclude :db/fn",
+        ),
+        (
+            PEER, PEER, "[{:db/excise :x/name}]",
+            r"entity \d+ asks for an excision", "--exclude :db/excise",
+        ),
+        (
+            LOCAL, PEER, "[{:db/id :x/name :db/unique :db.unique/value}]",
+            r"makes :x/name, which has values already, unique only if it is indexed", "--exclude :x/name",
+        ),
+    ],
+    ids=["string", "type", "index", "function", "excision", "uniqueness"],
+)  # fmt: skip
+async def test_what_the_other_edition_cannot_hold_is_refused(
+    new_database: NewDatabase, here: str, there: str, transaction: str, says: str, help_: str
+) -> None:
+    source, target = await new_database(NAME, NAMED, of=here), await new_database(of=there)
+    held_until = await source.basis_t()
+    await source.transact_edn([transaction, NAMED.replace('"x"}', '"y"}')])
+    refused = next(t for t in await _ts(source) if t > held_until)
+
+    with pytest.raises(TransactionRejected, match=says) as caught:
+        await restore(source, target)
+
+    assert (caught.value.exit_code, caught.value.t) == (15, refused)
+    assert help_ in caught.value.hint
+
+
+async def test_what_is_refused_can_be_left_out(new_database: NewDatabase) -> None:
+    """The options that the refusals name get past them, and the rest is identical."""
+    source, target = await new_database(*PRO, of=PEER), await new_database(of=LOCAL)
+    exclude = ["db/index", "db/fn", "pro/blob", "pro/blobs", "pro/text", "pro/later"]
+
+    await restore(source, target, exclude=exclude, exclude_schema=True)
+
+    assert (await verify(source, against=target, exclude=exclude, exclude_schema=True)).problems == []
+    found = await target.query("[:find ?name :where [_ :pro/name ?name]]")
+    assert {name for (name,) in found} == {"bytes", "long", "named", "implicit", "default", "made"}
+
+
+async def _ts(database: BridgeDatabase) -> list[int]:
+    _, log = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
+    return [tx_to_t(tx) for tx in log.txs()]

@@ -1,0 +1,382 @@
+"""The store on S3: its promises, and the faults of servers and networks that it must survive or name."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    NotAuthorized,
+    NotFound,
+    SegmentDamaged,
+    StoreFailed,
+    Unavailable,
+    UsageError,
+)
+from asyncrestore.stores import open_store
+from asyncrestore.stores.s3.client import open_s3
+from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.store import S3Store
+from asyncrestore.stores.s3.uri import S3Place, parse_s3_uri
+from asyncrestore.testing import check_store
+from tests.s3 import (
+    Bucket,
+    Exchange,
+    Fault,
+    Proxy,
+    cut_body,
+    flip_byte,
+    ignore_condition,
+    lose_answer,
+    lose_request,
+    refuse,
+    relay,
+    set_aws_environment,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from types_aiobotocore_s3 import S3Client
+
+pytestmark = pytest.mark.anyio
+
+QUICK = Patience(total_s=20, attempt_s=10, first_s=0.001, longest_s=0.01)
+SHORT = Patience(total_s=0.1, attempt_s=10, first_s=0.001, longest_s=0.01)
+CONTENT = b"a segment's content " * 1000
+KEY = "backups/db/1.parquet"
+
+
+@pytest.fixture(scope="module")
+async def client(anyio_backend: str, started_proxy: Proxy) -> AsyncIterator[S3Client]:
+    """A client for many tests: making one takes longer than most of them."""
+    assert anyio_backend
+    with pytest.MonkeyPatch.context() as patch:
+        set_aws_environment(patch)
+        async with open_s3(S3Place("none", endpoint_url=started_proxy.url)) as store:
+            yield store._client
+
+
+@pytest.fixture
+def store(client: S3Client, moto_bucket: Bucket, proxy: Proxy) -> S3Store:
+    """A store behind the proxy."""
+    assert proxy
+    return S3Store(client, parse_s3_uri(moto_bucket.uri()), QUICK)
+
+
+async def test_promises(bucket: Bucket) -> None:
+    async with open_store(bucket.uri()) as store:
+        await check_store(store)
+
+
+async def test_layout(bucket: Bucket) -> None:
+    """The keys are those of the filesystem store, under the prefix; beside them lies one small object."""
+    async with open_store(bucket.uri("deep/down")) as store:
+        assert store.uri == f"s3://{bucket.name}/deep/down"
+        assert await store.names() == []
+        await store.publish("a/b", "1.parquet", b"one")
+        assert await store.names() == ["a/b"]
+    assert bucket.all_keys() == ["deep/down/.asyncrestore", "deep/down/a%2Fb/1.parquet"]
+
+
+async def test_a_bucket_without_prefix(bucket: Bucket) -> None:
+    async with open_store(bucket.uri("")) as store:
+        assert await store.publish("a", "1.parquet", b"one")
+        assert await store.names() == ["a"]
+        assert await store.read("a", "1.parquet") == b"one"
+
+
+async def test_foreign_objects(bucket: Bucket) -> None:
+    """Other content in the bucket is no backup; beside segments it is listed, for the catalog to report."""
+    for key in (
+        "other.txt",
+        "backups.old/x",
+        "backups/readme",
+        "backups/%61/1",
+        "backups/a/",
+        "backups/a/x/y",
+    ):
+        bucket.put(key, b"")
+    async with open_store(bucket.uri()) as store:
+        await store.publish("a", "1.parquet", b"one")
+        await store.publish("a", "notes.txt", b"")
+        assert await store.names() == ["a"]
+        assert [each.key for each in await store.list("a")] == ["1.parquet", "notes.txt"]
+
+
+# Faults: each is of one attempt, and the next succeeds.
+
+PASSING: list[Fault] = [
+    refuse(503, "SlowDown"),
+    refuse(500, "InternalError"),
+    refuse(503, "ServiceUnavailable"),
+    refuse(429, "TooManyRequests"),
+    refuse(400, "RequestTimeout"),
+    lose_request,
+]
+
+
+@pytest.mark.parametrize(
+    "fault", [*PASSING, refuse(409, "ConditionalRequestConflict"), refuse(400, "BadDigest")]
+)
+async def test_publishing_goes_on_after(
+    store: S3Store, proxy: Proxy, moto_bucket: Bucket, fault: Fault
+) -> None:
+    await store.publish("other", "1.parquet", b"")
+    proxy.then("PUT", fault, fault)
+    assert await store.publish("db", "1.parquet", CONTENT)
+    assert moto_bucket.get(KEY) == CONTENT
+    assert proxy.requests.count(f"PUT /{moto_bucket.name}/{KEY}") == 3
+
+
+@pytest.mark.parametrize("fault", [*PASSING, cut_body, flip_byte])
+async def test_reading_goes_on_after(store: S3Store, proxy: Proxy, fault: Fault) -> None:
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.then("GET", fault)
+    assert await store.read("db", "1.parquet") == CONTENT
+
+
+@pytest.mark.parametrize("fault", [*PASSING, cut_body])
+async def test_listing_goes_on_after(store: S3Store, proxy: Proxy, fault: Fault) -> None:
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.then("GET", fault, relay, fault)
+    assert await store.names() == ["db"]
+    assert [each.key for each in await store.list("db")] == ["1.parquet"]
+
+
+async def test_own_write_after_a_lost_answer(store: S3Store, proxy: Proxy, moto_bucket: Bucket) -> None:
+    await store.publish("other", "1.parquet", b"")
+    proxy.then("PUT", lose_answer)
+    assert await store.publish("db", "1.parquet", CONTENT), "it is ours"
+    assert moto_bucket.get(KEY) == CONTENT
+
+
+async def test_the_same_content_of_another_writer_is_not_ours(store: S3Store, moto_bucket: Bucket) -> None:
+    moto_bucket.put(KEY, CONTENT)
+    assert not await store.publish("db", "1.parquet", CONTENT)
+
+
+async def test_other_write_after_a_lost_request(store: S3Store, proxy: Proxy, moto_bucket: Bucket) -> None:
+    """Refused at the second attempt, but what is there is somebody else's."""
+
+    def be_overtaken(exchange: Exchange) -> None:
+        moto_bucket.put(KEY, b"other content")
+        exchange.drop()
+
+    await store.publish("other", "1.parquet", b"")
+    proxy.then("PUT", be_overtaken)
+    assert not await store.publish("db", "1.parquet", CONTENT)
+    assert moto_bucket.get(KEY) == b"other content"
+
+
+async def test_cut_upload_leaves_nothing(store: S3Store, proxy: Proxy, moto_bucket: Bucket) -> None:
+    await store.publish("other", "1.parquet", b"")
+    proxy.always["PUT"] = lose_request
+    hasty = S3Store(store._client, parse_s3_uri(moto_bucket.uri()), SHORT)
+    with pytest.raises(Unavailable, match=r"writing failed: .*; tried \d+ times in 0 s") as raised:
+        await hasty.publish("db", "1.parquet", CONTENT)
+    assert "again" in raised.value.hint
+    assert await store.list("db") == []
+
+
+async def test_silent_server(client: S3Client, moto_bucket: Bucket, proxy: Proxy) -> None:
+    """A server that takes requests and never answers is given up."""
+    over = threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        over.wait(30)
+        exchange.drop()
+
+    proxy.always["GET"] = hold
+    patience = Patience(total_s=0.1, attempt_s=0.2, first_s=0.001)
+    with pytest.raises(Unavailable, match="not done after"):
+        await S3Store(client, parse_s3_uri(moto_bucket.uri()), patience).names()
+    over.set()
+
+
+async def test_cancelled(moto_bucket: Bucket, proxy: Proxy) -> None:
+    """A store that is left in the middle of a request closes its connections: else pytest fails it."""
+    over = threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        over.wait(30)
+        exchange.drop()
+
+    proxy.always["GET"] = hold
+    with anyio.move_on_after(0.1) as scope:
+        async with open_store(moto_bucket.uri(endpoint_url=proxy.url)) as store:
+            await store.names()
+    over.set()
+    assert scope.cancelled_caught
+    gc.collect()
+
+
+async def test_nothing_but_listing_reading_and_creating(store: S3Store, proxy: Proxy) -> None:
+    await store.publish("db", "1.parquet", CONTENT)
+    assert not await store.publish("db", "1.parquet", CONTENT)
+    assert await store.read("db", "1.parquet") == CONTENT
+    assert (await store.names(), len(await store.list("db"))) == (["db"], 1)
+    assert {request.partition(" ")[0] for request in proxy.requests} == {"GET", "PUT", "HEAD"}
+
+
+async def test_damaged_at_rest(store: S3Store, proxy: Proxy) -> None:
+    """A content that never matches the checksum that was stored with it."""
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.always["GET"] = flip_byte
+    with pytest.raises(SegmentDamaged, match=f"{KEY} is not what was written"):
+        await store.read("db", "1.parquet")
+
+
+async def test_ignored_conditions_are_noticed_before_anything_is_written(
+    store: S3Store, proxy: Proxy, moto_bucket: Bucket
+) -> None:
+    moto_bucket.put(KEY, CONTENT)
+    proxy.always["PUT"] = ignore_condition
+    with pytest.raises(StoreFailed, match="ignores If-None-Match"):
+        await store.publish("db", "1.parquet", b"other")
+    assert moto_bucket.get(KEY) == CONTENT
+    assert await store.read("db", "1.parquet") == CONTENT, "reading needs no conditions"
+
+
+async def test_conditions_hold_although_an_answer_is_lost(store: S3Store, proxy: Proxy) -> None:
+    proxy.then("PUT", lose_answer, lose_answer)
+    assert await store.publish("db", "1.parquet", CONTENT)
+
+
+async def test_listing_without_an_end(store: S3Store, proxy: Proxy) -> None:
+    def cut_short(exchange: Exchange) -> None:
+        status, headers, content = exchange.forward()
+        more = content.replace(b"<IsTruncated>false", b"<IsTruncated>true")
+        exchange.answer(status, headers, more)
+
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.always["GET"] = cut_short
+    with pytest.raises(StoreFailed, match="cuts a listing"):
+        await store.list("db")
+
+
+# Refusals: named, and at once.
+
+REFUSALS: list[tuple[Fault, type[AsyncRestoreError], str]] = [
+    (refuse(403, "AccessDenied"), NotAuthorized, "credentials need {permission}"),
+    (refuse(403, "InvalidAccessKeyId"), NotAuthorized, "does not accept these credentials"),
+    (refuse(403, "SignatureDoesNotMatch"), NotAuthorized, "does not accept these credentials"),
+    (refuse(400, "ExpiredToken"), NotAuthorized, "have expired. Renew them"),
+    (refuse(403, "RequestTimeTooSkewed"), NotAuthorized, "set the clock"),
+    (refuse(404, "NoSuchBucket"), NotFound, "bucket's name"),
+    (refuse(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9"), UsageError, "region=eu-west-9"),
+    (refuse(400, "InvalidRequest"), StoreFailed, ""),
+    (refuse(501, "NotImplemented"), StoreFailed, "use another store"),
+    (refuse(507, "InsufficientStorage"), StoreFailed, "Free some space"),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "hint"), REFUSALS)
+async def test_refusals_are_named(
+    store: S3Store, proxy: Proxy, moto_bucket: Bucket, fault: Fault, kind: type[AsyncRestoreError], hint: str
+) -> None:
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.always = {"GET": fault, "PUT": fault, "HEAD": fault}
+    where = f"s3://{moto_bucket.name}/backups"
+    for call, doing, permission in (
+        (store.list("db"), f"{where}/db: listing", "s3:ListBucket"),
+        (store.read("db", "1.parquet"), f"s3://{moto_bucket.name}/{KEY}: reading", "s3:GetObject"),
+        (store.publish("db", "2.parquet", b""), f"{where}/db/2.parquet: writing", "s3:PutObject"),
+    ):
+        proxy.requests.clear()
+        with pytest.raises(kind) as raised:
+            await call
+        assert str(raised.value).startswith(f"{doing} failed: "), "it says what, and on which object"
+        assert hint.format(permission=permission) in raised.value.hint
+        assert len(proxy.requests) <= 3, "nothing but what finds out the region"
+
+
+async def test_an_archived_object(store: S3Store, proxy: Proxy) -> None:
+    proxy.then("GET", refuse(403, "InvalidObjectState"))
+    with pytest.raises(StoreFailed) as raised:
+        await store.read("db", "1.parquet")
+    assert "archive class" in raised.value.hint
+
+
+async def test_no_such_bucket(bucket: Bucket) -> None:
+    bucket.client.delete_bucket(Bucket=bucket.name)
+    async with open_store(bucket.uri()) as store:
+        with pytest.raises(NotFound, match="NoSuchBucket"):
+            await store.names()
+        with pytest.raises(NotFound, match="NoSuchBucket"):
+            await store.publish("db", "1.parquet", b"")
+
+
+async def test_the_right_region_is_found(store: S3Store, proxy: Proxy) -> None:
+    """A server that names the bucket's region is asked again in that region."""
+    await store.publish("db", "1.parquet", CONTENT)
+    proxy.then("GET", refuse(301, "PermanentRedirect", x_amz_bucket_region="eu-west-1"))
+    assert await store.read("db", "1.parquet") == CONTENT
+
+
+async def test_no_credentials(moto_bucket: Bucket, aws: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.delenv(name)
+    async with open_store(moto_bucket.uri()) as store:
+        with pytest.raises(NotAuthorized, match="credentials") as raised:
+            await store.names()
+    assert "AWS_PROFILE" in raised.value.hint
+
+
+async def test_profile(moto_bucket: Bucket, aws: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nobody"):
+        async with open_store(moto_bucket.uri(profile="nobody")):
+            pass
+    config = tmp_path / "config"
+    config.write_text(f"[profile backups]\nendpoint_url = {moto_bucket.endpoint}\naws_access_key_id = x\n"
+                      "aws_secret_access_key = y\n")  # fmt: skip
+    aws.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.delenv(name)
+    async with open_store(f"s3://{moto_bucket.name}/backups?profile=backups") as store:
+        assert await store.publish("db", "1.parquet", CONTENT)
+
+
+async def test_how_objects_are_kept(moto_bucket: Bucket) -> None:
+    uri = moto_bucket.uri(sse="aws:kms", sse_kms_key_id="key-1", storage_class="STANDARD_IA")
+    async with open_store(uri) as store:
+        await store.publish("db", "1.parquet", CONTENT)
+        assert await store.read("db", "1.parquet") == CONTENT
+    head = moto_bucket.client.head_object(Bucket=moto_bucket.name, Key=KEY)
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key-1")
+    assert head["StorageClass"] == "STANDARD_IA"
+
+
+async def test_object_lock(moto_bucket: Bucket) -> None:
+    locked = f"{moto_bucket.name}-locked"
+    moto_bucket.client.create_bucket(Bucket=locked, ObjectLockEnabledForBucket=True)
+    moto_bucket.name = locked
+    async with open_store(moto_bucket.uri(object_lock="COMPLIANCE", object_lock_days="30")) as store:
+        await store.publish("db", "1.parquet", CONTENT)
+    head = moto_bucket.client.head_object(Bucket=locked, Key=KEY)
+    assert head["ObjectLockMode"] == "COMPLIANCE"
+    assert 29 <= (head["ObjectLockRetainUntilDate"] - head["LastModified"]).days <= 30
+
+
+async def test_what_is_sent(store: S3Store, proxy: Proxy) -> None:
+    """One request a segment, conditional and with the content's SHA-256, in a form that clones know."""
+    await store.publish("other", "1.parquet", b"")
+    sent: list[dict[str, str]] = []
+
+    def note(exchange: Exchange) -> None:
+        sent.append({name.lower(): value for name, value in exchange.headers.items()})
+        relay(exchange)
+
+    proxy.always["PUT"] = note
+    await store.publish("db", "1.parquet", CONTENT)
+    (headers,) = sent
+    assert headers["if-none-match"] == "*"
+    assert headers["x-amz-checksum-sha256"] == "6PouVQdwcoRYFDuETZyUMKqWWt/Hn5ZMJn0v5rtU1/E="
+    assert headers["content-length"] == str(len(CONTENT))
+    assert not {"transfer-encoding", "x-amz-trailer", "x-amz-checksum-crc32"} & headers.keys()
