@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,7 +25,7 @@ from asyncrestore.errors import (
 from asyncrestore.model import BatchResult, tx_to_t
 from asyncrestore.pipeline.outcomes import Outcome, judge
 from asyncrestore.pipeline.patience import Patience
-from asyncrestore.positions import ident, lookup, tempid
+from asyncrestore.positions import TX, ident, lookup, tempid
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.target import read_restored
 from asyncrestore.tasks import task_group
@@ -241,7 +241,10 @@ class Transactor:
         elif outcome is Outcome.DANGLING and (made := _made_here(transaction, result.anomaly.entity or 0)):
             self._waiting[0] = [made, *self._waiting[0][1:]]
         elif outcome is Outcome.FUTURE:
-            await self._patience.wait(self._ahead(transaction, result.anomaly))
+            error = self._ahead(transaction, result.anomaly)
+            if _instant(transaction) > (time() + PATIENCE_S) * 1000:
+                raise error  # waiting so long would not help
+            await self._patience.wait(error)
         elif outcome is Outcome.BUSY:
             what = f"{self._target.uri} did not take source t {tx_to_t(transaction.tx)}"
             await self._patience.wait(
@@ -324,6 +327,13 @@ class Transactor:
             t=t,
             hint=f"Everything before t {t} is restored, nothing after it. {help_}".strip(),
         )
+
+
+def _instant(transaction: TxData) -> int:
+    """The transaction's own instant, in milliseconds since 1970."""
+    adds = transaction.adds
+    at = (i for i in range(0, len(adds), 4) if adds[i] == TX and adds[i + 1] == ident("db/txInstant"))
+    return next((int(adds[i + 3]) for i in at), 0)
 
 
 def _made_here(transaction: TxData, entity: int) -> TxData | None:
