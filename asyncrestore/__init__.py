@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.info import StoreInfo as StoreInfo
     from asyncrestore.jobs.info import SystemInfo as SystemInfo
     from asyncrestore.jobs.info import info as info
+    from asyncrestore.jobs.query import query as query
     from asyncrestore.jobs.restore import RestoreReport as RestoreReport
     from asyncrestore.jobs.restore import restore as restore
     from asyncrestore.jobs.validate import ValidateReport as ValidateReport
@@ -71,6 +72,7 @@ _HOMES = {
     "filters": ("FilteredAttribute",),
     "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
     "progress": ("Progress",),
+    "jobs.query": ("query",),
     "jobs.restore": ("RestoreReport", "restore"),
     "stores": ("open_store",),
     "stores.filesystem": ("FilesystemStore",),

@@ -62,7 +62,8 @@ async def beginning_until(database: Database, basis: int, schema: LogChunk) -> B
 def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:
     """When each entity got which ident: (transaction, ident)."""
     rows = list(chunk.rows())
-    ident = next(a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident")
+    # None in a database whose making was interrupted at its very start.
+    ident = next((a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident"), None)
     idents: dict[int, list[tuple[int, str]]] = {}
     for tx, (e, a, _, raw, added) in rows:
         if a == ident and added:

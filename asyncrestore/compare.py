@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from asyncrestore.ids import IdCache, SeenIds
+from asyncrestore.ids import TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
@@ -126,7 +126,15 @@ class TargetReader:
             names.update(
                 {entity: source for entity, source in zip(unknown, found, strict=True) if source is not None}
             )
+            self._name_later_transactions(transactions[-1].tx, unknown, names)
         return names
+
+    @staticmethod
+    def _name_later_transactions(tx: int, unknown: list[int], names: dict[int, int]) -> None:
+        """A reference to a transaction that never came, told by how far that is from one that did."""
+        for entity in unknown:
+            if entity > tx and counter_of(entity) == TX_COUNTER and entity not in names and tx in names:
+                names[entity] = entity - tx + names[tx]
 
     async def _note_original_ids(self, transactions: list[Transaction]) -> None:
         """Takes in the original ids given by these transactions, and checks that each names one entity."""

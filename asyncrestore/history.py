@@ -140,7 +140,8 @@ class StoredHistory:
         """See `History`."""
         return [part for part in self._parts if part.range.end > start]
 
-    async def _read(self, part: Part) -> Segment:
+    async def read(self, part: Part) -> Segment:
+        """Reads a part and checks it; raises as `load`."""
         segment = await self._backup.read(part.range)
         if segment.info.source != self.identity:
             raise Conflict(
@@ -152,13 +153,13 @@ class StoredHistory:
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
-        return _decode(await self._read(part))
+        return _decode(await self.read(part))
 
     async def state(self, tx: int) -> State:
         """See `History`."""
         seen = SeenIds()
         for part in self._parts:
-            segment = await self._read(part)
+            segment = await self.read(part)
             if part.range.end > tx_to_t(tx):
                 state = State(Schema.from_json(segment.info.schema), seen)
                 async for chunk in _decode(segment):
@@ -174,7 +175,7 @@ class StoredHistory:
 
     async def schema(self) -> Schema:
         """See `History`."""
-        segment = await self._read(self._parts[-1])
+        segment = await self.read(self._parts[-1])
         schema = Schema.from_json(segment.info.schema)
         async for chunk in _decode(segment):
             for transaction in chunk.transactions():

@@ -29,6 +29,11 @@ def tempid(number: int) -> int:
     return _TEMPID + number
 
 
+def is_tempid(position: int) -> bool:
+    """Whether the position is a tempid."""
+    return position >= _TEMPID
+
+
 def lookup(original_id: int) -> int:
     """The lookup ref of an entity by its original id."""
     return ~original_id

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore import positions
 from asyncrestore.blame import blame
 from asyncrestore.errors import DamageError, TransactionRejected
+from asyncrestore.ids import ENTITY_COUNTER, TX_COUNTER, counter_of
 from asyncrestore.model import TxData, tx_to_t
-from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from asyncrestore.history import State
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Datom, Transaction
+    from asyncrestore.values import Raw
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
+_PLACEHOLDER = positions.ident(PLACEHOLDER)
 
 
 class Resolver:
@@ -32,17 +35,20 @@ class Resolver:
         cache: target ids of source ids, filled by whoever commits. Only a hint: without it the target looks
             ids up itself.
         previous: source id of the transaction restored before the first one.
+        tx_offset: how much larger transaction ids are in the target than in the source.
     """
 
-    def __init__(self, state: State, cache: IdCache, previous: int) -> None:
+    def __init__(self, state: State, cache: IdCache, previous: int, tx_offset: int) -> None:
         self._schema = state.schema
         self.seen = state.seen
         self.cache = cache
         self._previous = previous
+        self.tx_offset = tx_offset
         self.base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
         # Positions of attributes that hold for good: they occur all the time.
         self._durable = dict(self.base)
         self._computed: set[int] = set()  # composites
+        self._composites_of: dict[int, set[int]] = {}  # by component
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         if self._excise is not None:
@@ -65,7 +71,7 @@ class Resolver:
         work = _Work(self, tx)
         for entity in others:
             work.position(entity)
-        asserted = {(d[0], d[1]) for d in datoms if d[4]} if not all(d[4] for d in datoms) else set()
+        replaced = self._replaced(datoms)
         attributes, skipped = self._schema.attributes, self._skipped
         known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
         # Every datom of the source passes here: what most of them need is done without a call.
@@ -76,19 +82,21 @@ class Resolver:
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
-            if not added and (e, a) in asserted and not attributes[a].many:
+            if not added and replaced and replaced.get((e, a)) == (kind, raw):
                 # The target retracts the old value of a cardinality-one attribute by itself; sent too, the
-                # retraction would be in its log twice.
+                # retraction would be in its log twice. So only a second one is sent, which the user said.
+                del replaced[e, a]
                 continue
             entity = known.get(e) or work.position(e)
             attribute = durable.get(a) or work.attribute(a)
             operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
+            if kind == "r" and counter_of(e) != ENTITY_COUNTER and e != tx:
+                work.keep_apart(raw)
             if added:
                 adds += operation
             else:
                 retracts += operation
-        if self._computed:
-            self._backfill(work, datoms)
+        self._complete(work, datoms)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self.seen.add_all({datom[0] for datom in datoms})
@@ -98,6 +106,32 @@ class Resolver:
             self._classify({datom[0] for datom in datoms})
         return TxData(tx, adds, retracts, cas, transaction)
 
+    def _complete(self, work: _Work, datoms: list[Datom]) -> None:
+        """Adds what no datom of the source tells the target to do."""
+        if self._computed:
+            self._backfill(work, datoms)
+        for position in work.apart:
+            work.adds += (positions.TX, _PLACEHOLDER, "r", position)
+
+    def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
+        """The old values of the cardinality-one changes, by entity and attribute.
+
+        The source may have been told to retract the old value, too: then a second retraction stands in its
+        log, elsewhere and perhaps of another value that Datomic takes for the same. Its own follows the
+        assertion.
+        """
+        replaced: dict[tuple[int, int], tuple[str, Raw]] = {}
+        if all(datom[4] for datom in datoms):
+            return replaced
+        attributes = self._schema.attributes
+        asserted = {(d[0], d[1]) for d in datoms if d[4] and d[1] in attributes and not attributes[d[1]].many}
+        previous: tuple[int, int] | None = None
+        for e, a, kind, raw, added in datoms:
+            if not added and (e, a) in asserted and (previous == (e, a) or (e, a) not in replaced):
+                replaced[e, a] = kind, raw
+            previous = (e, a) if added else None
+        return replaced
+
     def _classify(self, entities: Iterable[int]) -> None:
         """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
         for entity in entities:
@@ -105,6 +139,8 @@ class Resolver:
             if attribute is not None and attribute.components is not None:
                 self._computed.add(entity)
                 self._skipped.add(entity)
+                for component in attribute.components:
+                    self._composites_of.setdefault(component, set()).add(entity)
             elif self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
 
@@ -115,18 +151,26 @@ class Resolver:
     def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
         """Makes the target compute composites that changed without their components, being newer than they.
 
-        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log.
+        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log. It
+        concerns every composite of that component, so it must be one whose others changed as well, if there
+        is one.
         """
         for e, a, _, raw, added in datoms:
-            if added and a in self._computed and isinstance(raw, tuple):
-                components = self._schema.attributes[a].components or ()
-                if not any(d[0] == e and d[1] in components for d in datoms):
-                    component, (kind, value) = next(
-                        pair for pair in zip(components, raw, strict=True) if pair[1] is not None
-                    )
-                    work.adds += (
-                        work.position(e), work.attribute(component), kind, work.value(kind, value),
-                    )  # fmt: skip
+            if not (added and a in self._computed and isinstance(raw, tuple)):
+                continue
+            slots = {
+                component: slot
+                for component, slot in zip(self._schema.attributes[a].components or (), raw, strict=True)
+                if slot is not None
+            }
+            touched = {datom[1] for datom in datoms if datom[0] == e}
+            if touched.isdisjoint(self._schema.attributes[a].components or ()):
+                apt = [component for component in slots if self._composites_of[component] <= touched]
+                component = (apt or list(slots))[0]
+                kind, value = slots[component]
+                work.adds += (
+                    work.position(e), work.attribute(component), kind, work.value(kind, value),
+                )  # fmt: skip
 
     def attribute(self, a: int) -> int | None:
         """The position of an attribute where it holds for good."""
@@ -155,12 +199,14 @@ class _Work:
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
+        apart: what must not get into the partition of an entity that refers to it.
     """
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
         self._tx = tx
         self.known: dict[int, int] = {}
+        self.apart: list[int] = []
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
@@ -175,6 +221,9 @@ class _Work:
         if entity == self._tx:
             return positions.TX
         if self._resolver.seen.is_new(entity):
+            if counter_of(entity) == TX_COUNTER:
+                # A transaction that is still to come: no other entity can stand for it until then.
+                return entity + self._resolver.tx_offset
             position = positions.tempid(entity)
             # Also for entities that are only referred to: a tempid in value position alone is refused.
             self.adds += (position, _ORIGINAL_ID, "l", entity)
@@ -188,6 +237,16 @@ class _Work:
             return self.known[a]
         position = self._resolver.attribute(a)
         return self.position(a) if position is None else position
+
+    def keep_apart(self, entity: Any) -> None:
+        """Notes an ordinary entity that is new here, and referred to by an attribute or a transaction.
+
+        As a component of it, it would get an id among those of attributes or transactions, which Local then
+        gives away again. The last of an entity's owners in a transaction decides.
+        """
+        position = self.known[entity]
+        if counter_of(entity) == ENTITY_COUNTER and positions.is_tempid(position):
+            self.apart.append(position)
 
     def value(self, kind: str, raw: Any) -> Any:
         """A raw value with the references in it as positions."""

@@ -21,12 +21,14 @@ ORIGINAL_ID = "asyncrestore/original-id"
 SUCCESSOR = "asyncrestore/successor"
 SOURCE = "asyncrestore/source"
 FILTER = "asyncrestore/filter"
+PLACEHOLDER = "asyncrestore/placeholder"
+
+OWN = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
+"""What a restore writes for itself."""
 
 _SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
-BOOKKEEPING = frozenset(
-    {ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
-)
-"""What a restore writes for itself: this project's attributes, and those of `datomic-cloud-backup`."""
+BOOKKEEPING = OWN | {f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
+"""The same, and what a restore of `datomic-cloud-backup` wrote."""
 
 
 @dataclass(slots=True)

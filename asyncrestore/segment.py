@@ -243,6 +243,17 @@ class Segment:
         for group in range(self.groups):
             yield self.chunk(group)
 
+    def table(self) -> pa.Table:
+        """All of it as it is stored.
+
+        Raises:
+            SegmentDamaged: it cannot be decoded.
+        """
+        try:
+            return self._file.read()
+        except (pa.ArrowException, OSError) as exc:
+            raise SegmentDamaged(f"it cannot be decoded: {exc}") from exc
+
     def same_rows(self, other: Segment) -> bool:
         """Whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))

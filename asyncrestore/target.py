@@ -17,16 +17,17 @@ from asyncrestore.bootstrap import beginning_until
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import FILTER, ORIGINAL_ID, SOURCE, SUCCESSOR
+from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
     from asyncrestore.model import LogChunk
 
+_LAST_OF_BASE = "db/tupleAttrs"
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
 
 
@@ -60,6 +61,7 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
     held = await _look(target)
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
+        _check_base(target, held.schema)
         refusal = await _refusal(target, _ATTRIBUTES)
         held = await _look(target)
         _check_installed(target, refusal, by_another=bool(held.attributes))
@@ -101,10 +103,10 @@ async def _look(target: Database) -> _Held:
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, {ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER})
+    return _ids(schema, OWN)
 
 
-def _ids(schema: LogChunk, idents: set[str]) -> dict[str, int]:
+def _ids(schema: LogChunk, idents: Collection[str]) -> dict[str, int]:
     return {
         str(raw): e
         for _, (e, _, kind, raw, added) in schema.rows()
@@ -160,6 +162,8 @@ _ATTRIBUTES = f"""[
   {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
   {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
   {{:db/ident :{FILTER} :db/valueType :db.type/string :db/cardinality :db.cardinality/many}}
+  {{:db/ident :{PLACEHOLDER} :db/valueType :db.type/ref :db/cardinality :db.cardinality/many
+    :db/isComponent true}}
   [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 
@@ -251,6 +255,16 @@ async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str])
         Conflict: it was filtered in another way, or not at all.
     """
     _check_rules(target, await recorded_filter(target, bootstrap_t), rules)
+
+
+def _check_base(target: Database, schema: LogChunk) -> None:
+    """Datomic Local makes a database in several transactions; killed meanwhile, it leaves a part of one."""
+    if not _ids(schema, {_LAST_OF_BASE}):
+        raise Conflict(
+            f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
+            hint="If making it was interrupted, it holds nothing: delete it and run this again. "
+            "If an older version of Datomic made it, upgrade its base schema.",
+        )
 
 
 def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]) -> None:

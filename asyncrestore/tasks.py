@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from anyio.abc import TaskGroup
 
@@ -19,9 +19,16 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
     anyio wraps even a single error into a group, so that `except TransactionRejected` would never match.
     """
-    try:
+    with one_error_alone():
         async with anyio.create_task_group() as tasks:
             yield tasks
+
+
+@contextmanager
+def one_error_alone() -> Iterator[None]:
+    """Raises the error in an `ExceptionGroup` of one as itself."""
+    try:
+        yield
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from group.exceptions[0].__cause__

@@ -67,6 +67,7 @@ for command in (
     commands.restore,
     commands.verify,
     commands.info,
+    commands.query,
     commands.validate_store,
     commands.demo,
 ):

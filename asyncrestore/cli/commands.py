@@ -15,6 +15,7 @@ from asyncrestore.cli.filtering import filtering, filtering_options
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import Output, document, send_logs
 from asyncrestore.cli.progress import show_progress
+from asyncrestore.cli.rows import grid, rows_of
 from asyncrestore.cli.run import run
 from asyncrestore.datomic.uri import ENGINES, LOCAL
 from asyncrestore.demo import next_commands, run_demo
@@ -69,6 +70,14 @@ Examples: asyncrestore info /backups
 
 \b
 Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
+"""
+_QUERY_EPILOG = """
+\b
+Examples: asyncrestore query /backups 'SELECT attribute, count(*) FROM datoms GROUP BY ALL'
+          asyncrestore query /backups 'FROM transactions ORDER BY t DESC' --max-rows 5
+
+\b
+Exit codes: 2 DuckDB refuses the SQL · 4 the backup is damaged · 10 no such backup
 """
 _VALIDATE_STORE_EPILOG = """
 \b
@@ -312,6 +321,30 @@ def info(settings: Settings, place: str, name: str | None) -> None:
         damaged = [backup.problem for backup in found.backups if backup.problem]
         if damaged:
             raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
+
+
+@click.command(epilog=_QUERY_EPILOG)
+@click.argument("store", callback=_place)
+@click.argument("sql")
+@click.option("--name", help=_NAME_HELP)
+@click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
+              help="Rows told as text; --json gives all.")  # fmt: skip
+@talking_options
+@click.pass_obj
+def query(settings: Settings, store: str, sql: str, name: str | None, max_rows: int) -> None:
+    """Ask a backup in SQL, by DuckDB.
+
+    There are the views datoms, transactions and attributes, and the table macro as_of(t). The backup is only
+    read.
+    """
+    output = _start(settings)
+    wanted = None if settings.json else max_rows + 1
+    found = run(output, lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted))
+    rows = rows_of(found)
+    shown = rows if settings.json else rows[:max_rows]
+    output.result({"columns": found.column_names, "rows": shown}, grid(found.column_names, shown))
+    if len(shown) < len(rows):
+        output.note(f"There are more than these {max_rows:,} rows: see --max-rows.")
 
 
 @click.command(epilog=_VALIDATE_STORE_EPILOG)

@@ -19,7 +19,7 @@ from asyncrestore.errors import (
     UsageError,
 )
 from asyncrestore.ids import IdCache
-from asyncrestore.model import tx_to_t
+from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.opening import as_database, as_filter, as_history
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
@@ -187,7 +187,7 @@ async def _restore(
     marker = await prepare_target(target, history, filter_.rules if filter_ else ())
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
-    resolver = Resolver(state, cache, marker.source_tx)
+    resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
     parts = history.parts(first_t + 1)[:segments]
     progress = Progress(start_t=first_t + 1, end_t=parts[-1].range.end if parts else history.end)

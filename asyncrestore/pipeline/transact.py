@@ -8,9 +8,9 @@ land, and sent again from the first that is not in the target.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -23,10 +23,10 @@ from asyncrestore.errors import (
     Unavailable,
 )
 from asyncrestore.model import BatchResult, tx_to_t
+from asyncrestore.pipeline.dangling import made_here
 from asyncrestore.pipeline.outcomes import Outcome, judge
 from asyncrestore.pipeline.patience import Patience
-from asyncrestore.positions import TX, ident, lookup, tempid
-from asyncrestore.schema import ORIGINAL_ID
+from asyncrestore.positions import TX, ident
 from asyncrestore.target import read_restored
 from asyncrestore.tasks import task_group
 
@@ -238,7 +238,7 @@ class Transactor:
             outcome = Outcome.TOO_EARLY
         if outcome is Outcome.TOO_EARLY and not failed.first:
             self._window.lost_place()
-        elif outcome is Outcome.DANGLING and (made := _made_here(transaction, result.anomaly.entity or 0)):
+        elif outcome is Outcome.DANGLING and (made := made_here(transaction, result.anomaly.entity or 0)):
             self._waiting[0] = [made, *self._waiting[0][1:]]
         elif outcome is Outcome.FUTURE:
             error = self._ahead(transaction, result.anomaly)
@@ -334,37 +334,3 @@ def _instant(transaction: TxData) -> int:
     adds = transaction.adds
     at = (i for i in range(0, len(adds), 4) if adds[i] == TX and adds[i + 1] == ident("db/txInstant"))
     return next((int(adds[i + 3]) for i in at), 0)
-
-
-def _made_here(transaction: TxData, entity: int) -> TxData | None:
-    """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
-
-    A tempid with the original id finds the entity if it is there after all: the attribute is a unique
-    identity. None if the transaction does not refer to that entity.
-    """
-    old, new = lookup(entity), tempid(entity)
-    adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
-    if (adds, retracts) == (transaction.adds, transaction.retracts):
-        return None
-    adds += (new, ident(ORIGINAL_ID), "l", entity)
-    return replace(transaction, adds=adds, retracts=retracts)
-
-
-def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
-    """Operations with one position for another, in entity, attribute and reference places only."""
-    renamed: list[Any] = []
-    for i in range(0, len(flat), 4):
-        e, a, kind, raw = flat[i : i + 4]
-        renamed += (new if e == old else e, new if a == old else a, kind, _reference(kind, raw, old, new))
-    return renamed
-
-
-def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
-    """A raw value with one position for another where it is a reference."""
-    if kind == "r":
-        return new if raw == old else raw
-    if kind == "t":
-        return tuple(
-            None if slot is None else (slot[0], _reference(slot[0], slot[1], old, new)) for slot in raw
-        )
-    return raw

@@ -165,7 +165,7 @@ def test_values_of_one_entity_that_became_one_are_an_error() -> None:
 def test_entity_left_with_nothing_is_still_made() -> None:
     """So that a reference to it later is a lookup by its original id, and found at once."""
     state = State(schema(), SeenIds())
-    resolver = Resolver(state, IdCache(0), TX - 1)
+    resolver = Resolver(state, IdCache(0), TX - 1, 0)
     hiding = Filter(schema(), exclude=["p/name"])
     transactions = [
         Transaction(TX, [(ENTITY, NAME, "s", "Ann", True)]),

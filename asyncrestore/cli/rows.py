@@ -1,0 +1,77 @@
+"""Rows of any kind, as JSON and as text for people."""
+
+from __future__ import annotations
+
+import base64
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+_CELL = 80
+
+
+def rows_of(table: pa.Table) -> list[list[Any]]:
+    """The rows as JSON has them."""
+    columns = [[_plain(value) for value in _python(column)] for column in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _python(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa  # noqa: PLC0415 - --version need not wait for it
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    # Python's datetime ends at the year 9999.
+    text = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
+    return pc.replace_substring_regex(text, r"(\.\d{3})000", r"\1").to_pylist()  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    plain = value
+    match value:
+        case None | bool() | int() | str():
+            pass
+        case float() if math.isfinite(value):
+            pass
+        case Decimal() if value == value.to_integral_value():
+            plain = int(value)
+        case bytes():
+            plain = base64.b64encode(value).decode()
+        case dict():
+            plain = {name: _plain(each) for name, each in value.items()}
+        case [(_, _), *_] if all(isinstance(each, tuple) for each in value):  # a map
+            plain = {str(key): _plain(each) for key, each in value}
+        case list():
+            plain = [_plain(each) for each in value]
+        case _:
+            plain = str(value)
+    return plain
+
+
+def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows under the names of their columns, for people: aligned, long texts cut short."""
+    cells = [list(map(_cell, names)), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+    return "\n".join([*lines, f"({len(rows):,} row{'' if len(rows) == 1 else 's'})"])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}: {_cell(each)}" for key, each in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(_cell, value))
+    # What is in a database must not steer a terminal.
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"

@@ -1,0 +1,200 @@
+"""Query: SQL over a backup, by DuckDB, in place."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pyarrow as pa
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from asyncrestore import views
+from asyncrestore.errors import AsyncRestoreError, UsageError
+from asyncrestore.history import StoredHistory
+from asyncrestore.opening import as_store
+from asyncrestore.tasks import one_error_alone, task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from duckdb import DuckDBPyConnection
+
+    from asyncrestore.history import Part
+    from asyncrestore.opening import AnyStore
+    from asyncrestore.schema import Schema
+
+_AHEAD = 4
+"""Segments read while DuckDB works on the one before."""
+
+
+async def query(
+    store: AnyStore, sql: str, *, name: str | None = None, max_rows: int | None = None
+) -> pa.Table:
+    """Asks a backup a question in SQL.
+
+    There are the views `datoms`, `transactions` and `attributes`, and the table macro `as_of(t)`
+    (docs/query.md). Whole segments are read through the store and checked, as often as the query names a
+    view over datoms; a few are in memory at a time. DuckDB itself cannot reach files or the network. What it
+    groups and sorts takes up to its own limit, 80 % of the memory, and then a temporary directory.
+
+    Args:
+        store: a store, open or as a URI.
+        sql: a query in DuckDB's SQL.
+        name: of the backup, where the store holds several.
+        max_rows: return the first so many rows only.
+
+    Returns:
+        The rows, all in memory.
+
+    Raises:
+        UsageError: DuckDB is not installed, or refuses the query; or several backups and no name.
+        NotFound: there is no such store or backup.
+        SegmentGap, SegmentDamaged, Conflict: the backup cannot be trusted.
+        AsyncRestoreError: DuckDB has not enough memory or disk.
+    """
+    try:
+        import duckdb  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise UsageError("Queries need the package duckdb", hint="pip install 'asyncrestore[query]'") from exc
+    async with as_store(store) as opened:
+        history = await StoredHistory.open(opened, name)
+        schema = await history.schema()
+        with one_error_alone():
+            async with BlockingPortal() as portal:
+                datoms = _Datoms(history, schema, portal)
+                try:
+                    return await _in_thread(datoms, sql, max_rows)
+                except duckdb.Error as exc:
+                    raise _explained(exc, datoms.failure) from exc
+                finally:
+                    await portal.stop(cancel_remaining=True)
+
+
+def _explained(error: Exception, failure: Exception | None) -> Exception:
+    import duckdb  # noqa: PLC0415 - an extra
+
+    if failure is not None:
+        return failure
+    if isinstance(error, duckdb.OperationalError):
+        return AsyncRestoreError(f"DuckDB cannot answer: {str(error).strip()}")
+    return UsageError(f"DuckDB refuses the query: {str(error).strip()}", hint=_HINT)
+
+
+_HINT = "The views are datoms, transactions and attributes; docs/query.md has their columns."
+
+
+async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Table:
+    """Runs a query in a thread, and interrupts it when this is cancelled."""
+    with (
+        tempfile.TemporaryDirectory(prefix="asyncrestore-query-") as spill,
+        closing(await to_thread.run_sync(_connect, datoms, spill)) as connection,
+    ):
+
+        async def interrupt() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                connection.interrupt()
+
+        async with task_group() as tasks:
+            tasks.start_soon(interrupt)
+            try:
+                # A thread beside the shared ones: it waits for reads, which need those.
+                own = anyio.CapacityLimiter(1)
+                return await to_thread.run_sync(_answer, connection, sql, max_rows, limiter=own)
+            finally:
+                await checkpoint_if_cancelled()  # an interrupted query raises DuckDB's error
+                tasks.cancel_scope.cancel()
+
+
+def _connect(datoms: _Datoms, spill: str) -> DuckDBPyConnection:
+    import duckdb  # noqa: PLC0415 - an extra
+
+    connection = duckdb.connect(config={"temp_directory": spill, "python_enable_replacements": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("stored_datoms", datoms)
+    connection.register("stored_attributes", views.attributes(datoms.schema))
+    connection.execute(views.VIEWS.replace("$tx_instant", str(datoms.tx_instant)))
+    # From here on it is closed in: no file is read or written but for spilling, nothing is fetched.
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    return connection
+
+
+def _answer(connection: DuckDBPyConnection, sql: str, max_rows: int | None) -> pa.Table:
+    relation = connection.sql(sql)
+    if relation is None:
+        raise UsageError("The SQL gives no rows: it is not a query", hint=_HINT)
+    if max_rows is None:
+        return relation.to_arrow_table()
+    batches, missing = [], max_rows
+    with relation.to_arrow_reader() as reader:
+        for batch in reader:
+            batches.append(batch.slice(0, missing))
+            missing -= len(batches[-1])
+            if not missing:
+                break
+        return pa.Table.from_batches(batches, reader.schema)
+
+
+class _Datoms:
+    """The datoms of a backup as an Arrow stream, read anew each time one is asked for.
+
+    Args:
+        history: the backup.
+        schema: its newest.
+        portal: into the event loop that the store belongs to.
+
+    Attributes:
+        failure: why a stream broke off; DuckDB keeps only the text of an error.
+    """
+
+    def __init__(self, history: StoredHistory, schema: Schema, portal: BlockingPortal) -> None:
+        self._history = history
+        self._portal = portal
+        self._hidden = views.hidden_attributes(schema)
+        self.schema = schema
+        self.tx_instant = schema.id_of("db/txInstant")
+        self.failure: Exception | None = None
+
+    def __arrow_c_schema__(self) -> Any:
+        return views.ROWS.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        reader = pa.RecordBatchReader.from_batches(views.ROWS, self._batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        # DuckDB calls this from threads of its own.
+        parts = self._parts()
+        ahead: deque[Future[pa.Table]] = deque()
+        try:
+            ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, _AHEAD))
+            while ahead:
+                table = ahead.popleft().result()
+                ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, 1))
+                yield from table.to_batches()
+        except Exception as exc:
+            self.failure = exc
+            raise
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def _parts(self) -> Iterator[tuple[Part, int]]:
+        """The segments, and from which t on each is wanted: they may overlap."""
+        position = self._history.bootstrap_t + 1
+        for part in self._history.parts(position):
+            yield part, position
+            position = part.range.end
+
+    async def _rows(self, part: Part, start: int) -> pa.Table:
+        segment = await self._history.read(part)
+        table = await to_thread.run_sync(segment.table)
+        return await to_thread.run_sync(views.rows, table, start, self.tx_instant, self._hidden)

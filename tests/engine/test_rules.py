@@ -1,0 +1,176 @@
+"""Single rules of restoring, each with a history that needs it; `docs/restore-rules.md` has the reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from asyncrestore.jobs import restore as restoring
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
+from asyncrestore.model import T_MASK, TxData, t_to_tx
+from asyncrestore.positions import ident
+from tests.generated.plain import check_copy_of_copy
+from tests.histories import PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.datomic.database import BridgeDatabase
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+FIRST_T = 6
+"""Of the first transaction of a history, in Datomic Local; `SCHEMA` has it, the rest follow."""
+NEVER = 17 << 42 | 30
+"""An entity id that looks old, and that no entity has."""
+
+
+async def check(new_database: NewDatabase, *transactions: str) -> BridgeDatabase:
+    """Restores a history, and the copy of it, each in one piece."""
+    source, target, second = await new_database(*transactions), await new_database(), await new_database()
+    await restore(source, target)
+    await restore(target, second)
+    assert (await verify(source, against=target)).problems == []
+    assert (await verify(target, against=second)).problems == []
+    await check_copy_of_copy(source, target, second)
+    return source
+
+
+async def datoms(database: Database, t: int) -> list[Any]:
+    """The datoms of one transaction."""
+    _, chunk = await database.read_log(t, t + 1, size=1)
+    return chunk.datoms()
+
+
+async def test_retraction_that_was_said_beside_the_change(new_database: NewDatabase) -> None:
+    """It is in the source's log twice, and so it is in the target's."""
+    change = '[[:db/retract [:p/code 1] :p/name "Ann"] [:db/add [:p/code 1] :p/name "Anne"]]'
+    source = await check(new_database, SCHEMA, PEOPLE[0], change)
+    assert [raw for *_, raw, added in await datoms(source, FIRST_T + 2) if not added] == ["Ann", "Ann"]
+
+
+async def test_retraction_of_an_equal_value_beside_the_change(new_database: NewDatabase) -> None:
+    """Two spellings of a URI: Datomic's own retraction has what was there, the user's what was said."""
+    source, target = (
+        await new_database(
+            "[{:db/ident :p/home :db/valueType :db.type/uri :db/cardinality :db.cardinality/one}]",
+            "[{:db/ident :e/a}]",
+        ),
+        await new_database(),
+    )
+    entity, home = ident("e/a"), ident("p/home")
+    changes = [
+        TxData(0, [entity, home, "o", "http://a/"], []),
+        TxData(0, [entity, home, "o", "http://b/"], [entity, home, "o", "HTTP://A/"]),
+    ]
+    result = await (await source.submit(changes)).result()  # EDN has no URIs
+    assert result.anomaly is None
+
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    retracted = [raw for *_, raw, added in await datoms(source, FIRST_T + 3) if not added]
+    assert sorted(retracted) == ["HTTP://A/", "http://a/"]
+
+
+@pytest.mark.parametrize("later", [2, 3, 1000])
+async def test_reference_to_a_transaction_still_to_come(new_database: NewDatabase, later: int) -> None:
+    """No other entity stands for it: its id is known in advance. It may come, or never."""
+    tx = t_to_tx(FIRST_T + later)
+    await check(
+        new_database,
+        SCHEMA,
+        f'[[:db/add "a" :p/friend {tx}] [:db/add "b" :p/boss {tx}] [:db/add "b" :p/code 1]]',
+        f'[[:db/add "datomic.tx" :p/name "here"] [:db/add "datomic.tx" :p/boss {tx}]]',
+        f"[[:db/retract [:p/code 1] :p/boss {tx}]]",
+        f'[[:db/add {t_to_tx(FIRST_T)} :p/name "known"] [:db/add [:p/code 1] :p/friend {tx}]]',
+    )
+
+
+async def test_reference_to_an_entity_still_to_come(new_database: NewDatabase) -> None:
+    """Its stand-in becomes it. Local draws a partition for each transaction, so all are referred to."""
+    source, target = await new_database(SCHEMA, PEOPLE[0]), await new_database()
+    newest = max(e & T_MASK for e, a, *_ in await datoms(source, FIRST_T + 1))
+    places = [partition << 42 | newest + n for partition in range(17, 24) for n in range(1, 12)]
+    friends = " ".join(map(str, places))
+    made = await source.transact_edn(
+        [f"[{{:p/code 50 :p/friend [{friends}]}}]", *(f'[{{:db/id "e" :p/code {n}}}]' for n in range(51, 55))]
+    )
+    assert {tempids["e"] for _, tempids in made[1:]} & {*places}
+
+    await restore(source, target)
+    assert (await verify(source, against=target)).problems == []
+
+
+async def test_reference_in_a_tuple_to_what_never_was(new_database: NewDatabase) -> None:
+    """The target names it only in its message."""
+    await check(
+        new_database,
+        SCHEMA,
+        "[{:db/ident :p/pair :db/valueType :db.type/tuple :db/tupleTypes [:db.type/ref :db.type/ref]"
+        " :db/cardinality :db.cardinality/one}]",
+        f'[[:db/add "a" :p/pair [{NEVER} {NEVER + 1}]] [:db/add "b" :p/pair ["b" {NEVER}]]]',
+    )
+
+
+@pytest.mark.parametrize("owner", [":p/name", str(t_to_tx(FIRST_T))])
+async def test_component_that_never_was_of_an_attribute_or_transaction(
+    new_database: NewDatabase, owner: str
+) -> None:
+    """Its stand-in is no attribute and no transaction: their ids would be given away again."""
+    await check(
+        new_database,
+        SCHEMA,
+        f"[[:db/add {owner} :p/address {NEVER}]]",
+        f"[[:db/add {owner} :p/address {(23 << 42) + 10**6}]]",
+        "[{:db/ident :p/more :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
+        '[{:p/more 1 :p/name "x"}]',
+        '[{:p/more 2 :p/address {:p/city "Rome"}}]',
+    )
+
+
+async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_database: NewDatabase) -> None:
+    """The component to assert again is the one that the other composite does not have."""
+    attr = "{{:db/ident :c/{} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}"
+    both = (
+        "{{:db/ident :c/{0}{1} :db/valueType :db.type/tuple :db/tupleAttrs [:c/{0} :c/{1}]"
+        " :db/cardinality :db.cardinality/one}}"
+    )
+    await check(
+        new_database,
+        f"[{' '.join(attr.format(name) for name in 'xyz')}]",
+        "[{:db/ident :e/a :c/x 1 :c/y 2 :c/z 3}]",
+        f"[{both.format('x', 'y')} {both.format('x', 'z')}]",
+        "[[:db/add :e/a :c/y 2]]",
+        "[[:db/add :e/a :c/x 1]]",
+        "[[:db/add :e/a :c/x 4]]",
+    )
+
+
+async def test_one_transaction_of_20_000_datoms(new_database: NewDatabase) -> None:
+    people = " ".join(f'{{:p/name "{i}" :p/email "{i}@x" :p/code {i} :p/tags [:x :y]}}' for i in range(4_000))
+    source = await check(new_database, SCHEMA, f"[{people}]", "[[:db/retractEntity [:p/code 7]]]")
+    assert len(await datoms(source, FIRST_T + 1)) == 20_001
+
+
+async def test_in_flight_behind_a_transaction_that_is_sent_again(new_database: NewDatabase) -> None:
+    """What is in flight behind it fails for want of an attribute made just before, and is sent as it was."""
+    source, target = (
+        await new_database(
+            SCHEMA,
+            f'[[:db/add "a" :p/boss {NEVER}]]',
+            "[{:db/ident :p/more :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
+            "[{:p/more 1}]",
+            "[{:p/more 2}]",
+        ),
+        await new_database(),
+    )
+    with patch.object(restoring, "BATCH_TRANSACTIONS", 1):
+        await restore(source, target)
+    assert (await verify(source, against=target)).problems == []

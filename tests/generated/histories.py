@@ -1,0 +1,52 @@
+"""The strategy: scripts of histories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from tests.generated import data, schema
+from tests.generated.model import Builder, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.generated.script import Step
+
+DAY_MS = 86_400_000
+_STEPS: list[Callable[[Builder], None]] = [
+    *[data.write] * 5, *[data.change] * 3, data.retract, *[data.move] * 3, data.upsert,
+    *[data.erase] * 2, *[data.again] * 3, *[data.compose] * 3, schema.attributes, schema.tuples,
+    *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name,
+    *[schema.cardinality] * 2, *[schema.unique] * 2, schema.describe, data.empty,
+]  # fmt: skip
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, max_steps: int = 20) -> list[Step]:
+    """A script of transactions; an engine takes nearly all of them."""
+    model = Model()
+    steps: list[Step] = []
+    now: int | None = draw(st.sampled_from([0, 1, 946_684_799_999, 1_600_000_000_123]))
+    for number in range(draw(st.integers(6, max_steps))):
+        builder = Builder(draw, model)
+        if number == 0:
+            schema.start(builder)
+        else:
+            for _ in range(draw(st.sampled_from([1, 2, 2, 3]))):
+                draw(st.sampled_from(_STEPS))(builder)
+                if builder.step.erased:
+                    break  # it goes as EDN, which not every value can be written in
+        step = builder.end()
+        if now is None:
+            step.features.add("the engine's own instant")
+        if now is not None:
+            elapsed = draw(st.sampled_from([0, 0, 1, 1000, DAY_MS]))
+            step.features.add("explicit instant" if elapsed else "equal instant")
+            now += elapsed
+            step.instant = now
+            if draw(st.integers(0, 19)) == 19:
+                now = None  # from here on it is the engine's clock
+        steps.append(step)
+    return steps

@@ -1,0 +1,218 @@
+"""What a script has built up so far, so that most of what is drawn next is valid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hypothesis import strategies as st
+
+from asyncrestore.values import to_python
+from tests.generated.script import Operation, Place, Step, ident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.generated.values import Value
+
+Key: TypeAlias = "tuple[Place, Attr]"
+_NEGATIVE_ZEROS = {("d", -(2**63)), ("f", -(2**31))}
+
+
+@dataclass(eq=False, slots=True)
+class Attr:
+    """An attribute as the script knows it; `many` and `unique` as of before the step."""
+
+    place: Place
+    name: str | None
+    type: str
+    many: bool = False
+    unique: str | None = None
+    component: bool = False
+    slots: tuple[str, ...] = ()
+    parts: tuple[Attr, ...] = ()
+
+
+DOC = Attr(ident("db/doc"), "db/doc", "string")
+
+
+@dataclass
+class Model:
+    """What is there, if the engine took all of it."""
+
+    attrs: list[Attr] = field(default_factory=list)
+    entities: list[Place] = field(default_factory=list)
+    enums: list[Place] = field(default_factory=list)
+    values: dict[Key, list[Value]] = field(default_factory=dict)
+    free_names: list[str] = field(default_factory=list)
+    steps: int = 0
+    numbers: int = 0
+
+    def number(self) -> int:
+        """A number not used before."""
+        self.numbers += 1
+        return self.numbers
+
+    def writable(self) -> list[Attr]:
+        """Attributes that data may be written with."""
+        return [DOC, *(attr for attr in self.attrs if not attr.parts)]
+
+    def composites(self) -> list[Attr]:
+        """Composite tuples."""
+        return [attr for attr in self.attrs if attr.parts]
+
+    def is_part(self, attr: Attr) -> bool:
+        """Whether a composite is made of it."""
+        return any(attr in composite.parts for composite in self.composites())
+
+    def holder(self, attr: Attr, value: Value) -> Place | None:
+        """Which entity has that value of an attribute."""
+        for (e, a), values in self.values.items():
+            if a is attr and any(same(value, held) for held in values):
+                return e
+        return None
+
+    def held(self, condition: Callable[[Attr], bool]) -> list[tuple[Place, Attr, Value]]:
+        """All that is held of the attributes that meet a condition."""
+        return [(e, a, v) for (e, a), values in self.values.items() if condition(a) for v in values]
+
+    def erase(self, entity: Place) -> None:
+        """Forgets an entity, its components, and the references to them."""
+        gone, found = [entity], {entity}
+        for each in gone:
+            for _, a, (kind, raw) in [h for h in self.held(lambda a: a.component) if h[0] == each]:
+                if a.component and kind == "r" and raw not in found:
+                    found.add(raw)
+                    gone.append(raw)
+        self.values = {
+            (e, a): [value for value in values if not (value[0] == "r" and value[1] in found)]
+            for (e, a), values in self.values.items()
+            if e not in found
+        }
+
+
+def same(one: Value, other: Value) -> bool:
+    """Whether an engine might take two values for equal."""
+    return bool(_norm(one) == _norm(other))
+
+
+def _norm(value: Value) -> Any:
+    kind, raw = value
+    if kind == "m":
+        return kind, Decimal(str(raw))
+    if kind == "o":
+        return kind, str(raw).lower()
+    if kind == "t":
+        return kind, tuple(None if slot is None else _norm(slot) for slot in raw)
+    if kind in "df" and math.isnan(to_python(kind, raw)):
+        return kind, None
+    return (kind, 0) if value in _NEGATIVE_ZEROS else value
+
+
+class Builder:
+    """One step being drawn. What it does is believed in `model` at once, but for the schema: at its end."""
+
+    def __init__(self, draw: st.DrawFn, model: Model) -> None:
+        self.draw = draw
+        self.model = model
+        self.step = Step()
+        self.new: set[Place] = set()
+        self.at_end: list[Callable[[], object]] = []
+        self._settled: set[Any] = set()
+        self._released: list[tuple[Attr, Value]] = []
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        """One of the options."""
+        return self.draw(st.sampled_from(options))
+
+    def chance(self, one_in: int) -> bool:
+        """True about once in `one_in`."""
+        return bool(self.draw(st.integers(0, one_in - 1)) == one_in - 1)
+
+    def feature(self, *names: str) -> None:
+        """Notes what kind of history the step shows."""
+        self.step.features.update(names)
+
+    def settle(self, *what: Any) -> bool:
+        """False if that was settled before in this transaction, so that more of it would conflict."""
+        if what in self._settled:
+            return False
+        self._settled.add(what)
+        return True
+
+    def fact(self, e: Place, name: str, kind: str, raw: Any, *, added: bool = True) -> bool:
+        """States something of the schema, once."""
+        if not self.settle(e, name):
+            return False
+        self.step.operations.append(Operation(added, e, ident(name), kind, raw))
+        return True
+
+    def add(self, e: Place, attr: Attr, value: Value, *, at: Place | None = None) -> bool:
+        """Asserts a value if that conflicts with nothing; `at` is another place for the same entity."""
+        holder = self.model.holder(attr, value) if attr.unique else None
+        if holder not in {None, e} or (e in self.new and self._was_released(attr, value)):
+            return False
+        if self.model.is_part(attr) and any(
+            _norm(held)[1] is None for held in self.model.values.get((e, attr), ())
+        ):
+            return False  # Local drops what is asserted over NaN, but computes composites with it
+        if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
+            return False
+        self.step.operations.append(Operation(True, at or e, attr.place, *value))
+        values = self.model.values.setdefault((e, attr), [])
+        values[:] = [held for held in values if attr.many and not same(held, value)]
+        values.append(value)
+        return True
+
+    def retract(self, e: Place, attr: Attr, value: Value) -> bool:
+        """Retracts a value that is held."""
+        if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
+            return False
+        self.step.operations.append(Operation(False, e, attr.place, *value))
+        self.release(e, attr, value)
+        return True
+
+    def release(self, e: Place, attr: Attr, value: Value) -> None:
+        """Takes a value away, so that another entity may have it in this very transaction."""
+        self.model.values[e, attr] = [held for held in self.model.values[e, attr] if held != value]
+        self._released.append((attr, value))
+
+    def replace(self, e: Place, attr: Attr, old: Value, new: Value) -> bool:
+        """Retracts a cardinality-one value and asserts another, each by itself.
+
+        Not a component's value and another that the engine takes for the same, nor NaN: Local then does only
+        the retraction, but computes composites with the other (docs/restore-rules.md, known limits).
+        """
+        odd = same(old, new) or _norm(old)[1] is None
+        if old == new or (odd and self.model.is_part(attr)):
+            return False
+        if not self.add(e, attr, new):
+            return False
+        self.step.operations.append(Operation(False, e, attr.place, *old))
+        self._released.append((attr, old))
+        return True
+
+    def _was_released(self, attr: Attr, value: Value) -> bool:
+        """A new entity may not take over an identity: its tempid would lead to the former holder."""
+        return attr.unique == "identity" and any(a is attr and same(v, value) for a, v in self._released)
+
+    def new_entity(self) -> Place:
+        """An entity with something to hold on to: one that is only referred to is refused."""
+        entity = Place("entity", self.model.number())
+        self.new.add(entity)
+        self.model.entities.append(entity)
+        self.add(entity, DOC, ("s", f"entity {entity.number}"))
+        return entity
+
+    def entities(self) -> Iterator[Place]:
+        """Entities that are there before this transaction."""
+        return (entity for entity in self.model.entities if entity not in self.new)
+
+    def end(self) -> Step:
+        """The step, complete."""
+        for change in self.at_end:
+            change()
+        self.model.steps += 1
+        return self.step

@@ -1,0 +1,151 @@
+"""Plays a script: commits it to a database, step by step, and learns what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore import positions
+from asyncrestore.errors import AsyncRestoreError
+from asyncrestore.model import T_MASK, TX_PARTITION, TxData
+from asyncrestore.values import to_python
+from tests.generated.script import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncrestore.datomic.base import Database
+    from tests.generated.script import Operation, Step
+
+_EDN: dict[str, Callable[[Any], str]] = {
+    "l": str,
+    "m": "{}M".format,
+    "k": ":{}".format,
+    "u": '#uuid "{}"'.format,
+    "s": lambda text: json.dumps(text, ensure_ascii=False),
+}
+EDN_KINDS = frozenset(_EDN)
+"""Kinds of values that a step which retracts an entity may have."""
+
+
+class Player:
+    """Commits the steps of one script to one database.
+
+    Attributes:
+        refused: what the engine said of each step that it did not take.
+        features: how many steps, of those that it took, show each kind of history.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids: dict[Place, int] = {}
+        self._places: dict[int, Place] = {}
+        self._largest = (1 << 42) - 1
+        self._hoped: set[int] = set()
+        self._steps = 0
+        self._last_tx = TX_PARTITION << 42
+        self.refused: list[str] = []
+        self.features: Counter[str] = Counter()
+
+    async def play(self, steps: Sequence[Step]) -> None:
+        """Commits the steps, one transaction each."""
+        for step in steps:
+            tempids = self._tempids(step)
+            try:
+                tx, made = await (self._erase(step, tempids) if step.erased else self._submit(step, tempids))
+            except _RefusedError as refusal:
+                self.refused.append(f"{refusal} {step}")
+            else:
+                self._learn(step, tx, made)
+            self._steps += 1
+
+    def _tempids(self, step: Step) -> dict[Place, int]:
+        """Numbers for what the step makes."""
+        wanted = dict.fromkeys(place for operation in step.operations for place in operation.places())
+        made = [p for p in wanted if p.what in {"entity", "attribute", "upsert"} and p not in self._ids]
+        return {place: place.number for place in made}
+
+    def _position(self, place: Place, tempids: dict[Place, int]) -> int:
+        if place.what == "tx" or (place.what == "past" and place not in self._ids):
+            return positions.TX
+        if place.what == "ident":
+            return positions.ident(place.name)
+        if place.what == "raw":
+            return place.number
+        if place.what in {"later", "later-tx"}:
+            later = (self._largest if place.what == "later" else self._last_tx) + place.number
+            self._hoped.add(later)
+            return later
+        return self._ids[place] if place in self._ids else positions.tempid(tempids[place])
+
+    def _raw(self, kind: str, raw: Any, tempids: dict[Place, int]) -> Any:
+        if kind == "r":
+            return self._position(raw, tempids)
+        if kind == "t":
+            return tuple(
+                None if slot is None else (slot[0], self._raw(slot[0], slot[1], tempids)) for slot in raw
+            )
+        return raw
+
+    def _flat(self, operations: Sequence[Operation], added: bool, tempids: dict[Place, int]) -> list[Any]:
+        return [
+            part
+            for o in operations
+            if o.added is added
+            for part in (
+                self._position(o.e, tempids), self._position(o.a, tempids), o.kind,
+                self._raw(o.kind, o.raw, tempids),
+            )
+        ]  # fmt: skip
+
+    async def _submit(self, step: Step, tempids: dict[Place, int]) -> tuple[int, dict[Place, int]]:
+        adds, retracts = (self._flat(step.operations, added, tempids) for added in (True, False))
+        if step.instant is not None:
+            adds += (positions.TX, positions.ident("db/txInstant"), "i", step.instant)
+        result = await (await self._database.submit([TxData(0, adds, retracts)])).result()
+        if result.anomaly is not None:
+            raise _RefusedError(f"{result.anomaly.error}: {result.anomaly.message}")
+        (committed,) = result.committed
+        ids = dict(zip(committed.ids[0::2], committed.ids[1::2], strict=True))
+        return committed.tx, {place: ids[number] for place, number in tempids.items()}
+
+    async def _erase(self, step: Step, tempids: dict[Place, int]) -> tuple[int, dict[Place, int]]:
+        """Retracting an entity is a function of Datomic's, which only EDN can call."""
+        data = [f"[:db/retractEntity {self._ids[e]}]" for e in step.erased if e in self._ids]
+        for o in step.operations:
+            words = self._edn("r", o.e), self._edn("r", o.a), self._edn(o.kind, o.raw)
+            data.append(f"[:db/{'add' if o.added else 'retract'} {' '.join(words)}]")
+        if step.instant is not None:
+            moment = to_python("i", step.instant).isoformat(timespec="milliseconds")
+            data.append(f'[:db/add "datomic.tx" :db/txInstant #inst "{moment}"]')
+        try:
+            ((tx, ids),) = await self._database.transact_edn([f"[{' '.join(data)}]"])
+        except AsyncRestoreError as refusal:
+            raise _RefusedError(str(refusal)) from refusal
+        return tx, {place: ids[str(number)] for place, number in tempids.items()}
+
+    def _edn(self, kind: str, raw: Any) -> str:
+        if kind == "r":
+            if raw.what == "ident":
+                return f":{raw.name}"
+            if raw.what == "tx" or (raw.what == "past" and raw not in self._ids):
+                return '"datomic.tx"'
+            return str(self._ids[raw]) if raw in self._ids else f'"{raw.number}"'
+        return _EDN[kind](raw)
+
+    def _learn(self, step: Step, tx: int, made: dict[Place, int]) -> None:
+        self._ids.update({**made, Place("past", self._steps): tx})
+        self._last_tx = tx
+        if tx in self._hoped:
+            self.features["later transaction came"] += 1
+        for id_ in made.values():
+            if id_ in self._hoped:
+                self.features["later entity came"] += 1
+            if id_ >> 42 not in {0, TX_PARTITION}:
+                self._largest = max(self._largest & T_MASK, id_ & T_MASK) | (id_ >> 42) << 42
+        self.features.update(step.features)
+
+
+class _RefusedError(Exception):
+    """The engine does not take a step."""

@@ -1,0 +1,246 @@
+"""Steps that make and change attributes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.generated.model import Attr, Builder, same
+from tests.generated.script import Place, ident
+from tests.generated.values import SLOT_TYPES, TYPES
+from tests.strategies import texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.generated.values import Value
+
+UNIQUE = ["identity", "value"]
+
+
+def _cardinality(many: bool) -> Place:
+    return ident(f"db.cardinality/{'many' if many else 'one'}")
+
+
+def install(b: Builder, type_: str, *, name: str | None = None, **flags: object) -> Attr:
+    """Makes an attribute, to be used from the next transaction on."""
+    number = b.model.number()
+    attr = Attr(Place("attribute", number), name or f"g/a{number}", type_)
+    attr = replace(attr, **flags)  # type: ignore[arg-type]
+    assert attr.name is not None
+    place = attr.place
+    b.fact(place, "db/ident", "k", attr.name)
+    b.fact(place, "db/valueType", "r", ident(f"db.type/{type_}"))
+    b.fact(place, "db/cardinality", "r", _cardinality(attr.many))
+    if attr.unique:
+        b.fact(place, "db/unique", "r", ident(f"db.unique/{attr.unique}"))
+    if attr.component:
+        b.fact(place, "db/isComponent", "b", 1)
+    if attr.parts:
+        b.fact(place, "db/tupleAttrs", "t", tuple(("k", part.name) for part in attr.parts))
+    elif len(set(attr.slots)) == 1 and not b.chance(3):
+        b.fact(place, "db/tupleType", "k", f"db.type/{attr.slots[0]}")
+        b.feature("homogeneous tuple")
+    elif attr.slots:
+        b.fact(place, "db/tupleTypes", "t", tuple(("k", f"db.type/{slot}") for slot in attr.slots))
+        b.feature("heterogeneous tuple")
+    if b.chance(4):
+        b.fact(place, "db/doc", "s", b.draw(texts))
+    if b.chance(6) and not attr.parts:
+        b.fact(place, "db/noHistory", "b", 1)
+        b.feature("noHistory")
+    b.at_end.append(lambda: b.model.attrs.append(attr))
+    return attr
+
+
+def start(b: Builder) -> None:
+    """The first schema: what most other steps need."""
+    install(b, b.pick(["string", "long", "keyword", "uuid"]), unique="identity")
+    install(b, b.pick(["long", "bigdec", "uri", "instant", "symbol"]), unique="value")
+    install(b, "ref", many=True)
+    install(b, "ref")
+    install(b, "ref", many=b.chance(2), component=True)
+    install(b, b.pick(TYPES), many=True)
+    for _ in range(3):
+        install(b, b.pick(TYPES))
+
+
+def attributes(b: Builder) -> None:
+    """More attributes."""
+    for _ in range(b.pick([1, 2])):
+        type_ = b.pick([*TYPES, "ref", "ref"])
+        many = b.chance(3)
+        unique = b.pick(UNIQUE) if not many and type_ not in {"ref", "boolean"} and b.chance(3) else None
+        install(b, type_, many=many, unique=unique, component=type_ == "ref" and b.chance(3))
+
+
+def tuples(b: Builder) -> None:
+    """A tuple of one type, or of several."""
+    options = [*SLOT_TYPES, "ref", "ref", "ref", "ref"]
+    if b.chance(2):
+        slots = (b.pick(options),) * b.pick([2, 2, 3, 8])
+    else:
+        slots = tuple(b.pick(options) for _ in range(b.pick([2, 3, 4])))
+    many = b.chance(3)
+    install(b, "tuple", many=many, slots=slots, unique=b.pick(UNIQUE) if not many and b.chance(4) else None)
+
+
+def composite(b: Builder) -> None:
+    """A composite of attributes that are there, or that are made with it."""
+    parts = [attr for attr in b.model.attrs if _may_be_part(attr)]
+    if len(parts) < 2 or b.chance(4):
+        parts = [install(b, b.pick(["ref", "long", "string", "keyword"])) for _ in range(2)]
+        b.feature("composite made with its components")
+    chosen: list[Attr] = []
+    for _ in range(b.pick([2, 2, 2, 3, 4])):
+        left = [part for part in parts if part not in chosen]
+        if left:
+            chosen.append(b.pick(left))
+    unique = b.pick(UNIQUE) if b.chance(4) else None
+    b.feature("composite")
+    if unique:
+        b.feature("unique composite")
+    if any(part.type == "ref" for part in chosen):
+        b.feature("composite over a reference")
+    if b.model.held(lambda a: a in chosen):
+        b.feature("composite newer than data")
+    install(b, "tuple", parts=tuple(chosen), unique=unique)
+
+
+def _may_be_part(attr: Attr) -> bool:
+    return not attr.many and attr.type not in {"tuple", "float"} and attr.name is not None and not attr.parts
+
+
+def enum(b: Builder) -> None:
+    """An entity that has an ident; sometimes a name that was used before."""
+    place = Place("entity", b.model.number())
+    b.fact(place, "db/ident", "k", _free_name(b) or f"g/e{place.number}")
+    b.at_end.append(lambda: b.model.enums.append(place))
+    b.feature("enum")
+
+
+def _free_name(b: Builder) -> str | None:
+    if not b.model.free_names:
+        return None
+    b.feature("ident used again")
+    return b.model.free_names.pop()
+
+
+def reuse(b: Builder) -> None:
+    """Another attribute gets a name that one had."""
+    name = _free_name(b)
+    if name:
+        install(b, b.pick([*TYPES, "ref"]), name=name, many=b.chance(2))
+    else:
+        rename(b)
+
+
+def _some(b: Builder, condition: Callable[[Attr], bool] = lambda _: True) -> Attr | None:
+    attrs = [attr for attr in b.model.attrs if condition(attr)]
+    return b.pick(attrs) if attrs else None
+
+
+def rename(b: Builder) -> None:
+    """An attribute gets another name; the old one is free then."""
+    attr = _some(b, lambda a: a.name is not None)
+    name = f"g/n{b.model.number()}"
+    if attr and b.fact(attr.place, "db/ident", "k", name):
+        b.feature("ident changed")
+        _renamed(b, attr, name)
+
+
+def _renamed(b: Builder, attr: Attr, name: str | None, *, free: bool = True) -> None:
+    old = attr.name
+
+    def change() -> None:
+        attr.name = name
+        if free and old is not None:
+            b.model.free_names.append(old)
+
+    b.at_end.append(change)
+
+
+def take_over(b: Builder) -> None:
+    """Two attributes swap their names, or one takes that of another which gets a new one."""
+    one, other = (_some(b, lambda a: a.name is not None) for _ in range(2))
+    if not one or not other or one is other or one.parts or other.parts:
+        return
+    name = other.name if b.chance(2) else f"g/n{b.model.number()}"
+    if b.settle(one.place, "db/ident") and b.settle(other.place, "db/ident"):
+        from tests.generated.script import Operation
+
+        b.step.operations += [
+            Operation(True, one.place, ident("db/ident"), "k", name),
+            Operation(True, other.place, ident("db/ident"), "k", one.name),
+        ]
+        b.feature("ident taken over in one transaction")
+        _renamed(b, one, name, free=False)
+        _renamed(b, other, one.name, free=name != other.name)
+
+
+def lose_name(b: Builder) -> None:
+    """An attribute or enum is left without a name."""
+    attr = _some(b, lambda a: a.name is not None and not b.model.is_part(a))
+    if attr and b.fact(attr.place, "db/ident", "k", attr.name or "", added=False):
+        b.feature("ident retracted")
+        _renamed(b, attr, None)
+
+
+def cardinality(b: Builder) -> None:
+    """One to many, or many to one where that is possible."""
+    attr = _some(b, lambda a: not a.parts and not a.unique and not b.model.is_part(a))
+    if attr is None:
+        return
+    if not b.settle("cardinality", attr):
+        return
+    crowded = any(len(values) > 1 for (_, a), values in b.model.values.items() if a is attr)
+    if not (attr.many and crowded) and b.fact(attr.place, "db/cardinality", "r", _cardinality(not attr.many)):
+        b.feature("cardinality one" if attr.many else "cardinality many")
+
+        def change() -> None:
+            attr.many = not attr.many
+
+        b.at_end.append(change)
+
+
+def unique(b: Builder) -> None:
+    """Uniqueness on, off, or of the other kind."""
+    attr = _some(b, lambda a: not a.many and a.type != "boolean")
+    if attr is None:
+        return
+    values: list[Value] = [value for _, _, value in b.model.held(lambda a: a is attr)]
+    if any(same(one, other) for i, one in enumerate(values) for other in values[:i]):
+        return
+    kind = None if attr.unique and b.chance(2) else b.pick(UNIQUE)
+    if kind == attr.unique:
+        return
+    place = ident(f"db.unique/{kind or attr.unique}")
+    if b.fact(attr.place, "db/unique", "r", place, added=kind is not None):
+        b.feature("uniqueness on" if kind else "uniqueness off")
+
+        def change() -> None:
+            attr.unique = kind
+
+        b.at_end.append(change)
+
+
+def describe(b: Builder) -> None:
+    """Docs, noHistory and components on and off."""
+    attr = _some(b)
+    if attr is None:
+        return
+    what = b.pick(["db/doc", "db/noHistory", "db/isComponent"])
+    if what == "db/doc":
+        b.fact(attr.place, what, "s", b.draw(texts))
+        b.feature("doc of an attribute")
+    elif what == "db/noHistory" and b.fact(attr.place, what, "b", b.pick([0, 1])):
+        b.feature("noHistory")
+    elif attr.type == "ref":
+        value = not attr.component
+        if b.fact(attr.place, what, "b", int(value)):
+            b.feature("component on or off")
+
+            def change() -> None:
+                attr.component = value
+
+            b.at_end.append(change)

@@ -1,0 +1,82 @@
+"""What a run of generated histories has shown: it must not be little."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.generated.values import EDGES
+
+if TYPE_CHECKING:
+    from asyncrestore.model import LogChunk
+    from tests.generated.journeys import Journey
+    from tests.generated.player import Player
+
+FEATURES = frozenset({
+    "homogeneous tuple", "heterogeneous tuple", "empty slot", "reference in a tuple",
+    "composite", "composite made with its components", "composite newer than data",
+    "composite over a reference", "unique composite", "component of a composite", "component asserted again",
+    "reference to new", "reference to an old entity", "reference to tx", "reference to past",
+    "reference to enum", "reference to attribute", "reference to base", "reference to never",
+    "reference to later", "reference to later transaction", "later transaction came",
+    "unique value moved", "unique value moved to a new entity", "unique value moved onto another",
+    "unique values swapped", "unique value of a retracted entity", "upsert",
+    "entity retracted", "entity retracted with a component", "component on or off",
+    "change", "change, both said", "change to an equal value", "retraction",
+    "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted", "enum",
+    "cardinality one", "cardinality many", "uniqueness on", "uniqueness off", "noHistory",
+    "doc of an attribute", "attribute on an attribute",
+    "metadata on the transaction", "metadata on an earlier transaction", "empty transaction",
+    "explicit instant", "equal instant", "the engine's own instant",
+    "backup in pieces", "restored from the live source", "stopped", "killed", "small segments",
+    "ids looked up", "copy of a copy",
+})  # fmt: skip
+"""The kinds of history, and of journey, that every run must show."""
+
+ENOUGH_FOR_EDGES = 1000
+"""In so many histories every edge value must have occurred."""
+
+MOST_REFUSED = 0.03
+"""Of all transactions drawn, so many at most may be refused by the engine: they show nothing."""
+
+
+@dataclass
+class Variety:
+    """Counts over a run."""
+
+    histories: int = 0
+    transactions: int = 0
+    datoms: int = 0
+    refused: int = 0
+    features: Counter[str] = field(default_factory=Counter)
+    values: Counter[tuple[str, object]] = field(default_factory=Counter)
+
+    def take(self, player: Player, log: LogChunk, journey: Journey) -> None:
+        """Counts one history."""
+        self.histories += 1
+        self.transactions += len(log.txs())
+        self.datoms += len(log)
+        self.refused += len(player.refused)
+        self.features.update(player.features)
+        self.features.update(journey.features())
+        self.values.update({(kind, raw) for _, (_, _, kind, raw, _) in log.rows() if kind != "t"})
+
+    def lacking(self) -> list[str]:
+        """What is missing in this run, in words."""
+        least = max(1, self.histories // 150)
+        missing = [
+            f"{name}: {self.features[name]}" for name in sorted(FEATURES) if self.features[name] < least
+        ]
+        for type_, (kind, edges) in EDGES.items() if self.histories >= ENOUGH_FOR_EDGES else ():
+            missing += [f"{type_} {str(raw)[:40]}: never" for raw in edges if not self.values[kind, raw]]
+        if self.refused > MOST_REFUSED * (self.transactions + self.refused):
+            missing.append(f"{self.refused} transactions were refused")
+        return missing
+
+    def __str__(self) -> str:
+        features = "".join(f"\n{self.features[name]:>8}  {name}" for name in sorted(self.features))
+        return (
+            f"{self.histories} histories, {self.transactions} transactions, {self.datoms} datoms, "
+            f"{self.refused} transactions refused{features}"
+        )
