@@ -5,10 +5,10 @@ READY := .venv/ready
 PEER := .venv/ready-peer
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-s3 test-histories lint bench clean
+.PHONY: help setup demo test test-s3 test-histories test-crash lint bench clean
 
 help:
-	@echo "make setup | demo | test | test-s3 | test-histories | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | lint | bench | clean"
 
 setup: $(READY)
 
@@ -56,6 +56,12 @@ SEED ?= $(shell date +%s)
 # Many generated histories; a run is repeated by its seed: make test-histories SEED=...
 test-histories: $(READY)
 	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/engine/test_any_history.py
+
+N ?= 100
+
+# Kills, lost answers, reordering, two restores at once; a run is repeated by its seed: make test-crash N=1 SEED=...
+test-crash: $(READY)
+	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -25,10 +25,12 @@ class Beginning:
     Attributes:
         bootstrap_t: the t before it: of the last bootstrap transaction, or above that.
         first: the first transaction of the history, None while there is none.
+        head: the transactions before it.
     """
 
     bootstrap_t: int
     first: Transaction | None
+    head: list[Transaction]
 
     def identity_of(self, name: str) -> str:
         """For a database that only its name tells apart: the name and a digest of its first transaction."""
@@ -40,20 +42,28 @@ async def find_beginning(database: Database) -> Beginning:
     # In this order: another restore may just be installing its bookkeeping, and the log must not be read
     # further than the schema is known.
     basis = await database.basis_t()
-    idents = _idents(await database.schema_history())
+    return await beginning_until(database, basis, await database.schema_history())
+
+
+async def beginning_until(database: Database, basis: int, schema: LogChunk) -> Beginning:
+    """The same of a log that ends at t `basis`, given a schema that was read after that."""
+    idents = _idents(schema)
+    head: list[Transaction] = []
     start: int | None = 0
     while start is not None:
         start, chunk = await database.read_log(start, basis + 1, size=_HEAD_DATOMS)
         for transaction in chunk.transactions():
             if not _is_bootstrap(transaction, idents):
-                return Beginning(transaction.t - 1, transaction)
-    return Beginning(basis, None)
+                return Beginning(transaction.t - 1, transaction, head)
+            head.append(transaction)
+    return Beginning(basis, None, head)
 
 
 def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:
     """When each entity got which ident: (transaction, ident)."""
     rows = list(chunk.rows())
-    ident = next(a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident")
+    # None in a database whose making was interrupted at its very start.
+    ident = next((a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident"), None)
     idents: dict[int, list[tuple[int, str]]] = {}
     for tx, (e, a, _, raw, added) in rows:
         if a == ident and added:

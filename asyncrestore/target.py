@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.bootstrap import find_beginning
+from asyncrestore.bootstrap import beginning_until
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
@@ -22,10 +22,12 @@ from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN, PLACEHOLDER, SOURCE, S
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from asyncrestore.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
     from asyncrestore.model import LogChunk
 
+_LAST_OF_BASE = "db/tupleAttrs"
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
 
 
@@ -56,19 +58,47 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
         Conflict: it holds something else: data of its own, another source's, the same filtered in another
         way, or something written after the last restore.
     """
-    attributes = bookkeeping_attributes(await target.schema_history())
-    if not attributes:
-        await check_empty(target)
+    held = await _look(target)
+    if not held.attributes:
+        _check_nothing_own(target, held.basis_t, held.beginning)
+        _check_base(target, held.schema)
         refusal = await _refusal(target, _ATTRIBUTES)
-        attributes = bookkeeping_attributes(await target.schema_history())
-        _check_installed(target, refusal, by_another=bool(attributes))
-    marker = await _find_marker(target, history, rules, attributes)
+        held = await _look(target)
+        _check_installed(target, refusal, by_another=bool(held.attributes))
+    marker = await _find_marker(target, history, rules, held)
     if marker is None:
         refusal = await _refusal(target, _name_of_source(history, rules))
-        marker = await _find_marker(target, history, rules, attributes)
+        marker = await _find_marker(target, history, rules, await _look(target))
         _check_installed(target, refusal, by_another=marker is not None)
         assert marker is not None
     return marker
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a target holds, as of one t: another restore may be writing."""
+
+    basis_t: int
+    schema: LogChunk
+    attributes: dict[str, int]
+    beginning: Beginning
+
+    def recorded(self, ident: str) -> list[str]:
+        """What the installation recorded under a bookkeeping attribute."""
+        return [
+            str(raw)
+            for transaction in self.beginning.head
+            for _, a, _, raw, added in transaction.datoms
+            if a == self.attributes.get(ident) and added
+        ]
+
+
+async def _look(target: Database) -> _Held:
+    # The schema after the t: else a restore that just begins would look like data of the target's own.
+    basis_t = await target.basis_t()
+    schema = await target.schema_history()
+    beginning = await beginning_until(target, basis_t, schema)
+    return _Held(basis_t, schema, bookkeeping_attributes(schema), beginning)
 
 
 def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
@@ -90,10 +120,15 @@ async def check_empty(target: Database) -> None:
     Raises:
         Conflict: it has data of its own.
     """
-    basis_t = await target.basis_t()
-    first = (await find_beginning(target)).first
-    if first is not None:
-        raise Conflict(f"{target.uri} has data of its own, from t {first.t} to {basis_t}", hint=_ANOTHER)
+    held = await _look(target)
+    _check_nothing_own(target, held.basis_t, held.beginning)
+
+
+def _check_nothing_own(target: Database, basis_t: int, beginning: Beginning) -> None:
+    if beginning.first is not None:
+        raise Conflict(
+            f"{target.uri} has data of its own, from t {beginning.first.t} to {basis_t}", hint=_ANOTHER
+        )
 
 
 async def _refusal(target: Database, transaction: str) -> AsyncRestoreError | None:
@@ -142,11 +177,10 @@ def _name_of_source(history: History, rules: Sequence[str]) -> str:
 
 
 async def _find_marker(
-    target: Database, history: History, rules: Sequence[str], attributes: dict[str, int]
+    target: Database, history: History, rules: Sequence[str], held: _Held
 ) -> Marker | None:
     """The marker; None when only the attributes are installed: a restore was killed just there."""
-    basis_t, beginning = await target.basis_t(), await find_beginning(target)
-    source = await recorded_source(target, beginning.bootstrap_t)
+    source = next(iter(held.recorded(SOURCE)), None)
     if source is not None and source != history.identity:
         raise Conflict(
             f"{target.uri} was restored from another database ({source}) than {history.where} "
@@ -154,12 +188,15 @@ async def _find_marker(
             hint=_ANOTHER,
         )
     if source is not None:
-        await check_filter(target, beginning.bootstrap_t, rules)
-    _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
-    newest = next(chunk.transactions())
-    for e, a, _, raw, added in newest.datoms:
-        if e == newest.tx and a == attributes[ORIGINAL_ID] and added and isinstance(raw, int):
-            tx_instant = _ids(await target.schema_history(), {"db/txInstant"})["db/txInstant"]
+        _check_rules(target, held.recorded(FILTER), rules)
+    basis_t, beginning = held.basis_t, held.beginning
+    newest = beginning.head[-1] if beginning.head else None
+    if beginning.first is not None:
+        _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
+        newest = next(chunk.transactions())
+    for e, a, _, raw, added in newest.datoms if newest else ():
+        if newest and e == newest.tx and a == held.attributes[ORIGINAL_ID] and added and isinstance(raw, int):
+            tx_instant = _ids(held.schema, {"db/txInstant"})["db/txInstant"]
             return Marker(raw, basis_t, newest.instant(tx_instant))
     if source is None and beginning.first is None:
         return None
@@ -168,13 +205,69 @@ async def _find_marker(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A transaction that a restore wrote.
+
+    Attributes:
+        tx: its id in the target.
+        source_tx: its id in the source.
+        ids: source and target id of each entity that it made, itself included.
+    """
+
+    tx: int
+    source_tx: int
+    ids: list[tuple[int, int]]
+
+
+async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
+    """The target's transactions after a t of its own, `limit` of them at most.
+
+    Raises:
+        Conflict: one of them was not written by a restore.
+    """
+    found: list[Restored] = []
+    start: int | None = after_t + 1
+    end = await target.basis_t() + 1
+    attribute = bookkeeping_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
+    while start is not None and start < end and len(found) < limit:
+        start, chunk = await target.read_log(start, end, size=4096)
+        for transaction in chunk.transactions():
+            ids = [
+                (raw, e)
+                for e, a, _, raw, added in transaction.datoms
+                if a == attribute and added and isinstance(raw, int)
+            ]
+            source_tx = next((raw for raw, e in ids if e == transaction.tx), None)
+            if source_tx is None:
+                raise Conflict(
+                    f"Somebody else wrote to {target.uri} during the restore: t {transaction.t}",
+                    hint="The target's history is no longer the source's. Restore into a new database.",
+                )
+            found.append(Restored(transaction.tx, source_tx, ids))
+    return found[:limit]
+
+
 async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
     """Makes sure that a restored target was filtered in this way.
 
     Raises:
         Conflict: it was filtered in another way, or not at all.
     """
-    recorded = await recorded_filter(target, bootstrap_t)
+    _check_rules(target, await recorded_filter(target, bootstrap_t), rules)
+
+
+def _check_base(target: Database, schema: LogChunk) -> None:
+    """Datomic Local makes a database in several transactions; killed meanwhile, it leaves a part of one."""
+    if not _ids(schema, {_LAST_OF_BASE}):
+        raise Conflict(
+            f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
+            hint="If making it was interrupted, it holds nothing: delete it and run this again. "
+            "If an older version of Datomic made it, upgrade its base schema.",
+        )
+
+
+def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]) -> None:
     if not same_rules(recorded, rules):
         raise Conflict(
             f"{target.uri} was restored with {describe(recorded)}; now it is {describe(rules)}",

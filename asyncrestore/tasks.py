@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncrestore.errors import AsyncRestoreError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that raises the one error that ended it as itself, several as an `ExceptionGroup`.
+    """A task group that raises the one error that ended it as itself.
 
-    anyio wraps even a single error into a group, so that `except TransactionRejected` would never match.
+    anyio wraps even a single error into a group, so that `except TransactionRejected` would never match. Of
+    several errors raised on purpose (both of two workers met a store that was away) it raises the first, with
+    the others in its notes; anything else stays an `ExceptionGroup`.
     """
     with one_error_alone():
         async with anyio.create_task_group() as tasks:
@@ -30,6 +34,9 @@ def one_error_alone() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from group.exceptions[0].__cause__
-        raise
+        first, *others = group.exceptions
+        if others and not all(isinstance(error, AsyncRestoreError) for error in group.exceptions):
+            raise
+        for other in others:
+            first.add_note(f"At the same time: {other}")
+        raise first from first.__cause__

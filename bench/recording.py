@@ -23,6 +23,7 @@ class Passing:
         self.name = database.name
         self.uri = database.uri
         self.identity = database.identity
+        self.ordered = database.ordered
 
     async def basis_t(self) -> int:
         """See `Database`."""

@@ -220,8 +220,10 @@ def backup(
 @click.option("--id-cache-size", type=click.IntRange(min=0), default=2_000_000, show_default=True,
               metavar="IDS", help="Entity ids remembered, 9 bytes each.")  # fmt: skip
 @filtering_options
-@click.option("--prefetch-mib", type=click.IntRange(min=1), default=32, show_default=True, metavar="MIB",
-              help="Bytes of segments loaded ahead.")  # fmt: skip
+@click.option("--prefetch-mib", type=click.IntRange(1, 1024 * 1024), default=32, show_default=True,
+              metavar="MIB", help="Bytes of segments loaded ahead.")  # fmt: skip
+@click.option("--in-flight", type=click.IntRange(1, 65_536), default=1024, show_default=True, metavar="N",
+              help="Transactions sent and not answered yet, at most.")  # fmt: skip
 @talking_options
 @click.pass_obj
 def restore(
@@ -234,6 +236,7 @@ def restore(
     spot_check: float,
     id_cache_size: int,
     prefetch_mib: int,
+    in_flight: int,
     **options: Any,
 ) -> None:
     """Replay a backup, or a live database, into the database TARGET.
@@ -255,6 +258,7 @@ def restore(
                 id_cache_size=id_cache_size,
                 **wanted,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
+                in_flight=in_flight,
                 on_progress=on_progress,
                 stop=stop,
             ),

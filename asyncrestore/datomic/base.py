@@ -45,6 +45,14 @@ class Database(Protocol):
         """A text that names this database for ever, and no other; None if the engine has none."""
         ...
 
+    @property
+    def ordered(self) -> bool:
+        """Whether batches commit in the order in which they were submitted.
+
+        Without this promise transactions are submitted singly, and some commit out of place.
+        """
+        ...
+
     async def basis_t(self) -> int:
         """The t of the newest transaction."""
         ...
@@ -64,7 +72,8 @@ class Database(Protocol):
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         """Sends transactions to commit one after the other, in order, up to the first that fails.
 
-        Batches commit in the order in which this was called, also while earlier ones are under way.
+        Where `ordered`, batches commit in the order in which this was called, also while earlier ones are
+        under way.
         """
         ...
 

@@ -63,6 +63,8 @@ def _committed(numbers: array[int]) -> list[Committed]:
 class BridgeDatabase:
     """A database that is open in a bridge. Its methods are those of `base.Database`, documented there."""
 
+    ordered = True
+
     def __init__(
         self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None, *, created: bool
     ) -> None:

@@ -24,6 +24,7 @@ from asyncrestore.opening import as_database, as_filter, as_history
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
+from asyncrestore.pipeline.window import UNORDERED_LIMIT, AdaptiveWindow, FixedWindow
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
 from asyncrestore.spotcheck import SpotCheck
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from asyncrestore.ids import CacheStatistics
     from asyncrestore.model import LogChunk, Transaction, TxData
     from asyncrestore.opening import AnyDatabase, AnyHistory
+    from asyncrestore.pipeline.window import Window
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
     from asyncrestore.target import Marker
@@ -51,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_TRANSACTIONS = 64
 BATCH_DATOMS = 4096
+MAX_IN_FLIGHT = 65_536
+MAX_PREFETCH_BYTES = 1024**4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ async def restore(
     until_t: int | None = None,
     until_time: datetime | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
+    in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
     on_progress: OnProgress | None = None,
     stop: anyio.Event | None = None,
@@ -120,7 +125,9 @@ async def restore(
         rewrite_key: a secret of 16 bytes or more, for ``hash`` and ``fake``.
         until_t: the last source t to restore; a later run without it continues.
         until_time: the same as a time: the last transaction that is not after it.
-        prefetch_bytes: how many bytes of segments may be loaded ahead.
+        prefetch_bytes: how many bytes of segments may be loaded ahead; one segment always may.
+        in_flight: how many transactions may be sent and not answered yet; 1 waits for each. To an engine that
+            does not keep their order it is fewer, as far as they arrive in order.
         id_cache_size: how many entity ids are remembered; each takes about 9 bytes. Without (0) the target
             looks each up, which is slower and changes nothing else.
         on_progress: is told the watermarks.
@@ -140,6 +147,10 @@ async def restore(
     """
     if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
         raise UsageError("segments must be at least 1, id_cache_size at least 0, spot_check from 0 to 1")
+    if not 1 <= in_flight <= MAX_IN_FLIGHT or not 1 <= prefetch_bytes <= MAX_PREFETCH_BYTES:
+        raise UsageError(
+            f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
+        )
     async with open_connector() as connector, as_history(connector, source, name) as whole:
         filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
@@ -147,6 +158,7 @@ async def restore(
             filter_,
             await as_database(connector, target, create=True),
             ByteBudget(prefetch_bytes),
+            in_flight,
             IdCache(id_cache_size),
             segments,
             spot_check,
@@ -160,6 +172,7 @@ async def _restore(
     filter_: Filter | None,
     target: Database,
     budget: ByteBudget,
+    in_flight: int,
     cache: IdCache,
     segments: int | None,
     spot_check: float,
@@ -191,6 +204,11 @@ async def _restore(
         on_progress(progress)
         await checker.check(batch)
 
+    # Several batches in flight: one commits while the next is on its way.
+    size = max(1, min(BATCH_TRANSACTIONS, in_flight // 4))
+    window: Window = FixedWindow(in_flight // size)
+    if not target.ordered:
+        window = AdaptiveWindow(min(in_flight, UNORDERED_LIMIT))
     # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
     chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
     batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
@@ -200,8 +218,10 @@ async def _restore(
         tasks.start_soon(
             _fetch, history, marker.source_tx, budget, chunks_send, stop, failures, segments, left
         )
-        tasks.start_soon(_resolve, resolver, filter_, progress, chunks_receive, batches_send, stop, failures)
-        await Transactor(target, marker, cache, resolver.blame, committed).run(batches_receive)
+        tasks.start_soon(
+            _resolve, resolver, filter_, progress, size, chunks_receive, batches_send, stop, failures
+        )
+        await Transactor(target, marker, window, cache, resolver.blame, committed).run(batches_receive)
     if failures:
         raise failures[0]
     if stop.is_set() and progress.committed_t < progress.end_t:
@@ -258,6 +278,7 @@ async def _resolve(
     resolver: Resolver,
     filter_: Filter | None,
     progress: Progress,
+    size: int,
     chunks: MemoryObjectReceiveStream[LogChunk],
     output: MemoryObjectSendStream[list[TxData]],
     stop: anyio.Event,
@@ -279,7 +300,7 @@ async def _resolve(
                         failures.append(failure)
                         break
                     datoms += len(transaction.datoms)
-                    if len(batch) >= BATCH_TRANSACTIONS or datoms >= BATCH_DATOMS:
+                    if len(batch) >= size or datoms >= BATCH_DATOMS:
                         progress.resolved_t = transaction.t + 1
                         await output.send(batch)
                         batch, datoms = [], 0

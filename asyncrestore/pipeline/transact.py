@@ -1,58 +1,84 @@
-"""The last stage: commits batches in order, several in flight, and learns what became of each.
+"""The last stage: commits what the resolver made, much of it in flight, and learns what became of it.
 
 Every transaction carries a compare-and-swap on its predecessor, so it commits only right after it and only
-once: when one fails, nothing after it can commit, however many are in flight.
+once: when one fails, nothing after it can commit, however many are in flight. What is in flight then is let
+land, and sent again from the first that is not in the target.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, TransactionRejected
-from asyncrestore.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.model import tx_to_t
-from asyncrestore.positions import TX, ident, lookup, tempid
-from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER
+from asyncrestore.errors import (
+    AsyncRestoreError,
+    BridgeDied,
+    Conflict,
+    Overtaken,
+    TransactionRejected,
+    Unavailable,
+)
+from asyncrestore.model import BatchResult, tx_to_t
+from asyncrestore.pipeline.dangling import made_here
+from asyncrestore.pipeline.outcomes import Outcome, judge
+from asyncrestore.pipeline.patience import Patience
+from asyncrestore.positions import TX, ident
+from asyncrestore.target import read_restored
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Anomaly, Committed, Transaction, TxData
-    from asyncrestore.target import Marker
+    from asyncrestore.pipeline.window import Window
+    from asyncrestore.target import Marker, Restored
 
-BATCHES_IN_FLIGHT = 3
+DATOMS_IN_FLIGHT = 65_536
+"""Bounds memory. Two submissions may be in flight however large they are."""
+
+PATIENCE_S = 60.0
+"""How long a target may be busy, away or behind in its clock, without anything committing."""
 
 
 @dataclass(slots=True)
-class _InFlight:
+class _Flight:
+    """A submission under way: what is not known to be in the target of it, and what became of it."""
+
     batch: list[TxData]
-    submission: Submission
+    datoms: int
+    first: bool  # all before it was in the target when it was sent
+    sent_s: float
+    landed_s: float = 0.0
+    result: BatchResult | AsyncRestoreError | None = None
 
 
 class Transactor:
-    """Commits batches of resolved transactions.
+    """Commits resolved transactions.
 
     Args:
         target: where to.
         marker: how far it is.
+        window: how much may be in flight.
         cache: learns the target ids of new entities.
         blame: says, given the engine's reason, which datom of a refused transaction is the cause and what
             helps, if it can tell.
-        on_commit: awaited with each batch that is in the target; batches after it are under way meanwhile.
+        on_commit: awaited with transactions that are in the target; others are under way meanwhile.
     """
 
     def __init__(
         self,
         target: Database,
         marker: Marker,
+        window: Window,
         cache: IdCache,
         blame: Callable[[Transaction, str], tuple[str, str]],
         on_commit: Callable[[list[TxData]], Awaitable[None]],
@@ -60,63 +86,106 @@ class Transactor:
         self._target = target
         self._previous = marker.source_tx
         self._target_t = marker.target_t
+        self._window = window
         self._cache = cache
         self._blame = blame
         self._on_commit = on_commit
-        self._failure: AsyncRestoreError | None = None
+        self._patience = Patience(PATIENCE_S)
+        self._waiting: deque[list[TxData]] = deque()
+        self._flights: deque[_Flight] = deque()
+        self._ended = False
+        self._unsure: set[int] = set()  # sent, and never answered
+        self._happened = anyio.Event()
+        self._taken = anyio.Event()
 
     async def run(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
         """Commits all batches of the stream.
 
         Raises:
             TransactionRejected: the target refused a transaction; none after it is there.
-            Overtaken: another restorer committed one of ours.
+            Overtaken: another restorer is ahead.
             Conflict: somebody else wrote into the target meanwhile.
-            OutcomeUnknown: an answer never came.
+            Unavailable: the target was busy or did not answer for `PATIENCE_S`.
         """
-        send, receive = anyio.create_memory_object_stream[_InFlight](BATCHES_IN_FLIGHT - 2)
         async with task_group() as tasks:
-            tasks.start_soon(self._submit, batches, send)
-            async with receive:
-                async for in_flight in receive:
-                    await self._settle(in_flight)
-                    await self._on_commit(in_flight.batch)
-        if self._failure is not None:
-            raise self._failure
+            tasks.start_soon(self._feed, batches)
+            while True:
+                if self._flights and self._flights[0].result is not None:
+                    await self._settle(self._flights[0])
+                elif self._waiting and self._room_in_s() == 0:
+                    await self._send(tasks)
+                elif self._waiting or self._flights or not self._ended:
+                    await self._wait(self._room_in_s() if self._waiting else None)
+                else:
+                    return
 
-    async def _submit(
-        self, batches: MemoryObjectReceiveStream[list[TxData]], output: MemoryObjectSendStream[_InFlight]
-    ) -> None:
+    async def _feed(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
+        """Takes a batch when there is none waiting; to an engine that keeps no order they go singly."""
+        async with batches:
+            async for batch in batches:
+                self._waiting.extend([batch] if self._target.ordered else ([data] for data in batch))
+                self._happened.set()
+                while self._waiting:
+                    self._taken = anyio.Event()
+                    await self._taken.wait()
+        self._ended = True
+        self._happened.set()
+
+    async def _wait(self, limit_s: float | None) -> None:
+        """Waits until something happened: a batch or an answer came, or the time is up."""
+        self._happened = anyio.Event()
+        with anyio.move_on_after(limit_s):
+            await self._happened.wait()
+
+    def _room_in_s(self) -> float | None:
+        """In how many seconds the next batch may be sent; None when an answer must come first."""
+        if not self._flights:
+            return 0.0
+        if len(self._flights) >= self._window.size:
+            return None
+        if len(self._flights) > 1 and sum(flight.datoms for flight in self._flights) >= DATOMS_IN_FLIGHT:
+            return None
+        return max(0.0, self._flights[-1].sent_s + self._window.spacing_s - monotonic())
+
+    async def _send(self, tasks: TaskGroup) -> None:
+        batch = self._waiting.popleft()
+        self._taken.set()
+        datoms = sum(len(data.adds) + len(data.retracts) for data in batch) // 4
+        flight = _Flight(batch, datoms, first=not self._flights, sent_s=monotonic())
+        self._flights.append(flight)
         try:
-            async with batches, output:
-                async for batch in batches:
-                    await output.send(_InFlight(batch, await self._target.submit(batch)))
-        except anyio.BrokenResourceError:
-            pass  # the collecting side has ended, and says why itself
-        except AsyncRestoreError as failure:
-            self._failure = failure  # what is in flight is settled first: its error, if any, is the cause
+            tasks.start_soon(self._listen, flight, await self._target.submit(batch))
+        except AsyncRestoreError as error:
+            flight.result = error  # what was sent before is settled first: its error, if any, is the cause
 
-    async def _settle(self, in_flight: _InFlight) -> None:
-        """Waits until the whole batch is committed; batches after it wait behind this one."""
-        batch, submission = in_flight.batch, in_flight.submission
-        failed: tuple[int, Anomaly] | None = None
-        behind = True  # sent while the batch before it was under way
-        while True:
-            result = await submission.result()
-            for committed, transaction in zip(result.committed, batch, strict=False):
+    async def _listen(self, flight: _Flight, submission: Submission) -> None:
+        try:
+            flight.result = await submission.result()
+        except AsyncRestoreError as error:
+            flight.result = error
+        flight.landed_s = monotonic()
+        self._happened.set()
+
+    async def _settle(self, flight: _Flight) -> None:
+        """Takes note of what became of the first in flight."""
+        assert flight.result is not None
+        done: list[TxData] = []
+        if isinstance(flight.result, BatchResult):
+            for committed, transaction in zip(flight.result.committed, flight.batch, strict=False):
                 self._note(committed, transaction)
-            batch = batch[len(result.committed) :]
-            if result.anomaly is None:
-                return
-            if result.committed or not behind:
-                if (batch[0].tx, result.anomaly) == failed:
-                    raise self._rejected(batch[0], result.anomaly)  # sending it again changed nothing
-                failed = (batch[0].tx, result.anomaly)
-                batch = [self._mend(batch[0], result.anomaly), *batch[1:]]
-            # Else its predecessor may not have been there yet. Then the anomaly says nothing of it: what it
-            # lacks may be anything made just before, such as an attribute.
-            behind = False
-            submission = await self._target.submit(batch)
+            done = flight.batch[: len(flight.result.committed)]
+        if done:
+            self._patience.succeeded()
+        if len(done) == len(flight.batch):
+            self._flights.popleft()
+            self._window.landed(flight.landed_s - flight.sent_s)
+            await self._on_commit(done)
+            return
+        if done:
+            flight.batch = flight.batch[len(done) :]
+            flight.first = True
+            await self._on_commit(done)
+        await self._recover(flight)
 
     def _note(self, committed: Committed, transaction: TxData) -> None:
         if committed.before != self._target_t:
@@ -132,21 +201,122 @@ class Transactor:
         for i in range(0, len(ids), 2):
             self._cache.put(ids[i], ids[i + 1])
 
-    def _mend(self, transaction: TxData, anomaly: Anomaly) -> TxData:
-        """What to send again after an anomaly that is no refusal; its predecessor was committed."""
-        if anomaly.error == "not-an-entity" and anomaly.entity is not None:
-            if anomaly.entity == self._previous:
-                return transaction  # it was sent before its predecessor had committed
-            made = _made_here(transaction, anomaly.entity)
-            if made is not None:
-                return made
-        if anomaly.error == "cas-failed" and anomaly.entity == self._previous:
-            raise Overtaken(
-                f"Another restore writes to {self._target.uri}: "
-                f"it committed t {tx_to_t(anomaly.present or 0)} first",
-                hint="Let the other one finish, or run this again when it has ended.",
+    async def _recover(self, failed: _Flight) -> None:
+        """After a failure: lets all that is in flight land, and puts it back in front of what waits."""
+        while any(flight.result is None for flight in self._flights):
+            await self._wait(None)
+        ours: set[int] = set()
+        for flight in reversed(self._flights):
+            self._waiting.appendleft(flight.batch)
+            if flight is not failed and isinstance(flight.result, BatchResult):
+                ours.update(committed.tx for committed in flight.result.committed)
+            elif isinstance(flight.result, Unavailable):
+                self._unsure.update(data.tx for data in flight.batch)
+        self._flights.clear()
+        outcome = await self._prepare_again(failed)
+        # What follows something that did not commit can have committed only if another restorer did that.
+        if ours or outcome in {Outcome.OVERTAKEN, Outcome.BUSY, Outcome.UNKNOWN}:
+            await self._reconcile(ours, outcome)
+
+    async def _prepare_again(self, failed: _Flight) -> Outcome:
+        """Judges, and does what is needed before the first one waiting is sent again.
+
+        Raises:
+            AsyncRestoreError: it is not to be sent again.
+        """
+        transaction, result = self._waiting[0][0], failed.result
+        if isinstance(result, Unavailable):
+            await self._patience.wait(result)
+            return Outcome.UNKNOWN
+        if isinstance(result, AsyncRestoreError):
+            raise result
+        assert result is not None
+        assert result.anomaly is not None
+        outcome = judge(result.anomaly, self._previous)
+        if outcome in {Outcome.DANGLING, Outcome.REJECTED} and not (failed.first or self._target.ordered):
+            # Its predecessor may not have been there yet: what it lacks may be anything made just before.
+            outcome = Outcome.TOO_EARLY
+        if outcome is Outcome.TOO_EARLY and not failed.first:
+            self._window.lost_place()
+        elif outcome is Outcome.DANGLING and (made := made_here(transaction, result.anomaly.entity or 0)):
+            self._waiting[0] = [made, *self._waiting[0][1:]]
+        elif outcome is Outcome.FUTURE:
+            error = self._ahead(transaction, result.anomaly)
+            if _instant(transaction) > (time() + PATIENCE_S) * 1000:
+                raise error  # waiting so long would not help
+            await self._patience.wait(error)
+        elif outcome is Outcome.BUSY:
+            what = f"{self._target.uri} did not take source t {tx_to_t(transaction.tx)}"
+            await self._patience.wait(
+                Unavailable(f"{what}: {result.anomaly.message}", hint="Run the same command again.")
             )
-        raise self._rejected(transaction, anomaly)
+        elif outcome is not Outcome.OVERTAKEN:
+            raise self._rejected(transaction, result.anomaly)
+        return outcome
+
+    async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
+        """Reads what the target has by now, and goes on behind it, unless another restorer is the one ahead.
+
+        Of several restorers that overtake each other the one goes on whose transaction is the newest once
+        nothing of its own is in flight. So they cannot all stop.
+
+        Args:
+            ours: target ids of transactions that this run is known to have committed meanwhile.
+            outcome: why this is asked.
+        """
+        waiting = [data for batch in self._waiting for data in batch]
+        found = await self._read_restored(len(waiting))
+        for restored, data in zip(found, waiting, strict=False):
+            if restored.source_tx != data.tx:
+                raise self._overtaken(restored)
+            self._target_t, self._previous = tx_to_t(restored.tx), data.tx
+            for original, entity in restored.ids:
+                self._cache.put(original, entity)
+        if found:
+            done = waiting[: len(found)]
+            self._drop(len(done))
+            self._patience.succeeded()
+            await self._on_commit(done)
+        newest = found[-1] if found else None
+        mine = newest is not None and (newest.tx in ours or newest.source_tx in self._unsure)
+        if (newest is not None or outcome is Outcome.OVERTAKEN) and not mine:
+            raise self._overtaken(newest)
+        self._unsure = {tx for tx in self._unsure if tx > self._previous}
+
+    async def _read_restored(self, expected: int) -> list[Restored]:
+        """What the target has after what is known; one more than expected is enough to know that."""
+        while True:
+            try:
+                return await read_restored(self._target, self._target_t, limit=expected + 1)
+            except BridgeDied:
+                raise
+            except Unavailable as reason:
+                await self._patience.wait(reason)
+
+    def _drop(self, count: int) -> None:
+        """Drops so many transactions from those that wait."""
+        while count:
+            batch = self._waiting.popleft()
+            if count < len(batch):
+                self._waiting.appendleft(batch[count:])
+            count -= min(count, len(batch))
+        self._taken.set()
+
+    def _overtaken(self, newest: Restored | None) -> Overtaken:
+        how_far = f": it committed t {tx_to_t(newest.source_tx)} first" if newest else ""
+        return Overtaken(
+            f"Another restore writes to {self._target.uri}{how_far}",
+            hint="Let the other one finish, or run this again when it has ended.",
+        )
+
+    def _ahead(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
+        t = tx_to_t(transaction.tx)
+        return TransactionRejected(
+            f"{self._target.uri} refused source t {t}, dated after the target's own clock: {anomaly.message}",
+            t=t,
+            hint=f"Everything before t {t} is restored. Compare the clocks of both machines; run this again "
+            "when the target's has passed that time.",
+        )
 
     def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
         t = tx_to_t(transaction.tx)
@@ -159,41 +329,8 @@ class Transactor:
         )
 
 
-def _made_here(transaction: TxData, entity: int) -> TxData | None:
-    """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
-
-    A tempid with the original id finds the entity if it is there after all: the attribute is a unique
-    identity. None if the transaction does not refer to that entity.
-    """
-    old, new = lookup(entity), tempid(entity)
-    adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
-    if (adds, retracts) == (transaction.adds, transaction.retracts):
-        return None
-    adds += (new, ident(ORIGINAL_ID), "l", entity)
-    if transaction.source is not None and any(
-        kind == "r" and raw == entity and counter_of(e) != ENTITY_COUNTER
-        for e, _, kind, raw, _ in transaction.source.datoms
-    ):
-        # An owner of its own, the last, keeps it out of the partitions of attributes and transactions.
-        adds += (TX, ident(PLACEHOLDER), "r", new)
-    return replace(transaction, adds=adds, retracts=retracts)
-
-
-def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
-    """Operations with one position for another, in entity, attribute and reference places only."""
-    renamed: list[Any] = []
-    for i in range(0, len(flat), 4):
-        e, a, kind, raw = flat[i : i + 4]
-        renamed += (new if e == old else e, new if a == old else a, kind, _reference(kind, raw, old, new))
-    return renamed
-
-
-def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
-    """A raw value with one position for another where it is a reference."""
-    if kind == "r":
-        return new if raw == old else raw
-    if kind == "t":
-        return tuple(
-            None if slot is None else (slot[0], _reference(slot[0], slot[1], old, new)) for slot in raw
-        )
-    return raw
+def _instant(transaction: TxData) -> int:
+    """The transaction's own instant, in milliseconds since 1970."""
+    adds = transaction.adds
+    at = (i for i in range(0, len(adds), 4) if adds[i] == TX and adds[i + 1] == ident("db/txInstant"))
+    return next((int(adds[i + 3]) for i in at), 0)

@@ -1,0 +1,53 @@
+"""References to entities that never had datoms: only the target can tell that it does not know one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.ids import ENTITY_COUNTER, counter_of
+from asyncrestore.positions import TX, ident, lookup, tempid
+from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER
+
+if TYPE_CHECKING:
+    from asyncrestore.model import TxData
+
+
+def made_here(transaction: TxData, entity: int) -> TxData | None:
+    """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
+
+    A tempid with the original id finds the entity if it is there after all: the attribute is a unique
+    identity. None if the transaction does not refer to that entity.
+    """
+    old, new = lookup(entity), tempid(entity)
+    adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
+    if (adds, retracts) == (transaction.adds, transaction.retracts):
+        return None
+    adds += (new, ident(ORIGINAL_ID), "l", entity)
+    if transaction.source is not None and any(
+        kind == "r" and raw == entity and counter_of(e) != ENTITY_COUNTER
+        for e, _, kind, raw, _ in transaction.source.datoms
+    ):
+        # An owner of its own, the last, keeps it out of the partitions of attributes and transactions.
+        adds += (TX, ident(PLACEHOLDER), "r", new)
+    return replace(transaction, adds=adds, retracts=retracts)
+
+
+def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
+    """Operations with one position for another, in entity, attribute and reference places only."""
+    renamed: list[Any] = []
+    for i in range(0, len(flat), 4):
+        e, a, kind, raw = flat[i : i + 4]
+        renamed += (new if e == old else e, new if a == old else a, kind, _reference(kind, raw, old, new))
+    return renamed
+
+
+def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
+    """A raw value with one position for another where it is a reference."""
+    if kind == "r":
+        return new if raw == old else raw
+    if kind == "t":
+        return tuple(
+            None if slot is None else (slot[0], _reference(slot[0], slot[1], old, new)) for slot in raw
+        )
+    return raw

@@ -1,0 +1,125 @@
+"""What may go wrong around a database or a store, how often, and by which seed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FAULTS = {
+    "busy": "a submission commits in part or not at all, and the answer says that the database is busy",
+    "unavailable": "any request fails at once; of a submission a part may commit",
+    "lost-before": "a request is lost on its way, and an answer never comes",
+    "lost-after": "a request is carried out, and its answer never comes",
+    "late": "no answer comes, and the submission arrives long after it was given up",
+    "cut": "the connection is cut: nothing in flight is answered, and for a while nobody is there",
+}
+"""The names of faults."""
+
+POINTS = {
+    "before-submit": "a submission is about to be sent",
+    "after-submit": "it has reached the database and is not answered",
+    "before-answer": "it is committed, and nobody knows yet",
+    "before-transact-edn": "transactions written as EDN are about to be sent (bookkeeping is installed so)",
+    "after-transact-edn": "they are committed, and nobody knows yet",
+    "before-read-log": "a page of the log is about to be read",
+    "before-publish": "an object is about to be published",
+    "after-publish": "it is published, and nobody knows yet",
+    "before-read": "an object is about to be read",
+}
+"""The names of points at which a process may be killed."""
+
+
+def kill_this_process() -> None:
+    """SIGKILL: nothing is cleaned up, nothing is said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong.
+
+    Attributes:
+        seed: makes the same choices again, as far as the same requests come in the same order.
+        round_trip_s: seconds from a request to its answer, besides the work itself.
+        jitter_s: each way takes up to so many seconds longer.
+        ordered: requests arrive in the order in which they were sent, and the database is said to keep it.
+        chances: of each fault (see `FAULTS`), 0 to 1 a request.
+        outage_s: how long nobody is there after the connection was cut.
+        kill_at: a point (see `POINTS`) and at which passage of it, from 1, `kill` is called.
+        kill: what is done there.
+
+    Raises:
+        UsageError: a fault or a point has no such name, or a number is out of its range.
+    """
+
+    seed: int = 0
+    round_trip_s: float = 0.0
+    jitter_s: float = 0.0
+    ordered: bool = True
+    chances: Mapping[str, float] = field(default_factory=dict)
+    outage_s: float = 0.02
+    kill_at: tuple[str, int] | None = None
+    kill: Callable[[], None] = kill_this_process
+
+    def __post_init__(self) -> None:
+        _refuse_unknown("fault", self.chances, FAULTS)
+        if self.kill_at is not None:
+            _refuse_unknown("point", [self.kill_at[0]], POINTS)
+            if self.kill_at[1] < 1:
+                raise UsageError(f"A point is passed from 1 on, not {self.kill_at[1]}")
+        for name, chance in self.chances.items():
+            if not 0 <= chance <= 1:
+                raise UsageError(f"The chance of {name!r} must be from 0 to 1, not {chance}")
+        if min(self.round_trip_s, self.jitter_s, self.outage_s) < 0:
+            raise UsageError("round_trip_s, jitter_s and outage_s must not be negative")
+
+
+def _refuse_unknown(kind: str, names: Mapping[str, float] | list[str], known: Mapping[str, str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no {kind} {name!r}", hint=f"There are: {', '.join(known)}")
+
+
+class Chance:
+    """The choices of one wrapper: seeded, and counted.
+
+    Attributes:
+        happened: how often each fault has happened so far.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.happened: Counter[str] = Counter()
+        self._random = random.Random(faults.seed)  # noqa: S311 - repeatable, and no secret
+        self._passed: Counter[str] = Counter()
+
+    def pick(self, *names: str) -> str | None:
+        """One of these faults, if chance has it happen now."""
+        for name in names:
+            if self._random.random() < self.faults.chances.get(name, 0.0):
+                self.happened[name] += 1
+                return name
+        return None
+
+    def way_s(self) -> float:
+        """Seconds that a request or an answer takes now."""
+        return self.faults.round_trip_s / 2 + self._random.uniform(0, self.faults.jitter_s)
+
+    def below(self, end: int) -> int:
+        """A whole number from 0, below `end`."""
+        return self._random.randrange(end)
+
+    def passes(self, point: str) -> None:
+        """Notes that a point is passed, and kills there if that was asked for."""
+        self._passed[point] += 1
+        if self.faults.kill_at == (point, self._passed[point]):
+            self.faults.kill()

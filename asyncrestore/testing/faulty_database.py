@@ -1,0 +1,226 @@
+"""A real database behind a network with faults."""
+
+from __future__ import annotations
+
+import heapq
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
+from asyncrestore.model import Anomaly, BatchResult
+from asyncrestore.tasks import task_group
+from asyncrestore.testing.faults import Chance
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.model import LogChunk, TxData
+    from asyncrestore.testing.faults import Faults
+
+_T = TypeVar("_T")
+
+LATE_S = 0.05
+"""How much later than in time a late submission arrives, at most."""
+
+
+@dataclass(slots=True)
+class FaultySubmission:
+    """A submission on its way. It has the method of `Submission`."""
+
+    batch: Sequence[TxData]
+    fault: str | None
+    done: anyio.Event = field(default_factory=anyio.Event)
+    outcome: BatchResult | AsyncRestoreError | None = None
+
+    def ends(self, outcome: BatchResult | AsyncRestoreError) -> None:
+        """Tells what became of it; only the first time counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.done.set()
+
+    async def result(self) -> BatchResult:
+        """See `Submission`."""
+        await self.done.wait()
+        if isinstance(self.outcome, BatchResult):
+            return self.outcome
+        assert self.outcome is not None
+        raise self.outcome
+
+
+class FaultyDatabase:
+    """See `faulty_database`. It has the methods of `Database`.
+
+    Attributes:
+        happened: how often each fault has happened so far.
+    """
+
+    def __init__(self, database: Database, faults: Faults, tasks: TaskGroup) -> None:
+        self._database = database
+        self._faults = faults
+        self._tasks = tasks
+        self._chance = Chance(faults)
+        self._on_the_way: list[tuple[float, int, FaultySubmission]] = []
+        self._sent = 0
+        self._last_due_s = 0.0
+        self._news = anyio.Event()
+        self._unanswered: list[FaultySubmission] = []
+        self._back_s = 0.0
+        self.name = database.name
+        self.uri = database.uri
+        self.identity = database.identity
+        self.ordered = faults.ordered and database.ordered
+        self.happened = self._chance.happened
+
+    async def submit(self, batch: Sequence[TxData]) -> FaultySubmission:
+        """See `Database`."""
+        self._chance.passes("before-submit")
+        self._check_there()
+        fault = self._chance.pick("cut", "busy", "unavailable", "lost-before", "lost-after", "late")
+        submission = FaultySubmission(batch, fault)
+        self._unanswered.append(submission)
+        if fault == "cut":
+            self._cut()
+        elif fault == "lost-before":
+            self._tasks.start_soon(self._lose, submission)
+        else:
+            if fault in {"busy", "unavailable"}:
+                submission.batch = batch[: self._chance.below(len(batch) + 1)]
+            self._post(submission)
+        return submission
+
+    def _post(self, submission: FaultySubmission) -> None:
+        due_s = monotonic() + self._chance.way_s()
+        if submission.fault == "late":
+            self._tasks.start_soon(self._lose, submission)
+            due_s += LATE_S * self._chance.below(100) / 100
+        elif self._faults.ordered:
+            due_s = self._last_due_s = max(due_s, self._last_due_s)
+        self._sent += 1
+        heapq.heappush(self._on_the_way, (due_s, self._sent, submission))
+        self._news.set()
+
+    async def deliver(self) -> None:
+        """Lets submissions arrive when they are due, one after the other."""
+        while True:
+            wait_s = self._on_the_way[0][0] - monotonic() if self._on_the_way else None
+            if wait_s is None or wait_s > 0:
+                self._news = anyio.Event()
+                with anyio.move_on_after(wait_s):
+                    await self._news.wait()
+                continue
+            _, _, submission = heapq.heappop(self._on_the_way)
+            inner = await self._database.submit(submission.batch) if submission.batch else None
+            self._chance.passes("after-submit")
+            self._tasks.start_soon(self._answer, submission, inner.result if inner else None)
+
+    async def _answer(
+        self, submission: FaultySubmission, result: Callable[[], Awaitable[BatchResult]] | None
+    ) -> None:
+        outcome: BatchResult | AsyncRestoreError
+        try:
+            outcome = await result() if result else BatchResult([])
+        except AsyncRestoreError as error:
+            outcome = error
+        self._chance.passes("before-answer")
+        await anyio.sleep(self._chance.way_s())
+        if isinstance(outcome, BatchResult) and outcome.anomaly is None:
+            if submission.fault in {"busy", "unavailable"}:
+                outcome.anomaly = Anomaly(submission.fault, "an injected fault")
+            elif submission.fault == "lost-after":
+                outcome = self._unknown()
+        self._end(submission, outcome)
+
+    async def _lose(self, submission: FaultySubmission) -> None:
+        await anyio.sleep(self._faults.round_trip_s)
+        self._end(submission, self._unknown())
+
+    def _end(self, submission: FaultySubmission, outcome: BatchResult | AsyncRestoreError) -> None:
+        submission.ends(outcome)
+        if submission in self._unanswered:
+            self._unanswered.remove(submission)
+
+    def _cut(self) -> None:
+        """What has not arrived never will; what has is carried out."""
+        self._on_the_way.clear()
+        for submission in self._unanswered:
+            submission.ends(self._unknown())
+        self._unanswered.clear()
+        self._back_s = monotonic() + self._faults.outage_s
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(f"{self.uri}: an answer was lost (an injected fault)")
+
+    def _check_there(self) -> None:
+        if monotonic() < self._back_s:
+            raise Unavailable(f"{self.uri}: the connection is cut (an injected fault)")
+
+    async def _ask(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """Asks something that changes nothing; takes both ways' time."""
+        await anyio.sleep(self._chance.way_s())
+        self._check_there()
+        if self._chance.pick("unavailable"):
+            raise Unavailable(f"{self.uri}: not there (an injected fault)")
+        found = await read()
+        await anyio.sleep(self._chance.way_s())
+        return found
+
+    async def basis_t(self) -> int:
+        """See `Database`."""
+        return await self._ask(self._database.basis_t)
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        """See `Database`."""
+        self._chance.passes("before-read-log")
+        return await self._ask(lambda: self._database.read_log(start, end, size=size))
+
+    async def schema_history(self) -> LogChunk:
+        """See `Database`."""
+        return await self._ask(self._database.schema_history)
+
+    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """See `Database`."""
+        return await self._ask(lambda: self._database.holders(attribute, values))
+
+    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """See `Database`."""
+        return await self._ask(lambda: self._database.values(attribute, entities))
+
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        """See `Database`."""
+        self._chance.passes("before-transact-edn")
+        await anyio.sleep(self._chance.way_s())
+        self._check_there()
+        fault = self._chance.pick("unavailable", "lost-before", "lost-after")
+        if fault in {"unavailable", "lost-before"}:
+            raise Unavailable(f"{self.uri}: not there (an injected fault)")
+        done = await self._database.transact_edn(transactions)
+        self._chance.passes("after-transact-edn")
+        if fault == "lost-after":
+            raise self._unknown()
+        await anyio.sleep(self._chance.way_s())
+        return done
+
+
+@asynccontextmanager
+async def faulty_database(database: Database, faults: Faults) -> AsyncIterator[FaultyDatabase]:
+    """A real database behind a network with faults, for the time of the context.
+
+    What was sent arrives also when nobody waits for the answer any more, as after a crash, until the context
+    ends.
+
+    Args:
+        database: an open one.
+        faults: what goes wrong.
+    """
+    async with task_group() as tasks:
+        faulty = FaultyDatabase(database, faults, tasks)
+        tasks.start_soon(faulty.deliver)
+        yield faulty
+        tasks.cancel_scope.cancel()

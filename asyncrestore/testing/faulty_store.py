@@ -1,0 +1,74 @@
+"""A real store behind a network with faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asyncrestore.errors import Unavailable
+from asyncrestore.testing.faults import Chance
+
+if TYPE_CHECKING:
+    from asyncrestore.stores.base import Store, StoredObject
+    from asyncrestore.testing.faults import Faults
+
+
+class FaultyStore:
+    """A store some of whose requests fail. It has the methods of `Store`, which documents them.
+
+    Of the faults of submissions it knows none; what is lost raises `Unavailable`, as after a time-out.
+
+    Args:
+        store: a real one.
+        faults: what goes wrong.
+
+    Attributes:
+        happened: how often each fault has happened so far.
+    """
+
+    def __init__(self, store: Store, faults: Faults) -> None:
+        self._store = store
+        self._chance = Chance(faults)
+        self.uri = store.uri
+        self.happened = self._chance.happened
+
+    async def names(self) -> list[str]:
+        """See `Store`."""
+        await self._arrive()
+        return await self._store.names()
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """See `Store`."""
+        await self._arrive()
+        return await self._store.list(name)
+
+    async def read(self, name: str, key: str) -> bytes:
+        """See `Store`."""
+        self._chance.passes("before-read")
+        await self._arrive()
+        data = await self._store.read(name, key)
+        await self._answer()
+        return data
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """See `Store`."""
+        self._chance.passes("before-publish")
+        await self._arrive()
+        created = await self._store.publish(name, key, data)
+        self._chance.passes("after-publish")
+        await self._answer()
+        return created
+
+    async def _arrive(self) -> None:
+        await anyio.sleep(self._chance.way_s())
+        if self._chance.pick("unavailable", "lost-before"):
+            raise self._lost()
+
+    async def _answer(self) -> None:
+        await anyio.sleep(self._chance.way_s())
+        if self._chance.pick("lost-after"):
+            raise self._lost()
+
+    def _lost(self) -> Unavailable:
+        return Unavailable(f"{self.uri} did not answer (an injected fault)")

@@ -1,0 +1,236 @@
+"""One seeded run in this process: real databases in memory, everything else may go wrong."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from asyncrestore.errors import Overtaken, Unavailable
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
+from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import Faults, FaultyStore, faulty_database
+from asyncrestore.testing.faults import kill_this_process
+from tests.crash.compare import check_same
+from tests.histories import ODD, PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.datomic.database import Connector
+
+DEADLINE_S = 60
+"""Of one run. None takes a tenth of it."""
+
+ATTEMPTS = 60
+SEGMENT = 40
+"""Transactions in a segment of these backups, which are small."""
+
+KILL_POINTS = ["before-submit", "after-submit", "before-answer", "before-transact-edn", "after-transact-edn"]
+
+_DANGLING = [(17 << 42) + 10**9, (23 << 42) + 80]
+MANY = [
+    f'[{{:p/email "m{i}@x" :p/name "{i}" :p/boss [:p/email "{f"m{i - 7}@x" if i > 7 else "ann@x"}"]}}]'
+    for i in range(200)
+]
+MANY[60:60] = [f'[[:db/add [:p/email "ann@x"] :p/friend {i}]]' for i in _DANGLING]
+
+
+class Sources:
+    """What the runs restore and back up, made once.
+
+    Attributes:
+        databases: the sources.
+        backups: each one's backup, made without faults.
+    """
+
+    def __init__(self, databases: list[Database], backups: list[MemoryStore]) -> None:
+        self.databases = databases
+        self.backups = backups
+
+    @classmethod
+    async def make(cls, connector: Connector) -> Sources:
+        """Makes two sources: every odd case, and many small transactions that refer to each other."""
+        databases: list[Database] = []
+        backups = []
+        for number, history in enumerate([ODD, (SCHEMA, *PEOPLE, *MANY)]):
+            uri = f"datomic:local://crash/source{number}?storage-dir=:mem"
+            database = await connector.open(uri, create=True)
+            await database.transact_edn(history)
+            store = MemoryStore()
+            await backup(database, store, name="db", segment_size=SEGMENT)
+            databases.append(database)
+            backups.append(store)
+        return cls(databases, backups)
+
+
+def _chances(rng: random.Random, *names: str) -> dict[str, float]:
+    return {name: rng.choice([0.0, 0.01, 0.03, 0.1]) for name in names}
+
+
+def _faults(rng: random.Random, *, kill: Callable[[], None] = kill_this_process, **others: Any) -> Faults:
+    """Faults behind a network of any speed."""
+    return Faults(
+        seed=rng.getrandbits(32),
+        round_trip_s=rng.choice([0, 0.001, 0.003]),
+        jitter_s=rng.choice([0, 0.001, 0.003]),
+        kill=kill,
+        **others,
+    )
+
+
+class _Alive:
+    """What is alive until it is killed, which leaves nothing done that a dead process would not have done."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+
+    def kill(self) -> None:
+        """As SIGKILL does to a process."""
+        self.scope.cancel()
+
+
+async def _insist(attempt: Callable[[], Awaitable[object]], *errors: type[Exception]) -> int:
+    """Runs a command again and again, as these errors of it tell the user to; answers how often it took."""
+    for number in range(1, ATTEMPTS + 1):
+        try:
+            if await attempt() is not None:
+                return number
+        except errors:
+            continue
+    raise AssertionError(f"not done after {ATTEMPTS} attempts")
+
+
+async def faulty_restore(
+    connector: Connector, sources: Sources, rng: random.Random, uri: str
+) -> Counter[str]:
+    """A restore whose network loses, delays, reorders and refuses, until it says that it is done."""
+    which = rng.randrange(2)
+    faults = _faults(
+        rng,
+        ordered=rng.random() < 0.6,
+        chances=_chances(rng, "busy", "unavailable", "lost-before", "lost-after", "late", "cut"),
+    )
+    in_flight = rng.choice([1, 8, 40, 1024])
+    async with faulty_database(await connector.open(uri, create=True), faults) as target:
+        tries = await _insist(
+            lambda: restore(sources.backups[which], target, in_flight=in_flight), Unavailable
+        )
+        happened = Counter(target.happened)
+    happened["run again"] += tries - 1
+    await _check(connector, sources.databases[which], uri)
+    return happened
+
+
+async def killed_restore(
+    connector: Connector, sources: Sources, rng: random.Random, uri: str
+) -> Counter[str]:
+    """A restore cut off at a point, as by a kill, again and again; what it had sent still arrives."""
+    which, in_flight = rng.randrange(2), rng.choice([4, 8, 40, 1024])
+    ordered = rng.random() < 0.6
+    database = await connector.open(uri, create=True)
+    happened = Counter[str]()
+    alive = _Alive()
+
+    async def attempt() -> object:
+        point = rng.choice(KILL_POINTS)
+        passage = 1 if point.endswith("edn") else rng.randint(1, 12)
+        faults = _faults(rng, ordered=ordered, kill_at=(point, passage), kill=alive.kill)
+        target = await networks.enter_async_context(faulty_database(database, faults))
+        alive.scope = anyio.CancelScope()
+        with alive.scope:
+            return await restore(sources.backups[which], target, in_flight=in_flight)
+        happened["killed"] += 1
+        return None
+
+    async with AsyncExitStack() as networks:
+        # What the dead one had sent may overtake the next, which cannot tell that nobody is there any more.
+        happened["run again"] += await _insist(attempt, Overtaken) - 1
+    await _check(connector, sources.databases[which], uri)
+    return happened
+
+
+async def two_restores(connector: Connector, sources: Sources, rng: random.Random, uri: str) -> Counter[str]:
+    """Two restores at once, behind networks of their own: one wins, the other says so."""
+    which, done, happened = rng.randrange(2), list[int](), Counter[str]()
+
+    async def one(faults: Faults, in_flight: int) -> None:
+        async with faulty_database(await connector.open(uri, create=True), faults) as target:
+            try:
+                report = await restore(sources.backups[which], target, in_flight=in_flight)
+                done.append(report.transactions)
+            except Overtaken:
+                happened["overtaken"] += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(one, _faults(rng, ordered=rng.random() < 0.6), rng.choice([4, 8, 40, 1024]))
+    assert done, "both restores stopped"
+    assert len(done) == 1 or min(done) == 0, "both restores won"
+    await _check(connector, sources.databases[which], uri)
+    return happened
+
+
+async def faulty_backup(connector: Connector, sources: Sources, rng: random.Random, uri: str) -> Counter[str]:  # noqa: ARG001 - one signature for all
+    """A backup whose source and store fail, and which is killed; the store is then as if nothing had been."""
+    which, store = rng.randrange(2), MemoryStore()
+    happened = Counter[str]()
+    alive = _Alive()
+
+    async def attempt() -> object:
+        point = rng.choice(["before-publish", "after-publish", "before-read-log"])
+        faults = _faults(
+            rng,
+            chances=_chances(rng, "unavailable", "lost-before", "lost-after"),
+            kill_at=(point, rng.randint(1, 8)),
+            kill=alive.kill,
+        )
+        faulty = FaultyStore(store, faults)
+        async with faulty_database(sources.databases[which], faults) as source:
+            alive.scope = anyio.CancelScope()
+            with alive.scope:
+                try:
+                    return await backup(source, faulty, name="db", segment_size=SEGMENT)
+                finally:
+                    happened.update(faulty.happened + source.happened)
+            happened["killed"] += 1
+            return None
+
+    happened["run again"] += await _insist(attempt, Unavailable) - 1
+    keys = [item.key for item in await store.list("db")]
+    whole = sources.backups[which]
+    assert keys == [item.key for item in await whole.list("db")], "the segments differ"
+    for key in keys:
+        assert await store.read("db", key) == await whole.read("db", key), f"segment {key} differs"
+    return happened
+
+
+async def _check(connector: Connector, source: Database, uri: str) -> None:
+    target = await connector.open(uri)
+    await check_same(source, target)
+    report = await verify(source, against=target)
+    assert report.problems == []
+
+
+KINDS = [faulty_restore, faulty_restore, killed_restore, killed_restore, two_restores, faulty_backup]
+"""Chosen among by the seed."""
+
+
+async def run_seed(connector: Connector, sources: Sources, seed: int) -> tuple[str, Counter[str]]:
+    """One run; answers its kind, and how often what happened.
+
+    Raises:
+        AssertionError: a history differs, or a run did not end as it must.
+        TimeoutError: it hangs.
+    """
+    rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+    kind = rng.choice(KINDS)
+    with anyio.fail_after(DEADLINE_S):
+        happened = await kind(connector, sources, rng, f"datomic:local://crash/run{seed}?storage-dir=:mem")
+    return kind.__name__, happened
