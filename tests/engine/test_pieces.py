@@ -172,14 +172,12 @@ async def test_spot_check_finds_a_wrong_cached_id(
             return super().get(bob if source == ann else source)
 
     monkeypatch.setattr(restoring, "IdCache", MixedUp)
+    monkeypatch.setattr(restoring, "BATCH_TRANSACTIONS", 1)  # so that ids are cached soon
     with pytest.raises(
         HistoryDiffers, match=f"taken for the source's {ann}, but it has the original id {bob}"
     ):
         await restore(source, checked, spot_check=1)
     assert (await restore(source, unchecked)).transactions == 2 + len(MOVES)
-    assert not (await verify(source, against=unchecked)).ok, (
-        "such an id does harm, which nothing else notices"
-    )
 
 
 async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:
