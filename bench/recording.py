@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic import frames
@@ -72,11 +73,14 @@ class Recorded(Passing):
     def __init__(self, database: Database, file: BinaryIO) -> None:
         super().__init__(database)
         self._file = file
+        self._submitted: deque[_RecordedSubmission] = deque()
         self.transactions = 0
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         """See `Database`."""
-        return _RecordedSubmission(self, list(batch), await self._database.submit(batch))
+        submission = _RecordedSubmission(self, list(batch), await self._database.submit(batch))
+        self._submitted.append(submission)
+        return submission
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`; writes the text of each, and its answer as if nothing had been made."""
@@ -86,22 +90,26 @@ class Recorded(Passing):
             self.transactions += 1
         return done
 
-    def note(self, batch: list[TxData], result: BatchResult) -> None:
-        """Writes the part of a batch that was committed; results are awaited in the order of the commits."""
-        for data, done in zip(batch, result.committed, strict=False):
-            answer = frames.pack([done.before, done.tx, *done.ids])
-            self._file.write(frames.encode((columns([data]), answer)))
-            self.transactions += 1
+    def write_answered(self) -> None:
+        """Writes what is answered, in the order of submission: several are awaited at once, in any order."""
+        while self._submitted and self._submitted[0].answer is not None:
+            submission = self._submitted.popleft()
+            assert submission.answer is not None
+            for data, done in zip(submission.batch, submission.answer.committed, strict=False):
+                answer = frames.pack([done.before, done.tx, *done.ids])
+                self._file.write(frames.encode((columns([data]), answer)))
+                self.transactions += 1
 
 
 class _RecordedSubmission:
     def __init__(self, database: Recorded, batch: list[TxData], submission: Submission) -> None:
         self._database = database
-        self._batch = batch
         self._submission = submission
+        self.batch = batch
+        self.answer: BatchResult | None = None
 
     async def result(self) -> BatchResult:
         """See `Submission`."""
-        result = await self._submission.result()
-        self._database.note(self._batch, result)
-        return result
+        self.answer = await self._submission.result()
+        self._database.write_answered()
+        return self.answer
