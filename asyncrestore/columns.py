@@ -34,6 +34,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+NEEDED = [name for name in SCHEMA.names if name not in {"t", "attribute"}]
+"""What `from_table` reads; the others are for people who query."""
+
 _LETTERS = pa.array([ord(kind) for kind in KINDS], pa.uint8())
 _TYPES = pa.array(KINDS.values(), pa.string())
 _NUMERIC = pa.array([ord(kind) for kind in "blrdfi"], pa.uint8())
@@ -68,7 +71,7 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> LogChunk:
-    """The opposite of `to_table`."""
+    """The opposite of `to_table`; needs the columns `NEEDED`."""
 
     def column(name: str) -> pa.Array:
         return table.column(name).combine_chunks()
@@ -119,12 +122,12 @@ def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
 
 def _changes(chunk: LogChunk, schema: Schema) -> list[tuple[int, list[Any]]]:
     """Positions just after the transactions that change the schema, with their datoms."""
-    if not schema.touches((0, a, "", 0, True) for a in set(chunk.a)):
+    if not schema.touches(set(chunk.a)):
         return []
     changes, position = [], 0
     for transaction in chunk.transactions():
-        position += len(transaction.datoms)
-        if schema.touches(transaction.datoms):
+        position += len(transaction)
+        if schema.touches(transaction.a):
             changes.append((position, transaction.datoms))
     return changes
 

@@ -93,7 +93,7 @@ class TargetReader:
                 return raw
             return tuple(None if slot is None else (slot[0], name(*slot)) for slot in raw)
 
-        return Transaction(
+        return Transaction.of(
             transaction.tx,
             [
                 (
@@ -233,7 +233,7 @@ class Comparison:
                     self._compare(transaction.t, wanted, found)
                     source_tx, found = await _next(actual)
                 self._progress.transactions += 1
-                self._progress.datoms += len(transaction.datoms)
+                self._progress.datoms += len(transaction)
             self._progress.committed_t = tx_to_t(chunk.tx[-1]) + 1
             self._on_progress(self._progress)
         while found is not None:
@@ -252,7 +252,7 @@ class Comparison:
         """The source's datoms, filtered, without the bookkeeping of an earlier restore."""
         wanted = transaction if self._filter is None else self._filter.apply(transaction)
         datoms = [datom for datom in wanted.datoms if not self._schema.is_bookkeeping(datom[1])]
-        if self._schema.touches(transaction.datoms):
+        if self._schema.touches(transaction.a):
             self._schema.apply(transaction.datoms)
         return datoms
 

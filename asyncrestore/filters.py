@@ -148,7 +148,7 @@ class Filter:
             kept = self._without_alterations(kept, altered)
         if changed:
             kept = self._without_idle(kept, changed)
-        return Transaction(transaction.tx, kept)
+        return Transaction.of(transaction.tx, kept)
 
     def _without_alterations(self, datoms: list[Datom], altered: dict[int, FilteredAttribute]) -> list[Datom]:
         """Without the engine's notes on attributes that were altered in nothing but what is left out."""

@@ -65,7 +65,7 @@ class State:
         for transaction in chunk.until(until_tx).transactions():
             self.last = transaction if transaction.tx == until_tx else None
             self.schema.apply(transaction.datoms)
-            self.seen.add_all({datom[0] for datom in transaction.datoms})
+            self.seen.add_all(set(transaction.e))
 
 
 class History(Protocol):

@@ -60,16 +60,16 @@ class SeenIds:
 
     def add_all(self, entities: Iterable[int]) -> None:
         """Counts ids met in entity position."""
+        largest, counters = self._largest, _COUNTERS
         for entity in entities:
-            self.add(entity)
+            index = entity & INDEX_MASK
+            counter = counters.get(entity >> INDEX_BITS, ENTITY_COUNTER)
+            if index > largest[counter]:  # noqa: PLR1730 - max() is a call for each
+                largest[counter] = index
 
     def merge(self, largest: tuple[int, int, int]) -> None:
         """Counts the largest indexes of another."""
         self._largest = [max(pair) for pair in zip(self._largest, largest, strict=True)]
-
-
-def _page_key(entity: int) -> int:
-    return (entity & INDEX_MASK) >> PAGE_BITS << 2 | _COUNTERS.get(entity >> INDEX_BITS, ENTITY_COUNTER)
 
 
 @dataclass(slots=True)
@@ -104,6 +104,7 @@ class IdCache:
 
     def __init__(self, max_ids: int) -> None:
         self._pages: LRUCache[int, array[int]] = LRUCache(-(-max_ids >> PAGE_BITS))
+        self._keeps_nothing = max_ids == 0
         # Pages used since this was last emptied: asking the LRU cache for each id takes longer than the rest.
         self._hot: dict[int, array[int]] = {}
         self._hot_limit = max(1, int(self._pages.maxsize) >> 4)
@@ -114,12 +115,13 @@ class IdCache:
 
     def get(self, source: int) -> int | None:
         """The target id of a source id, or None when it is not (or no longer) here."""
-        key = _page_key(source)
+        partition = source >> INDEX_BITS
+        key = (source & INDEX_MASK) >> PAGE_BITS << 2 | _COUNTERS.get(partition, ENTITY_COUNTER)
         page = self._hot.get(key) or self._page(key)
         if page is not None:
             slot = page[source & _SLOT_MASK]
             source_partition, target_partition = self._pairs[slot >> INDEX_BITS]
-            if source_partition == source >> INDEX_BITS:
+            if source_partition == partition:
                 self._hits += 1
                 return target_partition << INDEX_BITS | slot & INDEX_MASK
         self._misses += 1
@@ -127,16 +129,17 @@ class IdCache:
 
     def put(self, source: int, target: int) -> None:
         """Remembers a pair of ids, if there is room for any."""
-        if not self._pages.maxsize:
+        if self._keeps_nothing:
             return
-        pair = (source >> INDEX_BITS, target >> INDEX_BITS)
+        partition = source >> INDEX_BITS
+        pair = (partition, target >> INDEX_BITS)
         number = self._pair_numbers.get(pair)
         if number is None:
             if len(self._pairs) >> (63 - INDEX_BITS):
                 return  # no number left for a new pair of partitions; a cache may forget
             number = self._pair_numbers[pair] = len(self._pairs)
             self._pairs.append(pair)
-        key = _page_key(source)
+        key = (source & INDEX_MASK) >> PAGE_BITS << 2 | _COUNTERS.get(partition, ENTITY_COUNTER)
         page = self._hot.get(key) or self._page(key)
         if page is None:
             page = self._pages[key] = self._empty[:]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from asyncrestore.values import NUMERIC_KINDS, Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Datom: TypeAlias = tuple[int, int, str, Raw, bool]
 """Entity id, attribute id, kind of the value, the value's raw form, asserted (or retracted)."""
@@ -96,17 +96,17 @@ class LogChunk:
 
     def datoms(self) -> list[Datom]:
         """All datoms, one after the other."""
-        return self._datoms(0, len(self), iter(self.texts))
+        return _rows(self.e, self.a, self.kinds, self._raws(), self.added)
 
-    def _datoms(self, start: int, end: int, texts: Iterator[Any]) -> list[Datom]:
-        """A run of datoms, given the texts from its first one on."""
-        kinds = self.kinds[start:end]
-        raws: list[Any] = self.numbers[start:end].tolist()
-        for i, kind in enumerate(kinds):
-            if kind not in NUMERIC_KINDS:
-                raws[i] = next(texts)
-        added = map("+".__eq__, self.added[start:end])
-        return list(zip(self.e[start:end], self.a[start:end], kinds, raws, added, strict=True))
+    def _raws(self) -> list[Any]:
+        """The raw value of each datom."""
+        raws: list[Any] = self.numbers.tolist()
+        if self.texts:
+            texts = iter(self.texts)
+            for i, kind in enumerate(self.kinds):
+                if kind not in NUMERIC_KINDS:
+                    raws[i] = next(texts)
+        return raws
 
     def rows(self) -> Iterator[tuple[int, Datom]]:
         """Each datom with its transaction id."""
@@ -114,11 +114,12 @@ class LogChunk:
 
     def transactions(self) -> Iterator[Transaction]:
         """The chunk's transactions, in order, each made as it is asked for."""
-        texts = iter(self.texts)
+        e, a, kinds, raws, added = self.e.tolist(), self.a.tolist(), self.kinds, self._raws(), self.added
         start = 0
         for tx, run in groupby(self.tx):
             end = start + len(list(run))
-            yield Transaction(tx, self._datoms(start, end, texts))
+            part = slice(start, end)
+            yield Transaction(tx, e[part], a[part], kinds[part], raws[part], added[part])
             start = end
 
     def txs(self) -> list[int]:
@@ -126,12 +127,47 @@ class LogChunk:
         return [tx for tx, _ in groupby(self.tx)]
 
 
+def _rows(e: Iterable[int], a: Iterable[int], kinds: str, raws: Iterable[Any], added: str) -> list[Datom]:
+    return list(zip(e, a, kinds, raws, map("+".__eq__, added), strict=True))
+
+
 @dataclass(slots=True)
 class Transaction:
-    """One transaction of a log: its entity id and its datoms in the log's order."""
+    """One transaction of a log, its datoms in columns, in the log's order.
+
+    Attributes:
+        tx: its entity id.
+        e: entity id of each datom.
+        a: attribute id of each datom.
+        kinds: the kind of each value, one letter a datom.
+        raws: the raw form of each value.
+        added: ``+`` or ``-`` for each datom.
+    """
 
     tx: int
-    datoms: list[Datom]
+    e: list[int]
+    a: list[int]
+    kinds: str
+    raws: list[Any]
+    added: str
+    _datoms: list[Datom] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, tx: int, datoms: list[Datom]) -> Transaction:
+        """One from rows."""
+        e, a, kinds, raws, added = zip(*datoms, strict=True) if datoms else ((),) * 5
+        signs = "".join("+" if true else "-" for true in added)
+        return cls(tx, list(e), list(a), "".join(kinds), list(raws), signs, datoms)
+
+    def __len__(self) -> int:
+        return len(self.e)
+
+    @property
+    def datoms(self) -> list[Datom]:
+        """The datoms as rows, made when they are first asked for."""
+        if self._datoms is None:
+            self._datoms = _rows(self.e, self.a, self.kinds, self.raws, self.added)
+        return self._datoms
 
     @property
     def t(self) -> int:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 TX = -(1 << 63)
 _TEMPID = 1 << 62
-_IDENTS = TX + 1
-_IDENTS_END = _IDENTS + (1 << 32)
+IDENTS = range(TX + 1, TX + 1 + (1 << 32))
+"""The positions that are idents."""
 
 _names: list[str] = []
 _numbers: dict[str, int] = {}
@@ -45,14 +45,9 @@ def ident(name: str) -> int:
     if number is None:
         number = _numbers[name] = len(_names)
         _names.append(name)
-    return _IDENTS + number
-
-
-def is_ident(position: int) -> bool:
-    """Whether the position is an ident."""
-    return _IDENTS <= position < _IDENTS_END
+    return IDENTS[number]
 
 
 def ident_name(position: int) -> str:
     """The name of an ident."""
-    return _names[position - _IDENTS]
+    return _names[position - IDENTS.start]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore import positions
 from asyncrestore.blame import blame
 from asyncrestore.errors import DamageError, TransactionRejected
-from asyncrestore.ids import ENTITY_COUNTER, TX_COUNTER, counter_of
-from asyncrestore.model import TxData, tx_to_t
+from asyncrestore.ids import ENTITY_COUNTER, INDEX_BITS, TX_COUNTER, counter_of
+from asyncrestore.model import TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
 _PLACEHOLDER = positions.ident(PLACEHOLDER)
+_LOWEST_PLAIN = t_to_tx(0) + (1 << INDEX_BITS)  # above the partitions of schema and transactions
 
 
 class Resolver:
@@ -51,6 +52,7 @@ class Resolver:
         self._composites_of: dict[int, set[int]] = {}  # by component
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
+        self._plain: set[int] = set()  # see `_resolve_plain`
         if self._excise is not None:
             self._skipped.add(self._excise)
         self._classify(state.schema.attributes)
@@ -67,14 +69,71 @@ class Resolver:
             DamageError: a datom's attribute is not known: the history before it was not complete.
             TransactionRejected: it asks for an excision.
         """
-        tx, datoms = transaction.tx, transaction.datoms
+        tx = transaction.tx
         work = _Work(self, tx)
         for entity in others:
             work.position(entity)
+        if not self._resolve_plain(work, transaction):
+            self._resolve_rows(work, transaction)
+        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
+        self._previous = tx
+        self.seen.add_all(set(transaction.e))
+        self.seen.add_all(others)
+        if self._schema.touches(transaction.a):
+            self._schema.apply(transaction.datoms)
+            self._classify(set(transaction.e))
+            self._plain.clear()
+        return TxData(tx, work.adds, work.retracts, cas, transaction)
+
+    def _resolve_plain(self, work: _Work, transaction: Transaction) -> bool:
+        """Resolves most transactions, column by column, in a fourth of the time; answers whether it did.
+
+        That is where nothing is retracted, every attribute is sent as it is and has a place of its own for
+        good, and nothing is said of attributes and earlier transactions: no rule needs to look at a datom.
+        """
+        entities = set(transaction.e)
+        entities.discard(work.tx)
+        if "-" in transaction.added or (entities and min(entities) < _LOWEST_PLAIN):
+            return False
+        if not self._plain.issuperset(transaction.a) and not self._are_plain(set(transaction.a)):
+            return False
+        raws = transaction.raws
+        if "r" in transaction.kinds:
+            entities.update(raw for kind, raw in zip(transaction.kinds, raws, strict=True) if kind == "r")
+        for entity in entities:
+            work.position(entity)
+        known = work.known
+        known[work.tx] = positions.TX
+        if "r" in transaction.kinds:
+            raws = [
+                known[raw] if kind == "r" else raw for kind, raw in zip(transaction.kinds, raws, strict=True)
+            ]
+        flat: list[Any] = [None] * (4 * len(raws))
+        flat[0::4] = map(known.__getitem__, transaction.e)
+        flat[1::4] = map(self._durable.__getitem__, transaction.a)
+        flat[2::4] = transaction.kinds
+        flat[3::4] = raws
+        work.adds += flat
+        return True
+
+    def _are_plain(self, attributes: set[int]) -> bool:
+        """Notes which attributes are plain; answers whether all of them are."""
+        for a in attributes - self._plain:
+            attribute = self._schema.attributes.get(a)
+            if attribute is None or a in self._skipped or attribute.value_type == "db.type/tuple":
+                return False
+            if self._schema.touches((a,)) or self.attribute(a) is None:
+                return False
+            self._plain.add(a)
+        return True
+
+    def _resolve_rows(self, work: _Work, transaction: Transaction) -> None:
+        """Resolves any transaction, datom by datom."""
+        tx, datoms = transaction.tx, transaction.datoms
         replaced = self._replaced(datoms)
         attributes, skipped = self._schema.attributes, self._skipped
         known, durable, adds, retracts = work.known, self._durable, work.adds, work.retracts
-        # Every datom of the source passes here: what most of them need is done without a call.
+        # What most datoms need is done without a call.
         for e, a, kind, raw, added in datoms:
             if a in skipped:
                 if a == self._excise:
@@ -97,14 +156,6 @@ class Resolver:
             else:
                 retracts += operation
         self._complete(work, datoms)
-        cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
-        self._previous = tx
-        self.seen.add_all({datom[0] for datom in datoms})
-        self.seen.add_all(others)
-        if self._schema.touches(datoms):
-            self._schema.apply(datoms)
-            self._classify({datom[0] for datom in datoms})
-        return TxData(tx, adds, retracts, cas, transaction)
 
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
@@ -196,6 +247,7 @@ class _Work:
     """One transaction being resolved.
 
     Attributes:
+        tx: source id of the transaction.
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
@@ -204,7 +256,7 @@ class _Work:
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
-        self._tx = tx
+        self.tx = tx
         self.known: dict[int, int] = {}
         self.apart: list[int] = []
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
@@ -214,11 +266,14 @@ class _Work:
         """The position of an entity, which is made if it is met for the first time."""
         known = self.known.get(entity)
         if known is None:
-            known = self.known[entity] = self._resolver.base.get(entity) or self._own_position(entity)
+            known = self.known[entity] = self._find_position(entity)
         return known
 
-    def _own_position(self, entity: int) -> int:
-        if entity == self._tx:
+    def _find_position(self, entity: int) -> int:
+        base = self._resolver.base.get(entity)
+        if base is not None:
+            return base
+        if entity == self.tx:
             return positions.TX
         if self._resolver.seen.is_new(entity):
             if counter_of(entity) == TX_COUNTER:

@@ -98,9 +98,9 @@ class Schema:
         known = self.attributes.get(attribute)
         return known is not None and known.ident in BOOKKEEPING
 
-    def touches(self, datoms: Iterable[Datom]) -> bool:
-        """Whether a transaction changes what this knows."""
-        return any(datom[1] in self._handlers for datom in datoms)
+    def touches(self, attributes: Iterable[int]) -> bool:
+        """Whether datoms of these attributes change what this knows."""
+        return not self._handlers.keys().isdisjoint(attributes)
 
     def apply(self, datoms: Iterable[Datom]) -> None:
         """Takes in the schema datoms of one transaction."""

@@ -239,7 +239,7 @@ class Segment:
             SegmentDamaged: they cannot be decoded.
         """
         try:
-            return columns.from_table(self._file.read_row_group(group))
+            return columns.from_table(self._file.read_row_group(group, columns=columns.NEEDED))
         except (pa.ArrowException, OSError) as exc:
             raise SegmentDamaged(f"row group {group} cannot be decoded: {exc}") from exc
 

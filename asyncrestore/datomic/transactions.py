@@ -6,7 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.datomic.frames import pack
-from asyncrestore.positions import ident_name, is_ident
+from asyncrestore.positions import IDENTS, ident_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
         if kind == "t":
             referred += (slot[1] for slot in raw if slot is not None and slot[0] == "r")
     occurring = {*entities, *attributes, *swaps[0::3], *swaps[1::3], *referred}
-    idents = {position: ident_name(position) for position in occurring if is_ident(position)}
+    idents = {position: ident_name(position) for position in occurring if position in IDENTS}
     return (
         pack(sizes), pack(entities), pack(attributes), "".join(kinds), pack(numbers), texts, pack(swaps),
         idents,

@@ -200,7 +200,7 @@ async def _restore(
         last_tx = batch[-1].tx
         progress.committed_t = tx_to_t(last_tx) + 1
         progress.transactions += len(batch)
-        progress.datoms += sum(len(data.source.datoms) for data in batch if data.source)
+        progress.datoms += sum(len(data.source) for data in batch if data.source)
         on_progress(progress)
         await checker.check(batch)
 
@@ -299,7 +299,7 @@ async def _resolve(
                     except (RewriteFailed, TransactionRejected) as failure:
                         failures.append(failure)
                         break
-                    datoms += len(transaction.datoms)
+                    datoms += len(transaction)
                     if len(batch) >= size or datoms >= BATCH_DATOMS:
                         progress.resolved_t = transaction.t + 1
                         await output.send(batch)
@@ -317,6 +317,6 @@ def _resolved(resolver: Resolver, filter_: Filter | None, transaction: Transacti
     if filter_ is None:
         return resolver.resolve(transaction)
     filtered = filter_.apply(transaction)
-    if len(filtered.datoms) == len(transaction.datoms):
+    if len(filtered) == len(transaction):
         return resolver.resolve(filtered)
-    return resolver.resolve(filtered, {d[0] for d in transaction.datoms} - {d[0] for d in filtered.datoms})
+    return resolver.resolve(filtered, set(transaction.e) - set(filtered.e))

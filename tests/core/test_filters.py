@@ -61,7 +61,7 @@ def schema() -> Schema:
 
 
 def filtered(filter_: Filter, *datoms: Datom) -> list[Datom]:
-    return filter_.apply(Transaction(TX, list(datoms))).datoms
+    return filter_.apply(Transaction.of(TX, list(datoms))).datoms
 
 
 def shout(_attribute: str, value: Any) -> Any:
@@ -168,8 +168,8 @@ def test_entity_left_with_nothing_is_still_made() -> None:
     resolver = Resolver(state, IdCache(0), TX - 1, 0)
     hiding = Filter(schema(), exclude=["p/name"])
     transactions = [
-        Transaction(TX, [(ENTITY, NAME, "s", "Ann", True)]),
-        Transaction(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
+        Transaction.of(TX, [(ENTITY, NAME, "s", "Ann", True)]),
+        Transaction.of(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
     ]
 
     made, referring = [_resolved(resolver, hiding, transaction) for transaction in transactions]

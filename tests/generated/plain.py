@@ -41,7 +41,7 @@ class _Copy:
     def renamed(self, transactions: list[Transaction]) -> list[Transaction]:
         """Transactions in the source's ids."""
         return [
-            Transaction(
+            Transaction.of(
                 self.name(t.tx),
                 [
                     (self.name(e), self.name(a), k, self._value(k, raw), added)
@@ -66,7 +66,8 @@ async def check_copy_of_copy(source: Database, copy: Database, second: Database)
     log = await _log(second)
     first, last = _Copy(await _log(copy)), _Copy(log)
     own = [
-        Transaction(t.tx, [datom for datom in t.datoms if datom[1] not in last.bookkeeping]) for t in log[2:]
+        Transaction.of(t.tx, [datom for datom in t.datoms if datom[1] not in last.bookkeeping])
+        for t in log[2:]
     ]
     as_first = last.renamed(own)
     assert not [d for t in as_first for d in t.datoms if {d[0], d[1]} & first.bookkeeping]
