@@ -32,7 +32,6 @@ def encoded(log: list[LogChunk], range_: SegmentRange = RANGE) -> bytes:
     return encode(log, range_, source="a-source", name="db", bootstrap_t=5, schema=schema())
 
 
-@settings(deadline=None)
 @given(chunks())
 def test_what_is_decoded_is_what_was_encoded(log: list[LogChunk]) -> None:
     segment = Segment(encoded(log))
@@ -51,7 +50,7 @@ SMALL = encoded(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(SMALL) - 1), st.integers(1, 255))
 def test_any_changed_byte_is_found(position: int, change: int) -> None:
     damaged = bytearray(SMALL)

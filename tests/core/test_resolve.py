@@ -1,0 +1,112 @@
+"""The resolver's two ways, column by column and datom by datom, give the same data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncrestore.history import State
+from asyncrestore.ids import IdCache, SeenIds
+from asyncrestore.model import Transaction, t_to_tx
+from asyncrestore.resolve import Resolver
+from asyncrestore.schema import Attribute, Schema
+
+if TYPE_CHECKING:
+    from asyncrestore.model import Datom, TxData
+    from asyncrestore.resolve import _Work
+
+TX_INSTANT, NAME, FRIENDS, BOSS = 50, 72, 73, 74
+FIRST_T = 1000
+BASE = {10: "db/ident", 40: "db/valueType", TX_INSTANT: "db/txInstant"}
+KINDS = {NAME: "s", FRIENDS: "r", BOSS: "r"}
+
+entities = st.integers(0, 30).map(lambda n: (17 << 42) + n)
+"""Some known from the start, some met for the first time."""
+# What is referred to may be anything: base schema, attributes, transactions past and future.
+references = st.one_of(entities, st.sampled_from([10, NAME, t_to_tx(FIRST_T + 2), t_to_tx(7)]))
+subjects = st.one_of(entities, entities, entities, st.sampled_from([NAME, t_to_tx(7)]))
+
+
+class DatomByDatom(Resolver):
+    """The resolver without its quick way."""
+
+    def _resolve_plain(self, _work: _Work, _transaction: Transaction) -> bool:
+        return False
+
+
+class Counting(Resolver):
+    """Counts how often the quick way was taken."""
+
+    quick = 0
+
+    def _resolve_plain(self, work: _Work, transaction: Transaction) -> bool:
+        done = super()._resolve_plain(work, transaction)
+        self.quick += done
+        return done
+
+
+def resolver(kind: type[Resolver], cached: set[int]) -> Resolver:
+    schema = Schema(
+        BASE,
+        {
+            TX_INSTANT: Attribute("db/txInstant", "db.type/instant"),
+            NAME: Attribute("name", "db.type/string"),
+            FRIENDS: Attribute("friends", "db.type/ref", many=True),
+            BOSS: Attribute("boss", "db.type/ref"),
+        },
+    )
+    cache = IdCache(1000)
+    for source in {NAME, FRIENDS, BOSS} & cached | (cached - KINDS.keys()):
+        cache.put(source, source + 1000)
+    return kind(State(schema, SeenIds((80, FIRST_T - 1, 9))), cache, t_to_tx(FIRST_T - 1), 5)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Transaction]:
+    """Some transactions; most only assert things about entities."""
+    log = []
+    for t in range(FIRST_T, FIRST_T + draw(st.integers(1, 5))):
+        tx = t_to_tx(t)
+        datoms: list[Datom] = [(tx, TX_INSTANT, "i", t, True)]
+        for _ in range(draw(st.integers(0, 6))):
+            e, a = draw(st.one_of(subjects, st.just(tx))), draw(st.sampled_from(sorted(KINDS)))
+            raw: Any = draw(references) if KINDS[a] == "r" else draw(st.text(max_size=2))
+            datoms.append((e, a, KINDS[a], raw, draw(st.integers(0, 9)) > 0))
+        log.append(Transaction.of(tx, datoms))
+    return log
+
+
+def operations(flat: list[Any]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(flat[i : i + 4]) for i in range(0, len(flat), 4))
+
+
+def same(one: TxData, other: TxData) -> bool:
+    return (one.tx, one.cas, operations(one.adds), operations(one.retracts)) == (
+        other.tx, other.cas, operations(other.adds), operations(other.retracts),
+    )  # fmt: skip
+
+
+@given(logs(), st.sets(st.one_of(st.sampled_from([NAME, FRIENDS, BOSS]), entities)))
+def test_columns_and_rows_give_the_same(log: list[Transaction], cached: set[int]) -> None:
+    columns, rows = resolver(Resolver, cached), resolver(DatomByDatom, cached)
+    for transaction in log:
+        assert same(columns.resolve(transaction), rows.resolve(transaction))
+        assert columns.seen.largest == rows.seen.largest
+
+
+def test_the_quick_way_is_taken_where_nothing_is_odd() -> None:
+    first, second = t_to_tx(FIRST_T), t_to_tx(FIRST_T + 1)
+    entity = (17 << 42) + 20
+    counting = resolver(Counting, {NAME, FRIENDS, BOSS})
+    assert isinstance(counting, Counting)
+    counting.resolve(
+        Transaction.of(first, [(first, TX_INSTANT, "i", 1, True), (entity, BOSS, "r", entity, True)])
+    )
+    assert counting.quick == 1
+    counting.resolve(
+        Transaction.of(second, [(second, TX_INSTANT, "i", 2, True), (entity, NAME, "s", "Ann", False)])
+    )
+    assert counting.quick == 1, "a retraction is looked at"
