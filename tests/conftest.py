@@ -14,7 +14,7 @@ from asyncrestore.datomic.uri import LOCAL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-# Time says nothing here: other work may have the machine's cores. What hangs is ended by the test's own limit.
+# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit.
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("timeless")
 

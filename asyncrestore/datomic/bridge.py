@@ -177,6 +177,10 @@ class Bridge:
                         request.done.set()
         except anyio.BrokenResourceError:
             logger.debug("the bridge closed its stdout")
+        except ValueError as error:
+            # What comes after cannot be told from it. Options of the user's that make a JVM print do this.
+            self._last_words.append(f"its stdout is {error}; is JAVA_TOOL_OPTIONS set?")
+            self._process.kill()
         with anyio.move_on_after(CLOSE_TIMEOUT_S):
             await self._process.wait()
         self._died = f"exit status {self._process.returncode}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _LENGTH = struct.Struct(">I")
+_MAX_FRAME = 1 << 29
+"""No honest frame comes near, and any text among the frames (a JVM that was told to print) looks larger."""
 
 # One reader for all: as long as no handler is registered it is the native decoder without state.
 _reader = Reader("msgpack")
@@ -47,10 +49,17 @@ class FrameBuffer:
         self._bytes = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Adds bytes; yields each value that they complete."""
+        """Adds bytes; yields each value that they complete.
+
+        Raises:
+            ValueError: what comes next is no frame.
+        """
         self._bytes += data
         while len(self._bytes) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(self._bytes)[0]
+            (size,) = _LENGTH.unpack_from(self._bytes)
+            if size > _MAX_FRAME:
+                raise ValueError(f"not a frame: {bytes(self._bytes[:60])!r}")
+            end = _LENGTH.size + size
             if len(self._bytes) < end:
                 return
             frame = bytes(self._bytes[_LENGTH.size : end])

@@ -29,6 +29,12 @@ SILENT = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
 STUBBORN = [sys.executable, "-c", "import sys, threading; sys.stdin.buffer.read(); threading.Event().wait()"]
 DYING = [sys.executable, "-c", "import sys; sys.stdin.buffer.read(4); sys.exit('the disk is on fire')"]
 
+TALKATIVE = [
+    sys.executable,
+    "-c",
+    "import sys; print('Started recording', flush=True); sys.stdin.buffer.read()",
+]
+
 
 async def test_no_answer_is_an_error_after_its_deadline() -> None:
     async with start_bridge(SILENT) as bridge:
@@ -59,6 +65,12 @@ async def test_a_process_that_dies_fails_all_that_wait_with_its_last_words() -> 
     assert len(errors) == 3
     assert "exit status 1" in str(errors[-1])
     assert any("the disk is on fire" in str(error) for error in errors)
+
+
+async def test_a_process_that_prints_among_the_frames_is_ended_at_once() -> None:
+    async with start_bridge(TALKATIVE) as bridge:
+        with pytest.raises(BridgeDied, match="not a frame: b'Started recording"):
+            await bridge.request("basis", 0)
 
 
 async def test_the_jvm_ends_when_its_stdin_does() -> None:
