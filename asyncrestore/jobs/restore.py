@@ -10,49 +10,34 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import (
-    AsyncRestoreError,
-    Conflict,
-    RewriteFailed,
-    StoppedEarly,
-    TransactionRejected,
-    UsageError,
-)
+from asyncrestore.errors import Conflict, StoppedEarly, UsageError
 from asyncrestore.ids import IdCache
 from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.opening import as_database, as_filter, as_history
 from asyncrestore.pipeline.budget import ByteBudget
-from asyncrestore.pipeline.prefetch import prefetch
-from asyncrestore.pipeline.transact import Transactor
-from asyncrestore.pipeline.window import UNORDERED_LIMIT, AdaptiveWindow, FixedWindow
+from asyncrestore.pipeline.stages import Stages
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
 from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
-from asyncrestore.tasks import task_group
 from asyncrestore.until import limit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
     from asyncrestore.datomic.base import Database
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History, State
     from asyncrestore.ids import CacheStatistics
-    from asyncrestore.model import LogChunk, Transaction, TxData
+    from asyncrestore.model import TxData
     from asyncrestore.opening import AnyDatabase, AnyHistory
-    from asyncrestore.pipeline.window import Window
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
     from asyncrestore.target import Marker
 
 logger = logging.getLogger(__name__)
 
-BATCH_TRANSACTIONS = 64
-BATCH_DATOMS = 4096
 MAX_IN_FLIGHT = 65_536
 MAX_PREFETCH_BYTES = 1024**4
 
@@ -204,26 +189,21 @@ async def _restore(
         on_progress(progress)
         await checker.check(batch)
 
-    # Several batches in flight: one commits while the next is on its way.
-    size = max(1, min(BATCH_TRANSACTIONS, in_flight // 4))
-    window: Window = FixedWindow(in_flight // size)
-    if not target.ordered:
-        window = AdaptiveWindow(min(in_flight, UNORDERED_LIMIT))
-    # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
-    chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
-    batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
-    failures: list[AsyncRestoreError] = []
-    left: list[int] = []
-    async with task_group() as tasks:
-        tasks.start_soon(
-            _fetch, history, marker.source_tx, budget, chunks_send, stop, failures, segments, left
-        )
-        tasks.start_soon(
-            _resolve, resolver, filter_, progress, size, chunks_receive, batches_send, stop, failures
-        )
-        await Transactor(target, marker, window, cache, resolver.blame, committed).run(batches_receive)
-    if failures:
-        raise failures[0]
+    stages = Stages(
+        history=history,
+        marker=marker,
+        segments=segments,
+        filter_=filter_,
+        resolver=resolver,
+        target=target,
+        cache=cache,
+        budget=budget,
+        in_flight=in_flight,
+        progress=progress,
+        on_commit=committed,
+        stop=stop,
+    )
+    await stages.run()
     if stop.is_set() and progress.committed_t < progress.end_t:
         raise StoppedEarly(
             f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",
@@ -236,7 +216,7 @@ async def _restore(
         tx_to_t(last_tx),
         progress.transactions,
         progress.datoms,
-        sum(left),
+        stages.parts_left,
         checker.checked,
         monotonic() - started,
         cache.statistics,
@@ -255,68 +235,3 @@ def _check_common_past(history: History, target: Database, marker: Marker, state
             f"t {tx_to_t(marker.source_tx)} has another instant in each",
             hint="The source was put back to an earlier state since. Restore into a new database.",
         )
-
-
-async def _fetch(
-    history: History,
-    after_tx: int,
-    budget: ByteBudget,
-    output: MemoryObjectSendStream[LogChunk],
-    stop: anyio.Event,
-    failures: list[AsyncRestoreError],
-    segments: int | None,
-    left: list[int],
-) -> None:
-    """The first stage; keeps its failure, so that what was read before it still reaches the target."""
-    try:
-        left.append(await prefetch(history, after_tx, budget, output, stop, segments))
-    except AsyncRestoreError as failure:
-        failures.append(failure)
-
-
-async def _resolve(
-    resolver: Resolver,
-    filter_: Filter | None,
-    progress: Progress,
-    size: int,
-    chunks: MemoryObjectReceiveStream[LogChunk],
-    output: MemoryObjectSendStream[list[TxData]],
-    stop: anyio.Event,
-    failures: list[AsyncRestoreError],
-) -> None:
-    """The middle stage: filters, resolves, and cuts into batches; keeps its failure, as `_fetch` does."""
-    try:
-        async with chunks, output:
-            async for chunk in chunks:
-                progress.fetched_t = tx_to_t(chunk.tx[-1]) + 1
-                batch: list[TxData] = []
-                datoms = 0
-                for transaction in chunk.transactions():
-                    if stop.is_set():
-                        return
-                    try:
-                        batch.append(_resolved(resolver, filter_, transaction))
-                    except (RewriteFailed, TransactionRejected) as failure:
-                        failures.append(failure)
-                        break
-                    datoms += len(transaction)
-                    if len(batch) >= size or datoms >= BATCH_DATOMS:
-                        progress.resolved_t = transaction.t + 1
-                        await output.send(batch)
-                        batch, datoms = [], 0
-                if batch:
-                    progress.resolved_t = tx_to_t(batch[-1].tx) + 1
-                    await output.send(batch)
-                if failures:
-                    return
-    except anyio.BrokenResourceError:
-        logger.debug("the transactor has ended, and says why itself")
-
-
-def _resolved(resolver: Resolver, filter_: Filter | None, transaction: Transaction) -> TxData:
-    if filter_ is None:
-        return resolver.resolve(transaction)
-    filtered = filter_.apply(transaction)
-    if len(filtered) == len(transaction):
-        return resolver.resolve(filtered)
-    return resolver.resolve(filtered, set(transaction.e) - set(filtered.e))

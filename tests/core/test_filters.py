@@ -16,8 +16,8 @@ from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.filters import Filter, describe, same_rules
 from asyncrestore.history import State
 from asyncrestore.ids import IdCache, SeenIds
-from asyncrestore.jobs.restore import _resolved
 from asyncrestore.model import Transaction, t_to_tx
+from asyncrestore.pipeline.stages import resolved
 from asyncrestore.positions import ident as position_of
 from asyncrestore.positions import lookup, tempid
 from asyncrestore.resolve import Resolver
@@ -172,7 +172,7 @@ def test_entity_left_with_nothing_is_still_made() -> None:
         Transaction.of(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
     ]
 
-    made, referring = [_resolved(resolver, hiding, transaction) for transaction in transactions]
+    made, referring = [resolved(resolver, hiding, transaction) for transaction in transactions]
 
     assert made.adds[4:] == [tempid(ENTITY), position_of(ORIGINAL_ID), "l", ENTITY]
     assert lookup(ENTITY) in referring.adds

@@ -12,9 +12,11 @@ from asyncrestore.ids import IdCache
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.info import StoreInfo, info
-from asyncrestore.jobs.restore import BATCH_TRANSACTIONS, restore
+from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
+from asyncrestore.pipeline import stages
+from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from tests.altered import AlteredDatabase
@@ -172,7 +174,7 @@ async def test_spot_check_finds_a_wrong_cached_id(
             return super().get(bob if source == ann else source)
 
     monkeypatch.setattr(restoring, "IdCache", MixedUp)
-    monkeypatch.setattr(restoring, "BATCH_TRANSACTIONS", 1)  # so that ids are cached soon
+    monkeypatch.setattr(stages, "BATCH_TRANSACTIONS", 1)  # so that ids are cached soon
     with pytest.raises(
         HistoryDiffers, match=f"taken for the source's {ann}, but it has the original id {bob}"
     ):

@@ -191,6 +191,24 @@ async def test_nothing_of_a_damaged_segment_is_restored(
     assert (await verify(source, against=target)).problems == []
 
 
+async def test_all_before_a_damaged_segment_is_restored_though_it_is_read_long_before(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    source, target = await new_database(*ODD), await new_database()
+    await backup(source, str(tmp_path), name="db", segment_size=4)
+    *_, last = segments = sorted((tmp_path / "db").iterdir())
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-9])
+
+    with pytest.raises(SegmentDamaged, match=last.name):
+        await restore(str(tmp_path), target, in_flight=1)
+    last.write_bytes(whole)
+    report = await restore(str(tmp_path), target)
+
+    assert report.first_t == 4 * (len(segments) - 1) - 1
+    assert (await verify(source, against=target)).problems == []
+
+
 @pytest.mark.parametrize(("number", "missing", "place"), [(0, "0 to 9", "head"), (1, "10 to 19", "middle")])
 async def test_gap_is_refused_and_the_next_backup_fills_it(
     new_database: NewDatabase, tmp_path: Path, number: int, missing: str, place: str

@@ -7,10 +7,10 @@ from unittest.mock import patch
 
 import pytest
 
-from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import T_MASK, TxData, t_to_tx
+from asyncrestore.pipeline import stages
 from asyncrestore.positions import ident
 from tests.generated.plain import check_copy_of_copy
 from tests.histories import PEOPLE, SCHEMA
@@ -171,6 +171,6 @@ async def test_in_flight_behind_a_transaction_that_is_sent_again(new_database: N
         ),
         await new_database(),
     )
-    with patch.object(restoring, "BATCH_TRANSACTIONS", 1):
+    with patch.object(stages, "BATCH_TRANSACTIONS", 1):
         await restore(source, target)
     assert (await verify(source, against=target)).problems == []

@@ -10,9 +10,10 @@ import pytest
 from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.jobs.backup import backup
-from asyncrestore.jobs.restore import BATCH_TRANSACTIONS, restore
+from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import tx_to_t
+from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
 from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA

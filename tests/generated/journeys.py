@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asyncrestore.errors import Overtaken, StoppedEarly
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
+from asyncrestore.pipeline import stages
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -89,7 +90,7 @@ async def travel(
 
 async def restore(journey: Journey, source: AnyHistory, target: Database) -> None:
     """Restores, with interruptions."""
-    with patch.object(restoring, "BATCH_TRANSACTIONS", journey.batch):
+    with patch.object(stages, "BATCH_TRANSACTIONS", journey.batch):
         for how, after in journey.breaks:
             await _interrupted(journey, source, target, how, after)
         while True:

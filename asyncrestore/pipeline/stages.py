@@ -1,0 +1,161 @@
+"""The three stages joined by bounded streams: a history flows through them into a target."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asyncrestore.errors import AsyncRestoreError, RewriteFailed, TransactionRejected
+from asyncrestore.model import tx_to_t
+from asyncrestore.pipeline.prefetch import prefetch
+from asyncrestore.pipeline.transact import Transactor
+from asyncrestore.pipeline.window import UNORDERED_LIMIT, AdaptiveWindow, FixedWindow
+from asyncrestore.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from asyncrestore.datomic.base import Database
+    from asyncrestore.filters import Filter
+    from asyncrestore.history import History
+    from asyncrestore.ids import IdCache
+    from asyncrestore.model import LogChunk, Transaction, TxData
+    from asyncrestore.pipeline.budget import ByteBudget
+    from asyncrestore.pipeline.window import Window
+    from asyncrestore.progress import Progress
+    from asyncrestore.resolve import Resolver
+    from asyncrestore.target import Marker
+
+logger = logging.getLogger(__name__)
+
+BATCH_TRANSACTIONS = 64
+BATCH_DATOMS = 4096
+
+
+@dataclass
+class Stages:
+    """One restore's way from a history into a target.
+
+    Attributes:
+        history: what is restored.
+        marker: the transaction that it goes on after.
+        segments: how many of its parts at most; all if None.
+        filter_: what is left out and rewritten, if anything is.
+        resolver: as of after the marker.
+        target: where to.
+        cache: learns the target's ids.
+        budget: bounds the bytes of loaded parts.
+        in_flight: how many transactions may be sent and not answered yet.
+        progress: is told what was fetched and resolved.
+        on_commit: awaited with transactions that are in the target.
+        stop: once set, what is in flight is finished, and nothing more begun.
+        parts_left: how many parts were not restored, or not whole; known at the end.
+    """
+
+    history: History
+    marker: Marker
+    segments: int | None
+    filter_: Filter | None
+    resolver: Resolver
+    target: Database
+    cache: IdCache
+    budget: ByteBudget
+    in_flight: int
+    progress: Progress
+    on_commit: Callable[[list[TxData]], Awaitable[None]]
+    stop: anyio.Event
+    parts_left: int = 0
+    _failure: AsyncRestoreError | None = field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Runs to the end of the history, or until `stop` is set.
+
+        Raises:
+            AsyncRestoreError: what went wrong in a stage; everything before it is in the target.
+        """
+        # Chunks and batches are large: a hop through a stream costs some 25 us, whatever it carries.
+        chunks_send, chunks_receive = anyio.create_memory_object_stream["LogChunk"](1)
+        batches_send, batches_receive = anyio.create_memory_object_stream["list[TxData]"](0)
+        # Several batches in flight: one commits while the next is on its way.
+        size = max(1, min(BATCH_TRANSACTIONS, self.in_flight // 4))
+        window: Window = FixedWindow(self.in_flight // size)
+        if not self.target.ordered:
+            window = AdaptiveWindow(min(self.in_flight, UNORDERED_LIMIT))
+        transactor = Transactor(
+            self.target, self.marker, window, self.cache, self.resolver.blame, self.on_commit
+        )
+        async with task_group() as tasks:
+            tasks.start_soon(self._fetch, chunks_send)
+            tasks.start_soon(self._resolve, size, chunks_receive, batches_send)
+            await transactor.run(batches_receive)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _fetch(self, output: MemoryObjectSendStream[LogChunk]) -> None:
+        """The first stage; keeps its failure, so that what was read before it still reaches the target."""
+        try:
+            self.parts_left = await prefetch(
+                self.history, self.marker.source_tx, self.budget, output, self.stop, self.segments
+            )
+        except AsyncRestoreError as failure:
+            # One of the next stage concerns an earlier transaction, whichever came first.
+            self._failure = self._failure or failure
+
+    async def _resolve(
+        self,
+        size: int,
+        chunks: MemoryObjectReceiveStream[LogChunk],
+        output: MemoryObjectSendStream[list[TxData]],
+    ) -> None:
+        """The middle stage: filters, resolves, and cuts into batches; keeps its failure likewise."""
+        try:
+            async with chunks, output:
+                async for chunk in chunks:
+                    self.progress.fetched_t = tx_to_t(chunk.tx[-1]) + 1
+                    if not await self._resolve_chunk(chunk, size, output):
+                        return
+        except anyio.BrokenResourceError:
+            logger.debug("the transactor has ended, and says why itself")
+
+    async def _resolve_chunk(
+        self, chunk: LogChunk, size: int, output: MemoryObjectSendStream[list[TxData]]
+    ) -> bool:
+        """Sends a chunk's transactions in batches of `size`; answers whether to go on."""
+        batch: list[TxData] = []
+        datoms = 0
+        for transaction in chunk.transactions():
+            if self.stop.is_set():
+                return False
+            try:
+                batch.append(resolved(self.resolver, self.filter_, transaction))
+            except (RewriteFailed, TransactionRejected) as failure:
+                self._failure = failure
+                if batch:
+                    await self._send(batch, output)
+                return False
+            datoms += len(transaction)
+            if len(batch) >= size or datoms >= BATCH_DATOMS:
+                await self._send(batch, output)
+                batch, datoms = [], 0
+        if batch:
+            await self._send(batch, output)
+        return True
+
+    async def _send(self, batch: list[TxData], output: MemoryObjectSendStream[list[TxData]]) -> None:
+        self.progress.resolved_t = tx_to_t(batch[-1].tx) + 1
+        await output.send(batch)
+
+
+def resolved(resolver: Resolver, filter_: Filter | None, transaction: Transaction) -> TxData:
+    """A transaction filtered, if there is a filter, and resolved; raises as these do."""
+    if filter_ is None:
+        return resolver.resolve(transaction)
+    filtered = filter_.apply(transaction)
+    if len(filtered) == len(transaction):
+        return resolver.resolve(filtered)
+    return resolver.resolve(filtered, set(transaction.e) - set(filtered.e))
