@@ -81,14 +81,19 @@ class Jvm:
     """
 
     command: list[str]
+    engine: str = "local"
 
     @classmethod
-    def like_the_bridge(cls) -> Jvm:
-        """The JVM as asyncrestore starts it, compiled before if need be."""
-        *command, _main = anyio.run(bridge_command)
-        return cls(command)
+    def like_the_bridge(cls, engine: str = "local") -> Jvm:
+        """The JVM as asyncrestore starts it for an engine, compiled before if need be."""
+        *command, _main = anyio.run(bridge_command, engine)
+        return cls(command, engine)
 
     def __call__(self, what: str, program: str, *arguments: object) -> Result:
         """Runs one of the Clojure programs; raises as `run`."""
-        files = ["-i", str(CLOJURE / "harness.clj"), str(CLOJURE / f"{program}.clj")]
-        return run(what, [*self.command, "clojure.main", *files, *map(str, arguments)])
+        before = ["harness", *(["local"] if self.engine == "local" else [])]
+        if program == "seed":
+            before.append(f"target_{self.engine}")
+        files = [part for name in before for part in ("-i", str(CLOJURE / f"{name}.clj"))]
+        program = str(CLOJURE / f"{program}.clj")
+        return run(what, [*self.command, "clojure.main", *files, program, *map(str, arguments)])

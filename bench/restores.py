@@ -34,13 +34,24 @@ def ceiling(what: str, jvm: Jvm, backup: Backup, recording: Recording, storage: 
     return _checked(done, backup.transactions)
 
 
-def seed(source: Source, place: str, limit: int, round_trip_ms: float = 0.0, rounds: int = 1) -> Result:
-    """The predecessor's algorithm with the first transactions. Raises `BenchError`."""
+def seed(
+    source: Source,
+    place: str,
+    limit: int,
+    round_trip_ms: float = 0.0,
+    rounds: int = 1,
+    jvm: Jvm | None = None,
+) -> Result:
+    """The predecessor's algorithm with the first transactions; `jvm` if not into the source's own engine.
+
+    Raises:
+        BenchError: it failed.
+    """
     limit = min(limit, source.backup.transactions)
     with Target(source.scratch, place) as storage:
-        arguments = (source.storage, "bench", source.db, storage, limit, round_trip_ms, rounds)
+        arguments = (source.for_predecessor, storage, limit, round_trip_ms, rounds)
         what = f"predecessor, {place}, {limit} transactions, {round_trip_ms:g} ms"
-        return _checked(source.jvm(what, "seed", *arguments), limit)
+        return _checked((jvm or source.jvm)(what, "seed", *arguments), limit)
 
 
 def check_same(what: str, loop: Result, ours: Result) -> None:

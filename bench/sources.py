@@ -79,6 +79,14 @@ class Source:
         """Of a restore of `backup`."""
         return record(self.backup, self.scratch / "recording")
 
+    @cached_property
+    def for_predecessor(self) -> Path:
+        """What the predecessor's algorithm restores, in a file."""
+        file = self.scratch / "for-predecessor"
+        arguments = (self.storage, "bench", self.db, self.backup.transactions, file)
+        self.jvm("read for the predecessor", "seed_source", *arguments)
+        return file
+
     def first(self, count: int) -> Backup:
         """Its first transactions, all if there are no more than that."""
         if count >= self.backup.transactions:

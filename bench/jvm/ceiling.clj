@@ -1,7 +1,7 @@
 (ns ceiling
   "The ceiling of a restore: the transactions that one committed, replayed in a plain loop in a JVM like the bridge's.
 
-  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj bench/jvm/ceiling.clj RECORDING STORAGE|:mem DB ROUNDS
+  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj -i bench/jvm/local.clj bench/jvm/ceiling.clj RECORDING STORAGE|:mem DB ROUNDS
 
   RECORDING is what `bench/recording.py` wrote: the data of each transaction as the bridge got it, and its answer.
   It is read and decoded a chunk at a time, while the clock stands still: held whole, it would fill the heap, and the
@@ -16,7 +16,8 @@
             [clojure.edn :as edn]
             [clojure.java.io :as io]
             [datomic.client.api :as d]
-            [harness])
+            [harness]
+            [local])
   (:import (java.io BufferedInputStream DataInputStream)
            (java.util HashMap)))
 
@@ -68,7 +69,7 @@
 (defn- round-of
   "One replay into a new database."
   [client db file]
-  (let [conn (harness/create client db)
+  (let [conn (local/create client db)
         ;; The loop shall not pay for what the round before left behind.
         _ (System/gc)
         start (System/nanoTime)
@@ -79,12 +80,12 @@
      :loop_seconds (harness/rounded taken)
      :tenths       (mapv #(harness/rounded (/ (long (nth spent (max 0 (dec (quot (* n (long %)) 10))))) 1e9)) (range 1 11))
      :transactions n
-     :log_datoms   (transduce (map (comp count :data)) + (harness/log conn))}))
+     :log_datoms   (transduce (map (comp count :data)) + (local/log conn))}))
 
 (defn -main []
   (let [usage "ceiling.clj RECORDING STORAGE|:mem DB ROUNDS"
         {:keys [file storage db rounds]} (harness/arguments usage [:file :storage :db :rounds])
-        client (harness/client (harness/storage storage) "ceiling")
+        client (local/client (local/storage storage) "ceiling")
         results (mapv #(round-of client (str db %) file) (range (parse-long rounds)))]
     (harness/print-json (into (first results)
                               (map (fn [k] [(keyword (str "warm_" (name k))) (get (peek results) k)]))

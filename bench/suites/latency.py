@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.children import python
+from bench.children import Jvm, python
 from bench.figures import TIMES, Figures
 from bench.restores import MEMORY, PEER, ceiling, restored, seed
 
@@ -22,55 +22,40 @@ WAITING_MS = 5
 def measure(source: Source, plan: Plan) -> Figures:
     """Measures on Datomic Local; raises `BenchError` when a run fails."""
     figures = Figures("latency", f"{source.about()}; Datomic Local in memory")
-    _facts(figures, plan)
-    for _ in range(plan.repeats):
-        storage = ":mem"
-        loop = ceiling("in memory", source.jvm, source.backup, source.recording, storage, 2)
-        figures.add("ceiling", loop)
-        _whole(figures, source, plan, MEMORY)
-        for ms in plan.round_trips_ms:
-            figures.add(f"predecessor {ms} ms", seed(source, "memory", plan.first, ms, rounds=2))
-            figures.add(f"restore first {ms} ms", _first(source, plan, MEMORY, ms))
-        _waiting(figures, source, plan, MEMORY)
-    figures.rate("plain loop in the JVM (the ceiling), no round trip", "ceiling")
-    _whole_rows(figures, plan)
-    first = f"the first {figures.runs['restore first 0 ms'][0]['transactions']:,}"
-    for ms in plan.round_trips_ms:
-        figures.rate(f"predecessor's algorithm, {ms} ms, {first}", f"predecessor {ms} ms", "seconds")
-    for ms in plan.round_trips_ms:
-        theirs = figures.rates(f"predecessor {ms} ms")
-        figures.ratio(
-            f"restore / predecessor ({first}), {ms} ms", figures.rates(f"restore {ms} ms"), theirs, TIMES
-        )
-    for ms in plan.round_trips_ms:
-        ours, theirs = (figures.rates(f"{side} {ms} ms") for side in ("restore first", "predecessor"))
-        figures.ratio(f"restore / predecessor, {first} of each, {ms} ms", ours, theirs, TIMES)
-    _waiting_rows(figures, first)
-    return figures
+    return _measure(figures, source, plan, MEMORY, source.jvm)
 
 
 def measure_peer(source: Source, plan: Plan) -> Figures:
     """Measures on Datomic Pro's peer; raises `BenchError` when a run fails."""
     figures = Figures("peer", f"{source.about()}; Datomic Pro's peer in memory")
-    _facts(figures, plan)
+    return _measure(figures, source, plan, PEER, Jvm.like_the_bridge("peer"))
+
+
+def _measure(figures: Figures, source: Source, plan: Plan, uri: str, jvm: Jvm) -> Figures:
+    networks = {f"{ms} ms": network(ms) for ms in plan.round_trips_ms}
+    figures.facts["round_trips_ms"] = list(plan.round_trips_ms)
+    figures.facts["measured_round_trip_ms"] = python("round trips", "round-trips", networks=networks)
     for _ in range(plan.repeats):
-        _whole(figures, source, plan, PEER)
-        figures.add(f"restore first {WAITING_MS} ms", _first(source, plan, PEER, WAITING_MS))
-        _waiting(figures, source, plan, PEER)
+        if jvm is source.jvm:
+            loop = ceiling("in memory", jvm, source.backup, source.recording, ":mem", 2)
+            figures.add("ceiling", loop)
+        _whole(figures, source, plan, uri)
+        for ms in plan.round_trips_ms:
+            figures.add(f"predecessor {ms} ms", seed(source, "memory", plan.first, ms, 2, jvm))
+            figures.add(f"restore first {ms} ms", _first(source, plan, uri, ms))
+        figures.add("waiting", _first(source, plan, uri, WAITING_MS, in_flight=1))
+    if "ceiling" in figures.runs:
+        figures.rate("plain loop in the JVM (the ceiling), no round trip", "ceiling")
     _whole_rows(figures, plan)
-    _waiting_rows(figures, f"the first {figures.runs['waiting'][0]['transactions']:,}")
+    first = f"the first {figures.runs['waiting'][0]['transactions']:,}"
+    _predecessor_rows(figures, plan, first)
+    _waiting_rows(figures, first)
     return figures
 
 
 def network(round_trip_ms: float, jitter_ms: float = 0.0, **more: Any) -> dict[str, Any]:
     """The arguments of `Faults` for it."""
     return {"round_trip_s": round_trip_ms / 1000, "jitter_s": jitter_ms / 1000, **more}
-
-
-def _facts(figures: Figures, plan: Plan) -> None:
-    networks = {f"{ms} ms": network(ms) for ms in plan.round_trips_ms}
-    figures.facts["round_trips_ms"] = list(plan.round_trips_ms)
-    figures.facts["measured_round_trip_ms"] = python("round trips", "round-trips", networks=networks)
 
 
 def _whole(figures: Figures, source: Source, plan: Plan, uri: str) -> None:
@@ -87,10 +72,6 @@ def _first(source: Source, plan: Plan, uri: str, ms: float, **options: Any) -> d
     return restored(f"{ms:g} ms, the first", backup, uri, warm_up=True, network=network(ms), **options)
 
 
-def _waiting(figures: Figures, source: Source, plan: Plan, uri: str) -> None:
-    figures.add("waiting", _first(source, plan, uri, WAITING_MS, in_flight=1))
-
-
 def _whole_rows(figures: Figures, plan: Plan) -> None:
     nothing, last = figures.rates("restore"), plan.round_trips_ms[-1]
     figures.rate("restore, nothing before the target", "restore")
@@ -102,6 +83,18 @@ def _whole_rows(figures: Figures, plan: Plan) -> None:
     for measure_, when in (("seconds", ""), ("warm_seconds", ", the JVM warm")):
         far, near = (figures.rates(f"restore {ms} ms", measure_) for ms in (last, 0))
         figures.ratio(f"restore, {last} ms / 0 ms{when}", far, near)
+
+
+def _predecessor_rows(figures: Figures, plan: Plan, first: str) -> None:
+    theirs = {ms: figures.rates(f"predecessor {ms} ms") for ms in plan.round_trips_ms}
+    for ms in plan.round_trips_ms:
+        figures.rate(f"predecessor's algorithm, {ms} ms, {first}", f"predecessor {ms} ms")
+    for ms in plan.round_trips_ms:
+        name = f"restore / predecessor ({first}), {ms} ms"
+        figures.ratio(name, figures.rates(f"restore {ms} ms"), theirs[ms], TIMES)
+    for ms in plan.round_trips_ms:
+        name = f"restore / predecessor, {first} of each, {ms} ms"
+        figures.ratio(name, figures.rates(f"restore first {ms} ms"), theirs[ms], TIMES)
 
 
 def _waiting_rows(figures: Figures, first: str) -> None:
