@@ -8,11 +8,14 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.children import BenchError, progress
 from bench.plan import QUICK, Plan
 from bench.running import SHAPES, SUITES, run
+
+if TYPE_CHECKING:
+    from bench.figures import Figures
 
 RESULTS = Path(__file__).parent / "results"
 QUICK_TRANSACTIONS = 300
@@ -61,6 +64,11 @@ def plan(given: argparse.Namespace) -> Plan:
 def main() -> int:
     given = arguments()
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+
+    def done(figures: Figures, results: dict[str, Any]) -> None:
+        print(figures.table(), end="\n\n", flush=True)
+        write(given.results, {"command": command, **results})
+
     try:
         results = run(
             given.suites or SUITES,
@@ -70,12 +78,14 @@ def main() -> int:
             limit=given.limit,
             plan=plan(given),
             scratch=given.scratch,
-            on_figures=lambda figures: print(figures.table(), end="\n\n", flush=True),
+            on_suite=done,
         )
     except BenchError as error:
         progress(f"FAILED: {error}")
         return 2
-    write(given.results, {"command": command, **results})
+    file = write(given.results, {"command": command, **results})
+    progress(f"All of it: {file}")
+    plot({"command": command, **results}, given.results)
     about = results["machine"]
     print(
         f"{about['cores']} cores ({about['cpu']}), {about['memory_gb']} GB, {about['file_system']}, "
@@ -86,19 +96,23 @@ def main() -> int:
     return 1 if results["failures"] else 0
 
 
-def write(directory: Path, results: dict[str, Any]) -> None:
-    """The numbers as JSON, and the plots of those suites that have some."""
+def write(directory: Path, results: dict[str, Any]) -> Path:
+    """Writes the numbers as JSON, over those of the same run; answers the file."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{results['date'].replace(':', '').replace('+0000', 'Z')}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")
-    progress(f"All of it: {file}")
+    return file
+
+
+def plot(results: dict[str, Any], directory: Path) -> None:
+    """Draws the plots of those suites that have some."""
     try:
         from bench.plots import draw
     except ImportError:
         progress("No plots: that needs the dependency group bench (pip install --group bench).")
         return
-    for plot in draw([results], directory):
-        progress(f"Plot: {plot}")
+    for file in draw([results], directory):
+        progress(f"Plot: {file}")
 
 
 if __name__ == "__main__":

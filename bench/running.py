@@ -45,7 +45,7 @@ def run(
     limit: int | None = None,
     plan: Plan | None = None,
     scratch: Path | None = None,
-    on_figures: Callable[[Figures], None] | None = None,
+    on_suite: Callable[[Figures, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measures.
 
@@ -57,7 +57,7 @@ def run(
         limit: only so many transactions of a source, the first ones.
         plan: how much is measured.
         scratch: where to make stores and targets: on the disk to measure.
-        on_figures: is told the figures of each suite when it is done.
+        on_suite: is told the figures of each suite when it is done, and all results so far.
 
     Returns:
         Machine, commit and date, the figures of each suite, and the failures: a suite that fails does not
@@ -66,13 +66,17 @@ def run(
     Raises:
         BenchError: there are no sources to measure with, or the scratch directory is in memory.
     """
-    failures: list[str] = []
-    done: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="asyncrestore-bench-", dir=scratch) as directory:
         about = machine(Path(directory))
         if about["file_system"] in IN_MEMORY:
             raise BenchError("the scratch directory is in memory, not on a disk; --scratch names another")
-        when = datetime.now(UTC).isoformat(timespec="seconds")
+        results: dict[str, Any] = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "machine": about,
+            "suites": [],
+            "failures": [],
+        }
         kind = _Sources(data, source, shapes, limit)
         for name, measure in _pieces(suites, kind, plan or Plan(), Path(directory)):
             progress(name)
@@ -80,18 +84,12 @@ def run(
                 figures = measure()
             except BenchError as error:
                 progress(f"FAILED: {error}")
-                failures.append(f"{name}: {error}")
+                results["failures"].append(f"{name}: {error}")
                 continue
-            done.append(figures)
-            if on_figures is not None:
-                on_figures(figures)
-    return {
-        "date": when,
-        "commit": commit(),
-        "machine": about,
-        "suites": [figures.as_json() for figures in done],
-        "failures": failures,
-    }
+            results["suites"].append(figures.as_json())
+            if on_suite is not None:
+                on_suite(figures, results)
+    return results
 
 
 def _pieces(
