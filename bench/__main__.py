@@ -61,9 +61,21 @@ def plan(given: argparse.Namespace) -> Plan:
     return replace(QUICK if given.quick else Plan(), **{k: v for k, v in wanted.items() if v is not None})
 
 
+def command_of(given: argparse.Namespace) -> str:
+    """The command, as it is shown: elsewhere directories have other names."""
+    names = {
+        given.data: "MBRAINZ-DIR",
+        given.source: "STORAGE-DIR",
+        given.scratch: "DIR",
+        given.results: "DIR",
+    }
+    by_text = {str(path): name for path, name in names.items() if path is not None}
+    return shlex.join(["python", "-m", "bench", *(by_text.get(each, each) for each in sys.argv[1:])])
+
+
 def main() -> int:
     given = arguments()
-    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    command = command_of(given)
 
     def done(figures: Figures, results: dict[str, Any]) -> None:
         print(figures.table(), end="\n\n", flush=True)

@@ -16,7 +16,7 @@ from bench.tenths import rates_of_tenths
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-OURS, CEILING, THEIRS, LIMIT = "#1b6ca8", "#555555", "#c0504d", "#999999"
+OURS, CEILING, THEIRS, WAITING, LIMIT = "#1b6ca8", "#555555", "#c0504d", "#3a9b5c", "#999999"
 LIMIT_MB = 200
 
 Suite = dict[str, Any]
@@ -37,8 +37,9 @@ def draw(results: Iterable[dict[str, Any]], directory: Path) -> list[Path]:
         said = f"{each.get('command', 'bench.run()')}\n{_where(each)}"
         for suite in each["suites"]:
             source = "-large" if "large transactions" in suite["title"] else ""
-            if suite["suite"] == "latency":
-                plots[f"round-trips{source}"] = (_round_trips, suite, said)
+            if suite["suite"] in {"latency", "peer"}:
+                engine = "-peer" if suite["suite"] == "peer" else ""
+                plots[f"round-trips{engine}{source}"] = (_round_trips, suite, said)
             elif suite["suite"] == "size":
                 plots["rate-over-size"] = (_rate_over_size, suite, said)
                 plots["memory-over-size"] = (_memory_over_size, suite, said)
@@ -86,16 +87,19 @@ def _round_trips(axes: Any, suite: Suite) -> None:
     round_trips = suite["facts"]["round_trips_ms"]
     xs = list(range(len(round_trips)))
     first = suite["runs"]["predecessor 0 ms"][0]["transactions"]
-    ceiling = spread(_rates(suite, "ceiling"))
-    axes.axhline(
-        ceiling["median"], color=CEILING, linestyle="--", label="ceiling: a plain loop, no round trip"
-    )
-    axes.axhspan(ceiling["min"], ceiling["max"], color=CEILING, alpha=0.15)
+    if "ceiling" in suite["runs"]:
+        ceiling = spread(_rates(suite, "ceiling"))
+        label = "ceiling: a plain loop, no round trip"
+        axes.axhline(ceiling["median"], color=CEILING, linestyle="--", label=label)
+        axes.axhspan(ceiling["min"], ceiling["max"], color=CEILING, alpha=0.15)
     ours = [_rates(suite, f"restore {ms} ms") for ms in round_trips]
     _line(axes, xs, ours, color=OURS, label="restore")
     theirs = [_rates(suite, f"predecessor {ms} ms") for ms in round_trips]
     label = f"predecessor's algorithm, the first {first:,}"
     _line(axes, xs, theirs, color=THEIRS, label=label)
+    at = round_trips.index(suite["facts"]["waiting_ms"])
+    label = f"restore that waits for each, the first {first:,}"
+    _line(axes, [at], [_rates(suite, "waiting")], color=WAITING, linestyle="", label=label)
     axes.set_yscale("log")
     axes.set_xticks(xs, [str(ms) for ms in round_trips])
     axes.set_xlabel("round trip, ms")
@@ -107,7 +111,7 @@ def _rate_over_size(axes: Any, suite: Suite) -> None:
     size = suite["facts"]["sizes"][-1]
     for side, color, name in (("ceiling", CEILING, "ceiling: a plain loop"), ("restore", OURS, "restore")):
         runs = suite["runs"][f"{side} {size}"]
-        xs = [run_datoms(runs[0]) * (tenth + 0.5) / 10 / 1e6 for tenth in range(10)]
+        xs = [runs[0]["datoms"] * (tenth + 0.5) / 10 / 1e6 for tenth in range(10)]
         for prefix, style, when in (("", ":", "cold"), ("warm_", "-", "the JVM warm")):
             rates = [rates_of_tenths(run["transactions"], run[f"{prefix}tenths"]) for run in runs]
             by_tenth = list(zip(*rates, strict=True))
@@ -118,18 +122,11 @@ def _rate_over_size(axes: Any, suite: Suite) -> None:
     axes.set_title("Rate of one restore as the database grows; Datomic Local in memory", fontsize=9)
 
 
-def run_datoms(run: dict[str, Any]) -> int:
-    """Datoms of the backup that a run restored."""
-    return int(run["datoms"])
-
-
 def _memory_over_size(axes: Any, suite: Suite) -> None:
     sizes = suite["facts"]["sizes"]
     runs = [suite["runs"][f"restore {size}"] for size in sizes]
     peaks = [[run["peak_mb"] for run in each] for each in runs]
-    _line(
-        axes, [run_datoms(each[0]) for each in runs], peaks, color=OURS, label="restore, the Python process"
-    )
+    _line(axes, [each[0]["datoms"] for each in runs], peaks, color=OURS, label="restore, the Python process")
     axes.axhline(LIMIT_MB, color=LIMIT, linestyle="--", label="promised: below")
     axes.set_xscale("log")
     axes.set_ylim(0, LIMIT_MB * 1.1)

@@ -34,6 +34,7 @@ def measure_peer(source: Source, plan: Plan) -> Figures:
 def _measure(figures: Figures, source: Source, plan: Plan, uri: str, jvm: Jvm) -> Figures:
     networks = {f"{ms} ms": network(ms) for ms in plan.round_trips_ms}
     figures.facts["round_trips_ms"] = list(plan.round_trips_ms)
+    figures.facts["waiting_ms"] = WAITING_MS
     figures.facts["measured_round_trip_ms"] = python("round trips", "round-trips", networks=networks)
     for _ in range(plan.repeats):
         if jvm is source.jvm:
