@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 PEER := .venv/ready-peer
+PLOTS := .venv/installed-bench
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
 .PHONY: help setup demo test test-s3 test-histories test-crash lint bench clean
@@ -68,8 +69,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python -m bench
+$(PLOTS): $(READY)
+	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+# All suites, or some: make bench SUITES="restore size"
+bench: $(PLOTS) $(PEER)
+	$(BIN)/python -m bench $(SUITES)
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

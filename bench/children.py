@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from asyncrestore.datomic.runtime import bridge_command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Result = dict[str, Any]
 
 DEADLINE_S = 1800.0
 CLOJURE = Path(__file__).parent / "jvm"
@@ -26,8 +32,13 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(what: str, command: list[str]) -> dict[str, Any]:
+def run(what: str, command: list[str], environment: Mapping[str, str] | None = None) -> Result:
     """Runs a command to its end; returns the JSON object on the last line that it prints.
+
+    Args:
+        what: for people.
+        command: the arguments.
+        environment: variables besides those of this process.
 
     Raises:
         BenchError: it failed, took longer than `DEADLINE_S`, or printed something else.
@@ -35,7 +46,13 @@ def run(what: str, command: list[str]) -> dict[str, Any]:
     started = monotonic()
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"{what}: not done after {DEADLINE_S:g} s") from error
@@ -43,7 +60,7 @@ def run(what: str, command: list[str]) -> dict[str, Any]:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise BenchError(f"{what}: exit code {done.returncode}: {said}")
     try:
-        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        result: Result = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError) as error:
         raise BenchError(f"{what}: printed no result but {done.stdout[-500:]!r}") from error
     said = f"{result['seconds']:.2f} s" if "seconds" in result else "done"
@@ -51,9 +68,9 @@ def run(what: str, command: list[str]) -> dict[str, Any]:
     return result
 
 
-def python(what: str, kind: str, **arguments: Any) -> dict[str, Any]:
+def python(what: str, kind: str, environment: Mapping[str, str] | None = None, **arguments: Any) -> Result:
     """Runs a kind of work of `bench.worker`; raises as `run`."""
-    return run(what, [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)])
+    return run(what, [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)], environment)
 
 
 @dataclass(frozen=True)
@@ -64,14 +81,19 @@ class Jvm:
     """
 
     command: list[str]
+    engine: str = "local"
 
     @classmethod
-    def like_the_bridge(cls) -> Jvm:
-        """The JVM as asyncrestore starts it, compiled before if need be."""
-        *command, _main = anyio.run(bridge_command)
-        return cls(command)
+    def like_the_bridge(cls, engine: str = "local") -> Jvm:
+        """The JVM as asyncrestore starts it for an engine, compiled before if need be."""
+        *command, _main = anyio.run(bridge_command, engine)
+        return cls(command, engine)
 
-    def __call__(self, what: str, program: str, *arguments: str) -> dict[str, Any]:
+    def __call__(self, what: str, program: str, *arguments: object) -> Result:
         """Runs one of the Clojure programs; raises as `run`."""
-        files = ["-i", str(CLOJURE / "harness.clj"), str(CLOJURE / f"{program}.clj")]
-        return run(what, [*self.command, "clojure.main", *files, *arguments])
+        before = ["harness", *(["local"] if self.engine == "local" else [])]
+        if program == "seed":
+            before.append(f"target_{self.engine}")
+        files = [part for name in before for part in ("-i", str(CLOJURE / f"{name}.clj"))]
+        program = str(CLOJURE / f"{program}.clj")
+        return run(what, [*self.command, "clojure.main", *files, program, *map(str, arguments)])

@@ -9,6 +9,7 @@ import gzip
 import json
 import resource
 import sys
+from contextlib import asynccontextmanager
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -22,16 +23,20 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.history import PAGE_DATOMS, LiveHistory
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.testing import Faults, faulty_database
+from bench.network import measured_round_trip_ms
 from bench.recording import EndingAt, Recorded
+from bench.synthetic import generate
+from bench.tenths import Tenths
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from asyncrestore.datomic.base import Database
-
-Result = dict[str, Any]
+    from bench.children import Result
 
 LOAD_BATCH = 200
 
@@ -73,24 +78,66 @@ async def run_backup(uri: str, store: str, limit: int | None) -> Result:
         }
 
 
-async def run_restore(store: str, uri: str, rounds: int) -> Result:
-    """Restores into a new database, and again into another in the same JVM: the first round is a cold one."""
-    base, _, options = uri.partition("?")
+async def run_restore(
+    store: str,
+    uri: str,
+    rounds: int = 1,
+    *,
+    warm_up: bool = False,
+    network: dict[str, Any] | None = None,
+    count: bool = False,
+    in_flight: int = 1024,
+    id_cache_size: int = 2_000_000,
+) -> Result:
+    """Restores into a new database, and again into others in the same JVM: the first round is a cold one.
+
+    Args:
+        store: its directory or URI.
+        uri: of the targets; a number is put behind the name of each.
+        rounds: how often.
+        warm_up: restore once before, at full speed and not measured.
+        network: what is put before the target, as arguments of `Faults`; without it nothing is.
+        count: tell the number of datoms in the last target's log.
+        in_flight: as `restore`.
+        id_cache_size: as `restore`.
+    """
+    base, mark, options = uri.partition("?")
+    reports, tenths, peak = [], [], 0.0
     async with open_connector() as connector:
-        reports = []
+        if warm_up:
+            await restore(store, await connector.open(f"{base}-warm{mark}{options}", create=True))
         for number in range(rounds):
-            target = await connector.open(f"{base}{number}?{options}", create=True)
-            reports.append(await restore(store, target))
-        report = reports[0]
-        result = {
-            "seconds": report.seconds,
+            database = await connector.open(f"{base}{number}{mark}{options}", create=True)
+            async with _behind(network, database) as target:
+                clock = Tenths()
+                report = await restore(
+                    store, target, in_flight=in_flight, id_cache_size=id_cache_size, on_progress=clock
+                )
+            reports.append(report)
+            tenths.append(clock.seconds())
+            peak = peak or peak_mb()
+        cache = reports[0].id_cache
+        return {
+            "seconds": reports[0].seconds,
             "warm_seconds": reports[-1].seconds,
-            "transactions": report.transactions,
-            "cache_hits": report.id_cache.hits,
-            "cache_misses": report.id_cache.misses,
-            "peak_mb": peak_mb(),
+            "tenths": tenths[0],
+            "warm_tenths": tenths[-1],
+            "transactions": reports[0].transactions,
+            "cache_hits": cache.hits,
+            "cache_misses": cache.misses,
+            "peak_mb": peak,
+            "log_datoms": await count_datoms(database) if count else None,
         }
-        return {**result, "log_datoms": await count_datoms(target)}
+
+
+@asynccontextmanager
+async def _behind(network: dict[str, Any] | None, database: Database) -> AsyncIterator[Database]:
+    """The database behind a network, or as it is."""
+    if network is None:
+        yield database
+    else:
+        async with faulty_database(database, Faults(**network)) as far:
+            yield far
 
 
 async def record(store: str, uri: str, file: str) -> Result:
@@ -99,7 +146,7 @@ async def record(store: str, uri: str, file: str) -> Result:
         with await anyio.to_thread.run_sync(Path(file).open, "wb") as output:
             target = Recorded(await connector.open(uri, create=True), output)
             await restore(store, target)
-        return {"recorded": target.transactions, "log_datoms": await count_datoms(target)}
+        return {"recorded": target.transactions}
 
 
 async def run_verify(store: str, against: str | None) -> Result:
@@ -115,6 +162,19 @@ async def run_verify(store: str, against: str | None) -> Result:
             "datoms": report.datoms,
             "peak_mb": peak_mb(),
         }
+
+
+async def run_copy(store: str, other: str) -> Result:
+    """Copies a store into another one."""
+    report = await copy(store, other)
+    if not report.ok:
+        raise AsyncRestoreError(f"The copy is not whole: {report.problems or report.verified}")
+    return {"seconds": report.seconds, "segments": len(report.segments)}
+
+
+async def round_trips(networks: dict[str, dict[str, Any]]) -> Result:
+    """How long the way to a database that does nothing takes, in milliseconds: the median of some."""
+    return {name: await measured_round_trip_ms(Faults(**network)) for name, network in networks.items()}
 
 
 async def first_answer() -> Result:
@@ -142,6 +202,9 @@ KINDS: dict[str, Callable[..., Awaitable[Result]]] = {
     "restore": run_restore,
     "record": record,
     "verify": run_verify,
+    "copy": run_copy,
+    "generate": generate,
+    "round-trips": round_trips,
     "first-answer": first_answer,
 }
 

@@ -9,7 +9,8 @@
   (:require [clojure.edn :as edn]
             [clojure.java.io :as io]
             [datomic.client.api :as d]
-            [harness])
+            [harness]
+            [local])
   (:import (java.io PushbackReader)
            (java.util.zip GZIPInputStream)))
 
@@ -44,11 +45,11 @@
         (harness/arguments "load.clj MBRAINZ-DIR STORAGE-DIR SYSTEM DB small|large" [:dir :storage :system :db :size])
         split (or ({"small" small-transactions "large" one-transaction} size)
                   (throw (ex-info "the size is small or large" {:size size})))
-        conn  (harness/create (harness/client (harness/storage storage) system) db)
+        conn  (local/create (local/client (local/storage storage) system) db)
         start (System/nanoTime)
         made  (reduce (fn [n tx-data] (d/transact conn {:tx-data tx-data}) (inc n)) 0 (transactions dir split))
         taken (harness/seconds-since start)
-        log   (harness/log conn)]
+        log   (local/log conn)]
     (harness/print-json {:size             size
                          :transactions     made
                          :log_transactions (count log)

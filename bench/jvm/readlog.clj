@@ -13,12 +13,12 @@
             [(inc transactions)
              (reduce (fn [n [e a v tx added]] (if (and e a (some? v) tx (some? added)) (inc n) n)) datoms data)])
           [0 0]
-          (harness/log conn)))
+          (local/log conn)))
 
 (defn -main []
   (let [{:keys [storage system db repeats]}
         (harness/arguments "readlog.clj STORAGE-DIR SYSTEM DB REPEATS" [:storage :system :db :repeats])
-        conn (d/connect (harness/client (harness/storage storage) system) {:db-name db})]
+        conn (d/connect (local/client (local/storage storage) system) {:db-name db})]
     (dotimes [repeat (parse-long repeats)]
       (let [start (System/nanoTime)
             [transactions datoms] (count-datoms conn)

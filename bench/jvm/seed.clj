@@ -2,53 +2,56 @@
   "The restore algorithm of the Clojure tool that this project succeeds, to compare with: one transaction at a time,
   a counter in the target swapped by each of them, and questions to the target about ids.
 
-  java -cp 'JARS/*:bench/jvm' clojure.main bench/jvm/seed.clj \\
-    SOURCE-STORAGE SYSTEM DB TARGET-STORAGE|:mem LIMIT REPEATS
+  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj -i bench/jvm/local.clj \\
+    -i bench/jvm/target_local.clj bench/jvm/seed.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS
 
-  Restores the first LIMIT transactions, each repeat into a fresh target. Reading the source is not timed.
-  Prints one line of JSON a repeat: transactions, seconds, transactions a second, and the seconds passed at each 500.
+  With Datomic Pro's jars, target_peer.clj is in the place of local.clj and target_local.clj. SOURCE-FILE is what
+  seed_source.clj wrote.
+  Restores the first LIMIT transactions, each round into a fresh target. Reading the source and installing the
+  bookkeeping are not timed. Each call that a database elsewhere would answer (the query for the counter, the look-up
+  of an id, transact) takes ROUND-TRIP-MS longer, in the last round; the rounds before it warm the JVM.
+  Prints one line of JSON a round: transactions, seconds, calls that took a round trip, transactions a second, and the
+  seconds passed at each 500.
 
   Left out, to its advantage: the spot checks of ids believed new, specs and logging on every call, and asking twice
   for an id that occurs twice in a transaction. Nothing was added that costs time. Kept are its losses: values of a
   composite tuple that came without a change of a component, and references to earlier transactions."
-  (:require [datomic.client.api :as d]
-            [harness])
-  (:import (java.util Date LinkedHashMap)))
+  (:require [harness]
+            [target])
+  (:import (java.io BufferedInputStream FileInputStream ObjectInputStream)
+           (java.util Date LinkedHashMap)
+           (java.util.concurrent.locks LockSupport)))
 
 (def cache-size 1000000)
 (def index-mask 0x3FFFFFFFFFF)
 (def mark-every 500)
 
+;;; The network. A parked thread wakes some 50 microseconds late, so the last of a wait is spun.
+
+(def spin-ns 100000)
+
+(defn wait-ns! [ns]
+  (let [until (+ (System/nanoTime) (long ns))]
+    (loop []
+      (let [left (- until (System/nanoTime))]
+        (when (pos? left)
+          (if (> left (long spin-ns)) (LockSupport/parkNanos (- left (long spin-ns))) (Thread/onSpinWait))
+          (recur))))))
+
+(defn across
+  "What a database elsewhere answers: it takes a round trip longer."
+  [{:keys [round-trip-ns calls]} answer]
+  (vswap! calls inc)
+  (wait-ns! round-trip-ns)
+  answer)
+
 ;;; The source, read before anything is timed.
 
-(defn bootstrap?
-  "Datomic's own first transactions: dated at the epoch, or with no instant at all."
-  [{:keys [data]}]
-  (let [tx (nth (first data) 3)]
-    (not-any? (fn [[e _ v]] (and (= e tx) (inst? v) (pos? (inst-ms v)))) data)))
-
-(defn entry
-  "A log entry as plain data: the client's datoms may be views of something that is read lazily."
-  [{:keys [t data]}]
-  {:t      t
-   :tx     (nth (first data) 3)
-   :datoms (mapv (fn [[e a v _ added]] [e a v added]) data)})
-
-(defn ids [db query]
-  (into #{} (map first) (d/q query db)))
-
 (defn read-source
-  "The log's entries and what the algorithm must know of the source's attributes."
-  [conn limit]
-  (let [db (d/db conn)
-        [bootstrap entries] (split-with bootstrap? (harness/log conn))
-        base (d/as-of db (:t (last bootstrap)))]
-    {:entries     (into [] (comp (take limit) (map entry)) entries)
-     :last-base-t (:t (last bootstrap))
-     :base-idents (into {} (d/q '[:find ?e ?ident :where [?e :db/ident ?ident]] base))
-     :refs        (ids db '[:find ?a :where [?a :db/valueType :db.type/ref]])
-     :composites  (ids db '[:find ?a :where [?a :db/tupleAttrs]])
-     :to-one      (ids db '[:find ?a :where [?a :db/cardinality :db.cardinality/one]])}))
+  "What seed_source.clj wrote, with the first `limit` transactions."
+  [file limit]
+  (with-open [in (ObjectInputStream. (BufferedInputStream. (FileInputStream. ^String file)))]
+    (update (.readObject in) :entries #(into [] (take limit) %))))
 
 ;;; Ids: known in the cache, known in the target, or new.
 
@@ -58,18 +61,18 @@
 
 (defn index [id] (bit-and id index-mask))
 
-(defn ask-target [db id]
-  (:e (first (d/datoms db {:index :avet :components [:seed/original-id id]}))))
+(defn ask-target [{:keys [db] :as env} id]
+  (across env (target/holder db :seed/original-id id)))
 
 (defn resolve-id
   "Target id, ident or tempid of the source entity `id`."
-  [{:keys [db tx base-idents ^LinkedHashMap cache max-index]} id]
+  [{:keys [tx base-idents ^LinkedHashMap cache max-index] :as env} id]
   (cond
     (= id tx)                      "datomic.tx"
     (contains? base-idents id)     (base-idents id)
     (> (index id) (long @max-index)) (str id)
     :else (or (.get cache id)
-              (when-let [found (ask-target db id)]
+              (when-let [found (ask-target env id)]
                 (.put cache id found)
                 found)
               (str id))))
@@ -83,8 +86,8 @@
 
 ;;; A source transaction as the target's.
 
-(defn bookkeeping [{:keys [db id-of]} {:keys [t datoms]}]
-  (let [current (ffirst (d/q '[:find ?t :where [:seed/last-t :seed/last-t ?t]] db))]
+(defn bookkeeping [{:keys [db id-of] :as env} {:keys [t datoms]}]
+  (let [current (across env (ffirst (target/q '[:find ?t :where [:seed/last-t :seed/last-t ?t]] db)))]
     (into [[:db/cas :seed/last-t :seed/last-t current t]]
           (for [e (into #{} (map first) datoms)
                 :let [target (id-of e)]
@@ -108,54 +111,56 @@
       [(if added :db/add :db/retract) (id-of e) (id-of a) target-v])))
 
 (defn restore-one! [conn env entry]
-  (let [env   (assoc env :db (d/db conn) :tx (:tx entry))
+  (let [env   (assoc env :db (target/db conn) :tx (:tx entry))
         env   (assoc env :id-of (memoize #(resolve-id env %)))
         tx-data (into (bookkeeping env entry) (operations env entry))]
-    (remember-new! env (:tempids (d/transact conn {:tx-data tx-data})))))
+    (remember-new! env (:tempids (across env (target/transact conn tx-data))))))
 
 (defn install-bookkeeping! [conn last-base-t]
-  (d/transact conn {:tx-data [{:db/id "datomic.tx" :db/txInstant (Date. 1000)}
-                              {:db/ident       :seed/original-id
-                               :db/valueType   :db.type/long
-                               :db/cardinality :db.cardinality/one}
-                              {:db/ident       :seed/last-t
-                               :db/valueType   :db.type/long
-                               :db/cardinality :db.cardinality/one
-                               :db/noHistory   true}]})
-  (d/transact conn {:tx-data [{:db/id "datomic.tx" :db/txInstant (Date. 2000)}
-                              [:db/add :seed/last-t :seed/last-t last-base-t]]}))
+  (target/transact conn [{:db/id "datomic.tx" :db/txInstant (Date. 1000)}
+                         (into target/lookup-schema
+                               {:db/ident       :seed/original-id
+                                :db/valueType   :db.type/long
+                                :db/cardinality :db.cardinality/one})
+                         {:db/ident       :seed/last-t
+                          :db/valueType   :db.type/long
+                          :db/cardinality :db.cardinality/one
+                          :db/noHistory   true}])
+  (target/transact conn [{:db/id "datomic.tx" :db/txInstant (Date. 2000)}
+                         [:db/add :seed/last-t :seed/last-t last-base-t]]))
 
 (defn restore!
-  "Restores all entries into the new database behind `conn`: the seconds passed at each 500 and at the end."
-  [conn {:keys [entries last-base-t] :as source}]
+  "Restores all entries into the new database behind `conn`: the seconds passed at each 500 and at the end, and the
+  number of calls that took a round trip."
+  [conn {:keys [entries last-base-t] :as source} round-trip-ns]
   (install-bookkeeping! conn last-base-t)
-  (let [env   (assoc source :cache (lru-cache) :max-index (volatile! 0))
+  (let [calls (volatile! 0)
+        env   (assoc source :cache (lru-cache) :max-index (volatile! 0) :calls calls :round-trip-ns round-trip-ns)
         start (System/nanoTime)]
     (loop [done 0, marks []]
       (let [marks (if (and (pos? done) (zero? (mod done mark-every)))
                     (conj marks (harness/rounded (harness/seconds-since start)))
                     marks)]
         (if (= done (count entries))
-          {:at_500 marks :seconds (harness/seconds-since start)}
+          {:at_500 marks :seconds (harness/seconds-since start) :calls @calls}
           (do (restore-one! conn env (nth entries done))
               (recur (inc done) marks)))))))
 
 (defn -main []
-  (let [{:keys [storage system db target limit repeats]}
-        (harness/arguments "seed.clj SOURCE-STORAGE SYSTEM DB TARGET-STORAGE|:mem LIMIT REPEATS"
-                           [:storage :system :db :target :limit :repeats])
-        source  (read-source (d/connect (harness/client (harness/storage storage) system) {:db-name db})
-                             (parse-long limit))
-        client  (harness/client (harness/storage target) "seed-target")]
-    (dotimes [repeat (parse-long repeats)]
-      (let [db-name (str "seed-" (inc repeat))
-            {:keys [seconds at_500]} (restore! (harness/create client db-name) source)
+  (let [{:keys [file place limit round-trip-ms rounds]}
+        (harness/arguments "seed.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS"
+                           [:file :place :limit :round-trip-ms :rounds])
+        source  (read-source file (parse-long limit))
+        rounds  (parse-long rounds)]
+    (doseq [round (range 1 (inc rounds))]
+      (let [round-trip-ns (if (= round rounds) (long (* 1e6 (parse-double round-trip-ms))) 0)
+            {:keys [seconds at_500 calls]} (restore! (target/create place (str "seed-" round)) source round-trip-ns)
             transactions (count (:entries source))]
-        (d/delete-database client {:db-name db-name})
-        (harness/print-json {:repeat       (inc repeat)
-                             :target       target
+        (harness/print-json {:round        round
+                             :target       place
                              :transactions transactions
                              :seconds      (harness/rounded seconds)
+                             :calls        calls
                              :tx_per_s     (harness/rounded (/ transactions seconds))
                              :at_500       at_500})))))
 

@@ -1,0 +1,30 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        repeats: runs of each side.
+        first: so many transactions for the sides that wait for each, which would take very long with all.
+        first_on_disk: so many for the predecessor's algorithm on disk: it slows down with each transaction.
+        round_trips_ms: milliseconds from a request to its answer.
+        sizes: of the generated histories, in datoms, in ascending order.
+        cache_sizes: ids remembered.
+    """
+
+    repeats: int = 3
+    first: int = 1_000
+    first_on_disk: int = 2_000
+    round_trips_ms: tuple[int, ...] = (0, 1, 5, 20)
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    cache_sizes: tuple[int, ...] = (0, 10_000, 100_000, 2_000_000)
+
+
+QUICK = Plan(1, 60, 60, (0, 5), (1_000, 10_000, 20_000), (0, 2_000_000))
+"""A smoke run."""
