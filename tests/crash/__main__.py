@@ -31,16 +31,17 @@ PROCESSES_AT_ONCE = 2
 
 
 async def in_process(engine: str, seeds: list[int], tally: Tally) -> None:
-    """Runs seeds in one JVM."""
-    async with open_connector() as connector:
-        sources = await Sources.make(connector, engine)
-        for seed in seeds:
-            try:
-                tally.add(*await run_seed(connector, sources, seed))
-            except Exception:  # noqa: BLE001 - whatever it is, it is this seed's failure
-                traceback.print_exc()
-                print(f"FAILED: seed {seed}", flush=True)
-                tally.failed.append(f"{seed}")
+    """Runs seeds one after the other, some of them in one JVM."""
+    for at in range(0, len(seeds), RUNS_A_JVM):
+        async with open_connector() as connector:
+            sources = await Sources.make(connector, engine)
+            for seed in seeds[at : at + RUNS_A_JVM]:
+                try:
+                    tally.add(*await run_seed(connector, sources, seed))
+                except Exception:  # noqa: BLE001 - whatever it is, it is this seed's failure
+                    traceback.print_exc()
+                    print(f"FAILED: seed {seed}", flush=True)
+                    tally.failed.append(f"{seed}")
 
 
 async def with_processes(seeds: list[int], tally: Tally) -> None:
@@ -66,23 +67,27 @@ async def with_processes(seeds: list[int], tally: Tally) -> None:
                     tasks.start_soon(work)
 
 
+async def run_all(engine: str, seeds: list[int], processes: int, tally: Tally) -> None:
+    """The first seeds in processes of their own, the others meanwhile in this one."""
+    async with anyio.create_task_group() as tasks:
+        if processes:
+            tasks.start_soon(with_processes, seeds[:processes], tally)
+        tasks.start_soon(in_process, engine, seeds[processes:], tally)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=ENGINES, default=LOCAL)
-    parser.add_argument("--processes", type=int, help="how many of the runs kill real processes; else 15 %%")
+    parser.add_argument("--processes", type=int, help="how many of the runs kill real processes; else 12 %%")
     options = parser.parse_args()
     local = options.engine == LOCAL
-    processes = options.runs * 15 // 100 if options.processes is None else options.processes
+    processes = options.runs * 12 // 100 if options.processes is None else options.processes
     processes = processes if local else 0
     started, tally = monotonic(), Tally()
     seeds = list(range(options.seed, options.seed + options.runs))
-    in_memory = seeds[processes:]
-    if processes:
-        anyio.run(with_processes, seeds[:processes], tally)
-    for at in range(0, len(in_memory), RUNS_A_JVM):
-        anyio.run(in_process, options.engine, in_memory[at : at + RUNS_A_JVM], tally)
+    anyio.run(run_all, options.engine, seeds, processes, tally)
     done = len(seeds) - len(tally.failed)
     print(
         f"{options.engine}, seeds {seeds[0]} to {seeds[-1]}: {done} of {len(seeds)} histories exact,", end=" "

@@ -165,7 +165,7 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
             "backup", f"datomic:local://crash/source?storage-dir={place}", str(scratch / f"store{seed}"),
         ]  # fmt: skip
     happened: Counter[str] = Counter()
-    wanted = rng.randint(1, 2)
+    wanted = rng.choice([1, 1, 2])
     for attempt in range(2 * wanted):
         if attempt >= wanted and happened:
             break
