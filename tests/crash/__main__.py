@@ -9,6 +9,7 @@ peer's databases are in memory, in its JVM, and go with it: there no process is 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import traceback
@@ -87,16 +88,18 @@ def main() -> int:
     processes = processes if local else 0
     started, tally = monotonic(), Tally()
     seeds = list(range(options.seed, options.seed + options.runs))
-    anyio.run(run_all, options.engine, seeds, processes, tally)
-    done = len(seeds) - len(tally.failed)
-    print(
-        f"{options.engine}, seeds {seeds[0]} to {seeds[-1]}: {done} of {len(seeds)} histories exact,", end=" "
-    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        anyio.run(run_all, options.engine, seeds, processes, tally)
+    except KeyboardInterrupt:
+        print("stopped early")
+    done = tally.runs.total()
+    print(f"{options.engine}, seeds {seeds[0]} to {seeds[-1]}: {done} of {len(seeds)} histories exact")
     print(f"{monotonic() - started:.0f} s; deadlines: {DEADLINE_S} s a run, {COMMAND_DEADLINE_S} s a command")
     print(f"runs: {dict(tally.runs)}\n{tally.table()}")
     if tally.failed:
         print(f"failed seeds: {', '.join(tally.failed)}")
-    return 1 if tally.failed else 0
+    return 0 if done == len(seeds) else 1
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import Connector
 
-DEADLINE_S = 120
-"""Of one command."""
+DEADLINE_S = 300
+"""Of one command. On an idle machine none takes a tenth of it."""
 
 AT_WORK_S = 0.8
 """About how long a command works here after it has started."""

@@ -33,6 +33,8 @@ class Tally:
         self.runs[kind] += 1
         self.times.update(happened)
         self.runs_with.update(happened.keys())
+        if self.runs.total() % 50 == 0:
+            print(f"{self.runs.total()} exact: {dict(self.runs)}", flush=True)
 
     def table(self) -> str:
         """As Markdown: each fault, how often, in how many runs; all of those runs' histories are exact."""
