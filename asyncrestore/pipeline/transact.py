@@ -274,7 +274,9 @@ class Transactor:
             await self._patience.wait(self._not_taken(transaction, result.anomaly, outcome))
             self._faults += is_fault(result.anomaly) and failed.first
         elif outcome is not Outcome.OVERTAKEN:
-            raise await self._refusal(transaction, result.anomaly)
+            if not await self._anything_new():
+                raise self._rejected(transaction, result.anomaly)
+            outcome = Outcome.OVERTAKEN
         return outcome
 
     async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
@@ -325,15 +327,16 @@ class Transactor:
         if self._wrote:
             await self._read_restored(0)
 
-    async def _refusal(self, transaction: TxData, anomaly: Anomaly) -> AsyncRestoreError:
-        """Why a transaction is refused: perhaps not its data, but what somebody else wrote before it."""
+    async def _anything_new(self) -> bool:
+        """Whether the target has more than is known, so that a refusal may not be the data's doing.
+
+        Raises:
+            Conflict: somebody else wrote that. What is older than it is refused.
+        """
         try:
-            found = await read_restored(self._target, self._target_t, limit=1)
-        except Conflict as conflict:
-            return conflict
+            return bool(await read_restored(self._target, self._target_t, limit=1))
         except Unavailable:
-            found = []
-        return self._overtaken(found[0]) if found else self._rejected(transaction, anomaly)
+            return False
 
     def _drop(self, count: int) -> None:
         """Drops so many transactions from those that wait."""
