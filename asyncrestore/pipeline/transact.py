@@ -274,9 +274,7 @@ class Transactor:
             await self._patience.wait(self._not_taken(transaction, result.anomaly, outcome))
             self._faults += is_fault(result.anomaly) and failed.first
         elif outcome is not Outcome.OVERTAKEN:
-            if not await self._anything_new():
-                raise self._rejected(transaction, result.anomaly)
-            outcome = Outcome.OVERTAKEN
+            return await self._refused(transaction, result.anomaly)
         return outcome
 
     async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
@@ -327,16 +325,20 @@ class Transactor:
         if self._wrote:
             await self._read_restored(0)
 
-    async def _anything_new(self) -> bool:
-        """Whether the target has more than is known, so that a refusal may not be the data's doing.
+    async def _refused(self, transaction: TxData, anomaly: Anomaly) -> Outcome:
+        """Looks into a refusal: the target may have more than is known, and refuse what is not newer.
 
         Raises:
-            Conflict: somebody else wrote that. What is older than it is refused.
+            Conflict: somebody else wrote that.
+            TransactionRejected: it has nothing more.
         """
         try:
-            return bool(await read_restored(self._target, self._target_t, limit=1))
+            found = await read_restored(self._target, self._target_t, limit=1)
         except Unavailable:
-            return False
+            found = []
+        if not found:
+            raise self._rejected(transaction, anomaly)
+        return Outcome.OVERTAKEN
 
     def _drop(self, count: int) -> None:
         """Drops so many transactions from those that wait."""
