@@ -60,9 +60,12 @@ test-histories: $(READY)
 
 N ?= 100
 
+ENGINE ?= local
+
 # Kills, lost answers, reordering, two restores at once; a run is repeated by its seed: make test-crash N=1 SEED=...
-test-crash: $(READY)
-	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED)
+# ENGINE=peer: the same on Pro's peer, but for the kills of processes, with which its databases would go.
+test-crash: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))
+	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED) --engine $(ENGINE)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -105,7 +105,11 @@ class History(Protocol):
         ...
 
     async def state(self, tx: int) -> State:
-        """The state after the transaction with id `tx`."""
+        """The state after the transaction with id `tx`.
+
+        Raises:
+            Conflict: the history ends before it.
+        """
         ...
 
     async def schema(self) -> Schema:
@@ -240,6 +244,12 @@ class LiveHistory:
 
     async def state(self, tx: int) -> State:
         """See `History`."""
+        if tx_to_t(tx) >= self.end:
+            raise Conflict(
+                f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
+                hint="The source was put back to an earlier state since the target was restored from it. "
+                "Restore into a new database.",
+            )
         state = State(self._schemas.as_of(tx_to_t(tx)), SeenIds())
         async for chunk in self._pages(SegmentRange(0, tx_to_t(tx) + 1)):
             state.seen.add_all(chunk.e)

@@ -241,7 +241,7 @@ class Anomaly:
 class BatchResult:
     """What became of a batch: so many are committed, the next one failed if there is an anomaly.
 
-    Those after it were not tried.
+    Those after it cannot have committed, unless the anomaly leaves open what became of that one.
     """
 
     committed: list[Committed]

@@ -119,6 +119,7 @@ class Bridge:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise self._death() from None
         except TimeoutError as exc:
+            self._open.pop(request.number, None)
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
         return request
 

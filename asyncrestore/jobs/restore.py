@@ -226,12 +226,13 @@ async def _restore(
 
 def _check_common_past(history: History, target: Database, marker: Marker, state: State) -> None:
     """The target's newest transaction must be the source's: one put back may have gone on otherwise."""
-    if state.last is None:
+    if tx_to_t(marker.source_tx) <= history.bootstrap_t:
         return
-    instant = state.last.instant(state.schema.id_of("db/txInstant"))
-    if instant is not None and instant != marker.instant:
+    last = state.last
+    instant = last.instant(state.schema.id_of("db/txInstant")) if last else None
+    if last is None or (instant is not None and instant != marker.instant):
+        differs = "has another instant in each" if last else "is in the first one only"
         raise Conflict(
-            f"{target.uri} and {history.where} have parted: "
-            f"t {tx_to_t(marker.source_tx)} has another instant in each",
+            f"{target.uri} and {history.where} have parted: t {tx_to_t(marker.source_tx)} {differs}",
             hint="The source was put back to an earlier state since. Restore into a new database.",
         )

@@ -16,12 +16,18 @@ class Outcome(Enum):
     DANGLING = "it refers to an entity that the target lacks: send it again, making that entity"
     OVERTAKEN = "its predecessor has a successor already: read the target"
     FUTURE = "its instant is ahead of the target's clock: send it again later"
-    BUSY = "the target did not take it, or says so: back off, read the target, send it again"
-    UNKNOWN = "no answer came: read the target"
+    BUSY = "the target says that it did not take it: back off, read the target, send it again"
+    UNKNOWN = "no answer, or one that does not say: it may be there or still come. Read the target"
     REJECTED = "the target refuses its data: stop"
 
 
-_BUSY = frozenset({"busy", "unavailable", "interrupted"})
+_INDEFINITE = frozenset({"unavailable", "interrupted"})
+"""Categories that leave open what happened. The client API says "unavailable" after its own time-out."""
+
+_INDEFINITE_ERRORS = frozenset({"transaction-timeout", "transactor-unavailable", "connection-released"})
+"""What Pro's peer says then, in whatever category."""
+
+_FAULT = "fault"
 
 
 def judge(anomaly: Anomaly, previous: int) -> Outcome:
@@ -31,8 +37,10 @@ def judge(anomaly: Anomaly, previous: int) -> Outcome:
         anomaly: the answer to it.
         previous: source id of the transaction before it.
     """
-    if anomaly.category in _BUSY:
+    if anomaly.category == "busy":
         return Outcome.BUSY
+    if anomaly.category in _INDEFINITE or anomaly.error in _INDEFINITE_ERRORS or is_fault(anomaly):
+        return Outcome.UNKNOWN
     if anomaly.error == "not-an-entity" and anomaly.entity is not None:
         return Outcome.TOO_EARLY if anomaly.entity == previous else Outcome.DANGLING
     if anomaly.error == "cas-failed" and anomaly.entity == previous:
@@ -40,3 +48,8 @@ def judge(anomaly: Anomaly, previous: int) -> Outcome:
     if anomaly.error == "future-tx-instant":
         return Outcome.FUTURE
     return Outcome.REJECTED
+
+
+def is_fault(anomaly: Anomaly) -> bool:
+    """Whether something broke that has no name: the way to the target, or the target, because of the data."""
+    return anomaly.category == _FAULT and anomaly.error is None

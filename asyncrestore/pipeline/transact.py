@@ -18,13 +18,14 @@ from asyncrestore.errors import (
     AsyncRestoreError,
     BridgeDied,
     Conflict,
+    OutcomeUnknown,
     Overtaken,
     TransactionRejected,
     Unavailable,
 )
 from asyncrestore.model import BatchResult, tx_to_t
 from asyncrestore.pipeline.dangling import made_here
-from asyncrestore.pipeline.outcomes import Outcome, judge
+from asyncrestore.pipeline.outcomes import Outcome, is_fault, judge
 from asyncrestore.pipeline.patience import Patience
 from asyncrestore.positions import TX, ident
 from asyncrestore.target import read_restored
@@ -47,6 +48,10 @@ DATOMS_IN_FLIGHT = 65_536
 
 PATIENCE_S = 60.0
 """How long a target may be busy, away or behind in its clock, without anything committing."""
+
+FAULTS = 3
+"""At so many faults without a name, each at the same transaction, first in line, its data is taken for the
+cause."""
 
 
 @dataclass(slots=True)
@@ -94,7 +99,9 @@ class Transactor:
         self._waiting: deque[list[TxData]] = deque()
         self._flights: deque[_Flight] = deque()
         self._ended = False
-        self._unsure: set[int] = set()  # sent, and never answered
+        self._unsure: set[int] = set()  # sent, and what became of it was never said
+        self._faults = 0
+        self._wrote = False
         self._happened = anyio.Event()
         self._taken = anyio.Event()
 
@@ -117,7 +124,8 @@ class Transactor:
                 elif self._waiting or self._flights or not self._ended:
                     await self._wait(self._room_in_s() if self._waiting else None)
                 else:
-                    return
+                    break
+        await self._check_alone()
 
     async def _feed(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
         """Takes a batch when there is none waiting; to an engine that keeps no order they go singly."""
@@ -175,7 +183,7 @@ class Transactor:
                 self._note(committed, transaction)
             done = flight.batch[: len(flight.result.committed)]
         if done:
-            self._patience.succeeded()
+            self._progressed()
         if len(done) == len(flight.batch):
             self._flights.popleft()
             self._window.landed(flight.landed_s - flight.sent_s)
@@ -201,6 +209,11 @@ class Transactor:
         for i in range(0, len(ids), 2):
             self._cache.put(ids[i], ids[i + 1])
 
+    def _progressed(self) -> None:
+        self._patience.succeeded()
+        self._faults = 0
+        self._wrote = True
+
     async def _recover(self, failed: _Flight) -> None:
         """After a failure: lets all that is in flight land, and puts it back in front of what waits."""
         while any(flight.result is None for flight in self._flights):
@@ -210,13 +223,25 @@ class Transactor:
             self._waiting.appendleft(flight.batch)
             if flight is not failed and isinstance(flight.result, BatchResult):
                 ours.update(committed.tx for committed in flight.result.committed)
-            elif isinstance(flight.result, Unavailable):
+            if self._judged(flight) in {Outcome.BUSY, Outcome.UNKNOWN}:
+                # An engine that overlaps commits may have begun all of the batch.
                 self._unsure.update(data.tx for data in flight.batch)
         self._flights.clear()
         outcome = await self._prepare_again(failed)
         # What follows something that did not commit can have committed only if another restorer did that.
         if ours or outcome in {Outcome.OVERTAKEN, Outcome.BUSY, Outcome.UNKNOWN}:
             await self._reconcile(ours, outcome)
+        if self._faults == FAULTS:
+            assert isinstance(failed.result, BatchResult)
+            assert failed.result.anomaly is not None
+            raise self._rejected(self._waiting[0][0], failed.result.anomaly)
+
+    def _judged(self, flight: _Flight) -> Outcome | None:
+        """What became of the first that did not commit of a submission that landed; None if all did."""
+        if isinstance(flight.result, Unavailable):
+            return Outcome.UNKNOWN
+        anomaly = flight.result.anomaly if isinstance(flight.result, BatchResult) else None
+        return judge(anomaly, self._previous) if anomaly else None
 
     async def _prepare_again(self, failed: _Flight) -> Outcome:
         """Judges, and does what is needed before the first one waiting is sent again.
@@ -245,13 +270,11 @@ class Transactor:
             if _instant(transaction) > (time() + PATIENCE_S) * 1000:
                 raise error  # waiting so long would not help
             await self._patience.wait(error)
-        elif outcome is Outcome.BUSY:
-            what = f"{self._target.uri} did not take source t {tx_to_t(transaction.tx)}"
-            await self._patience.wait(
-                Unavailable(f"{what}: {result.anomaly.message}", hint="Run the same command again.")
-            )
+        elif outcome in {Outcome.BUSY, Outcome.UNKNOWN}:
+            await self._patience.wait(self._not_taken(transaction, result.anomaly, outcome))
+            self._faults += is_fault(result.anomaly) and failed.first
         elif outcome is not Outcome.OVERTAKEN:
-            raise self._rejected(transaction, result.anomaly)
+            return await self._refused(transaction, result.anomaly)
         return outcome
 
     async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
@@ -275,7 +298,7 @@ class Transactor:
         if found:
             done = waiting[: len(found)]
             self._drop(len(done))
-            self._patience.succeeded()
+            self._progressed()
             await self._on_commit(done)
         newest = found[-1] if found else None
         mine = newest is not None and (newest.tx in ours or newest.source_tx in self._unsure)
@@ -293,6 +316,30 @@ class Transactor:
             except Unavailable as reason:
                 await self._patience.wait(reason)
 
+    async def _check_alone(self) -> None:
+        """At the end: somebody else may have written after the last one of ours, which no answer tells.
+
+        Raises:
+            Conflict: somebody did.
+        """
+        if self._wrote:
+            await self._read_restored(0)
+
+    async def _refused(self, transaction: TxData, anomaly: Anomaly) -> Outcome:
+        """Looks into a refusal: the target may have more than is known, and refuse what is not newer.
+
+        Raises:
+            Conflict: somebody else wrote that.
+            TransactionRejected: it has nothing more.
+        """
+        try:
+            found = await read_restored(self._target, self._target_t, limit=1)
+        except Unavailable:
+            found = []
+        if not found:
+            raise self._rejected(transaction, anomaly)
+        return Outcome.OVERTAKEN
+
     def _drop(self, count: int) -> None:
         """Drops so many transactions from those that wait."""
         while count:
@@ -301,6 +348,15 @@ class Transactor:
                 self._waiting.appendleft(batch[count:])
             count -= min(count, len(batch))
         self._taken.set()
+
+    def _not_taken(self, transaction: TxData, anomaly: Anomaly, outcome: Outcome) -> Unavailable:
+        kind, says = (
+            (Unavailable, "did not take") if outcome is Outcome.BUSY else (OutcomeUnknown, "may have taken")
+        )
+        return kind(
+            f"{self._target.uri} {says} source t {tx_to_t(transaction.tx)}: {anomaly.message}",
+            hint="Run the same command again: it asks the target how far it came and continues there.",
+        )
 
     def _overtaken(self, newest: Restored | None) -> Overtaken:
         how_far = f": it committed t {tx_to_t(newest.source_tx)} first" if newest else ""

@@ -19,6 +19,7 @@ FAULTS = {
     "unavailable": "any request fails at once; of a submission a part may commit",
     "lost-before": "a request is lost on its way, and an answer never comes",
     "lost-after": "a request is carried out, and its answer never comes",
+    "timeout": "a submission commits whole, in part or not at all, and the answer does not say which",
     "late": "no answer comes, and the submission arrives long after it was given up",
     "cut": "the connection is cut: nothing in flight is answered, and for a while nobody is there",
 }
@@ -52,7 +53,10 @@ class Faults:
         round_trip_s: seconds from a request to its answer, besides the work itself.
         jitter_s: each way takes up to so many seconds longer.
         ordered: requests arrive in the order in which they were sent, and the database is said to keep it.
-        chances: of each fault (see `FAULTS`), 0 to 1 a request.
+        chances: of each fault (see `FAULTS`), 0 to 1 a request. A store knows ``unavailable``,
+            ``lost-before`` and ``lost-after``.
+        at: a fault that happens for certain, by the number of the submission to a database, or of the reading
+            or publishing of an object of a store, from 1.
         outage_s: how long nobody is there after the connection was cut.
         kill_at: a point (see `POINTS`) and at which passage of it, from 1, `kill` is called.
         kill: what is done there.
@@ -66,12 +70,15 @@ class Faults:
     jitter_s: float = 0.0
     ordered: bool = True
     chances: Mapping[str, float] = field(default_factory=dict)
+    at: Mapping[int, str] = field(default_factory=dict)
     outage_s: float = 0.02
     kill_at: tuple[str, int] | None = None
     kill: Callable[[], None] = kill_this_process
 
     def __post_init__(self) -> None:
-        _refuse_unknown("fault", self.chances, FAULTS)
+        _refuse_unknown("fault", [*self.chances, *self.at.values()], FAULTS)
+        if min(self.at, default=1) < 1:
+            raise UsageError(f"Requests are numbered from 1 on, not {min(self.at)}")
         if self.kill_at is not None:
             _refuse_unknown("point", [self.kill_at[0]], POINTS)
             if self.kill_at[1] < 1:
@@ -83,7 +90,7 @@ class Faults:
             raise UsageError("round_trip_s, jitter_s and outage_s must not be negative")
 
 
-def _refuse_unknown(kind: str, names: Mapping[str, float] | list[str], known: Mapping[str, str]) -> None:
+def _refuse_unknown(kind: str, names: list[str], known: Mapping[str, str]) -> None:
     for name in names:
         if name not in known:
             raise UsageError(f"There is no {kind} {name!r}", hint=f"There are: {', '.join(known)}")
@@ -93,14 +100,25 @@ class Chance:
     """The choices of one wrapper: seeded, and counted.
 
     Attributes:
-        happened: how often each fault has happened so far.
+        happened: how often each fault has happened so far; as ``reordered``, how often a submission arrived
+            after a later one.
     """
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
+        self._numbered = 0
         self.happened: Counter[str] = Counter()
         self._random = random.Random(faults.seed)  # noqa: S311 - repeatable, and no secret
         self._passed: Counter[str] = Counter()
+
+    def pick_numbered(self, *names: str) -> str | None:
+        """As `pick`, for a request of those that are numbered."""
+        self._numbered += 1
+        name = self.faults.at.get(self._numbered)
+        if name in names:
+            self.happened[name] += 1
+            return name
+        return self.pick(*names)
 
     def pick(self, *names: str) -> str | None:
         """One of these faults, if chance has it happen now."""

@@ -36,6 +36,7 @@ class FaultySubmission:
 
     batch: Sequence[TxData]
     fault: str | None
+    number: int = 0
     done: anyio.Event = field(default_factory=anyio.Event)
     outcome: BatchResult | AsyncRestoreError | None = None
 
@@ -58,7 +59,8 @@ class FaultyDatabase:
     """See `faulty_database`. It has the methods of `Database`.
 
     Attributes:
-        happened: how often each fault has happened so far.
+        happened: how often each fault has happened so far; as ``reordered``, how often a submission arrived
+            after a later one.
     """
 
     def __init__(self, database: Database, faults: Faults, tasks: TaskGroup) -> None:
@@ -68,6 +70,7 @@ class FaultyDatabase:
         self._chance = Chance(faults)
         self._on_the_way: list[tuple[float, int, FaultySubmission]] = []
         self._sent = 0
+        self._latest_arrived = 0
         self._last_due_s = 0.0
         self._news = anyio.Event()
         self._unanswered: list[FaultySubmission] = []
@@ -82,7 +85,9 @@ class FaultyDatabase:
         """See `Database`."""
         self._chance.passes("before-submit")
         self._check_there()
-        fault = self._chance.pick("cut", "busy", "unavailable", "lost-before", "lost-after", "late")
+        fault = self._chance.pick_numbered(
+            "cut", "busy", "unavailable", "lost-before", "lost-after", "late", "timeout"
+        )
         submission = FaultySubmission(batch, fault)
         self._unanswered.append(submission)
         if fault == "cut":
@@ -90,7 +95,7 @@ class FaultyDatabase:
         elif fault == "lost-before":
             self._tasks.start_soon(self._lose, submission)
         else:
-            if fault in {"busy", "unavailable"}:
+            if fault in {"busy", "unavailable", "timeout"}:
                 submission.batch = batch[: self._chance.below(len(batch) + 1)]
             self._post(submission)
         return submission
@@ -102,7 +107,7 @@ class FaultyDatabase:
             due_s += LATE_S * self._chance.below(100) / 100
         elif self._faults.ordered:
             due_s = self._last_due_s = max(due_s, self._last_due_s)
-        self._sent += 1
+        self._sent = submission.number = self._sent + 1
         heapq.heappush(self._on_the_way, (due_s, self._sent, submission))
         self._news.set()
 
@@ -116,6 +121,9 @@ class FaultyDatabase:
                     await self._news.wait()
                 continue
             _, _, submission = heapq.heappop(self._on_the_way)
+            if submission.number < self._latest_arrived:
+                self.happened["reordered"] += 1
+            self._latest_arrived = max(self._latest_arrived, submission.number)
             inner = await self._database.submit(submission.batch) if submission.batch else None
             self._chance.passes("after-submit")
             self._tasks.start_soon(self._answer, submission, inner.result if inner else None)
@@ -133,6 +141,8 @@ class FaultyDatabase:
         if isinstance(outcome, BatchResult) and outcome.anomaly is None:
             if submission.fault in {"busy", "unavailable"}:
                 outcome.anomaly = Anomaly(submission.fault, "an injected fault")
+            elif submission.fault == "timeout":
+                outcome = BatchResult([], Anomaly("unavailable", "an injected fault", "transaction-timeout"))
             elif submission.fault == "lost-after":
                 outcome = self._unknown()
         self._end(submission, outcome)

@@ -46,18 +46,18 @@ class FaultyStore:
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`."""
         self._chance.passes("before-read")
-        await self._arrive()
+        fault = await self._arrive_numbered()
         data = await self._store.read(name, key)
-        await self._answer()
+        await self._answer(fault)
         return data
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""
         self._chance.passes("before-publish")
-        await self._arrive()
+        fault = await self._arrive_numbered()
         created = await self._store.publish(name, key, data)
         self._chance.passes("after-publish")
-        await self._answer()
+        await self._answer(fault)
         return created
 
     async def _arrive(self) -> None:
@@ -65,9 +65,17 @@ class FaultyStore:
         if self._chance.pick("unavailable", "lost-before"):
             raise self._lost()
 
-    async def _answer(self) -> None:
+    async def _arrive_numbered(self) -> str | None:
+        """Answers what will become of the answer."""
         await anyio.sleep(self._chance.way_s())
-        if self._chance.pick("lost-after"):
+        fault = self._chance.pick_numbered("unavailable", "lost-before", "lost-after")
+        if fault in {"unavailable", "lost-before"}:
+            raise self._lost()
+        return fault
+
+    async def _answer(self, fault: str | None) -> None:
+        await anyio.sleep(self._chance.way_s())
+        if fault == "lost-after":
             raise self._lost()
 
     def _lost(self) -> Unavailable:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
+import asyncrestore
 from asyncrestore.cli import main
 from asyncrestore.cli.app import group
 from asyncrestore.cli.failures import tell
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
-from asyncrestore.errors import Conflict, TransactionRejected
+from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from tests.cli.conftest import command, environment
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class Ran:
         (["restore", "/nonexistent/store", TARGET, "--segments", "0"], 2, "--segments"),
         (["restore", "/nonexistent/store", TARGET, "--spot-check", "1.5"], 2, "--spot-check"),
         (["restore", "/nonexistent/store", TARGET, "--id-cache-size", "-1"], 2, "--id-cache-size"),
+        (["restore", "/nonexistent/store", TARGET, "--in-flight", "0"], 2, "--in-flight"),
+        (["restore", "/nonexistent/store", TARGET, "--in-flight", "-1"], 2, "--in-flight"),
+        (["restore", "/nonexistent/store", TARGET, "--in-flight", "1000000000"], 2, "--in-flight"),
+        (["restore", "/nonexistent/store", TARGET, "--in-flight", "many"], 2, "--in-flight"),
+        (["restore", "/nonexistent/store", TARGET, "--prefetch-mib", "0"], 2, "--prefetch-mib"),
+        (["restore", "/nonexistent/store", TARGET, "--prefetch-mib", "1e15"], 2, "--prefetch-mib"),
+        (["backup", TARGET, "/nonexistent/store", "--segment-size", "0"], 2, "--segment-size"),
         (["verify", TARGET], 2, "--against"),
         (["verify", "/nonexistent", "--max-differences", "0"], 2, "--max-differences"),
         (["restore", "/nonexistent/store", TARGET], 10, "/nonexistent/store does not exist"),
@@ -194,6 +202,20 @@ def test_several_errors_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert tell(KeyError("x"), output, debug=True) == 1
     assert "Traceback" not in capsys.readouterr().err  # it was never raised, and has none
     assert tell(KeyboardInterrupt(), output, debug=False) == 130
+
+
+def test_what_a_restore_raises_is_what_the_command_exits_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes cannot have one directory of Datomic Local, so one overtaken is played here."""
+
+    async def overtaken(*_: object, **__: object) -> None:
+        raise Overtaken("Another restore writes to it", hint="Let it finish.")
+
+    monkeypatch.setattr(asyncrestore, "restore", overtaken)
+    ran = Ran(capsys, "restore", "/nonexistent/store", TARGET)
+    assert (ran.code, ran.out) == (11, "")
+    assert ran.err == "error: Another restore writes to it\nhint: Let it finish.\n"
 
 
 def test_a_bug_is_one_line_and_debug_shows_it(

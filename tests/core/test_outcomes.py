@@ -20,9 +20,17 @@ PREVIOUS = 17
         (Anomaly("conflict", "", "cas-failed", entity=5), Outcome.REJECTED),
         (Anomaly("incorrect", "", "future-tx-instant"), Outcome.FUTURE),
         (Anomaly("busy", ""), Outcome.BUSY),
-        (Anomaly("unavailable", ""), Outcome.BUSY),
-        (Anomaly("interrupted", ""), Outcome.BUSY),
-        (Anomaly("fault", ""), Outcome.REJECTED),
+        # What leaves open whether it committed: by category, by Pro's own name in any category, by neither.
+        (Anomaly("unavailable", "Total timeout elapsed"), Outcome.UNKNOWN),
+        (Anomaly("interrupted", ""), Outcome.UNKNOWN),
+        (Anomaly("fault", "", "transaction-timeout"), Outcome.UNKNOWN),
+        (Anomaly("incorrect", "", "transactor-unavailable"), Outcome.UNKNOWN),
+        (Anomaly("conflict", "", "connection-released"), Outcome.UNKNOWN),
+        (Anomaly("fault", "java.util.concurrent.ExecutionException"), Outcome.UNKNOWN),
+        # A definite no has a name, or a category that says so.
+        (Anomaly("fault", "", "unresolvable"), Outcome.REJECTED),
+        (Anomaly("incorrect", "Item too large"), Outcome.REJECTED),
+        (Anomaly("not-found", "Unable to load namespace"), Outcome.REJECTED),
     ],
 )
 def test_anomalies(anomaly: Anomaly, outcome: Outcome) -> None:

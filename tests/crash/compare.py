@@ -9,17 +9,22 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.model import Datom, Transaction
 
-IDENT, BOOTSTRAP_T, INSTALLING = 10, 5, 2
-"""Of Datomic Local: the entity id of :db/ident, the last bootstrap t; and how many transactions install."""
+IDENT, INSTALLING = 10, 2
+"""The entity id of :db/ident in both editions; how many transactions install."""
+
+_LOCAL_BOOTSTRAP_T, _PRO_BOOTSTRAP_T = 5, 999
+"""The last t that a database is born with."""
 
 
 async def _log(database: Database) -> list[Transaction]:
-    _, chunk = await database.read_log(BOOTSTRAP_T + 1, await database.basis_t() + 1, size=1 << 40)
+    local = database.uri.startswith("datomic:local:")
+    start = (_LOCAL_BOOTSTRAP_T if local else _PRO_BOOTSTRAP_T) + 1
+    _, chunk = await database.read_log(start, await database.basis_t() + 1, size=1 << 40)
     return list(chunk.transactions())
 
 
 async def check_same(source: Database, target: Database) -> int:
-    """Compares each transaction; answers how many there are.
+    """Compares each transaction of two databases of one edition; answers how many there are.
 
     Raises:
         AssertionError: they differ.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
@@ -26,14 +27,16 @@ from tests.histories import PEOPLE, SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from anyio.abc import Process
+
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import Connector
 
-DEADLINE_S = 120
-"""Of one command."""
+DEADLINE_S = 300
+"""Of one command. On an idle machine none takes a tenth of it."""
 
-COMMAND_S = 3.5
-"""About how long a command takes here: it is killed before or soon after."""
+AT_WORK_S = 0.8
+"""About how long a command works here after it has started."""
 
 HALF_MADE = 13
 
@@ -41,8 +44,12 @@ RESTORE_POINTS = {
     "before-submit": 12, "after-submit": 12, "before-answer": 12, "before-transact-edn": 2,
     "after-transact-edn": 2, "before-read": 4,
 }  # fmt: skip
-BACKUP_POINTS = {"before-publish": 5, "after-publish": 5, "before-read-log": 8}
-"""How often a run passes each."""
+BACKUP_POINTS = {"before-publish": 5, "after-publish": 5, "before-read-log": 5}
+"""How often a whole command passes each."""
+
+KILLS = {
+    "command": "to the command", "jvm": "to its JVM", "point": "to the command at a named point",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,27 +57,35 @@ class Prepared:
     """What the runs start from.
 
     Attributes:
-        source: in memory; the durable one has the same history.
-        storage: the durable one's directory, to be copied.
+        source: the database, open here.
+        storage: its directory, to be copied.
         store: directory of a backup of it.
+        seconds: about how long a command takes.
     """
 
     source: Database
     storage: Path
     store: Path
+    seconds: float
 
 
 async def prepare(connector: Connector, scratch: Path) -> Prepared:
-    """Makes a durable database and its backup."""
+    """Makes a durable database and its backup, and tries how long a restore takes."""
     uri = f"datomic:local://crash/source?storage-dir={scratch / 'storage'}"
     source = await connector.open(uri, create=True)
     await source.transact_edn([SCHEMA, *PEOPLE, *MANY])
     await backup(source, str(scratch / "store"), segment_size=SEGMENT)
-    return Prepared(source, scratch / "storage", scratch / "store")
+    started = monotonic()
+    target = f"datomic:local://crash/target?storage-dir={scratch / 'first'}"
+    await _run(["restore", str(scratch / "store"), target], random.Random(0), None, 0)  # noqa: S311 - no secret
+    return Prepared(source, scratch / "storage", scratch / "store", monotonic() - started)
 
 
-async def _run(arguments: list[str], rng: random.Random, kill: str | None) -> int:
-    """Runs a command, and kills it or its JVM at a random moment if told so; answers its exit code."""
+async def _run(arguments: list[str], rng: random.Random, kill: str | None, seconds: float) -> int:
+    """Runs a command, and kills it or its JVM if told so, within so many seconds; answers its exit code.
+
+    Without seconds it is killed at work, soon after it first said how far it is.
+    """
     environment = dict(os.environ)
     if kill == "point":
         points = RESTORE_POINTS if arguments[0] == "restore" else BACKUP_POINTS
@@ -81,21 +96,27 @@ async def _run(arguments: list[str], rng: random.Random, kill: str | None) -> in
         size = ["--segment-size", str(SEGMENT)] if arguments[0] == "backup" else []
         command = [sys.executable, "-m", "asyncrestore", "--json", *arguments, *size]
     process = await anyio.open_process(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
     async with process, anyio.create_task_group() as tasks:
         words: list[bytes] = []
+        speaks = anyio.Event()
 
         async def listen() -> None:
             assert process.stderr is not None
             words.extend([part async for part in process.stderr])
 
+        async def watch() -> None:
+            assert process.stdout is not None
+            async for _ in process.stdout:
+                speaks.set()
+            speaks.set()
+
         tasks.start_soon(listen)
-        if kill in {"command", "jvm"}:
-            with anyio.move_on_after(rng.uniform(0.2, COMMAND_S)):
-                await process.wait()
-            _kill(process.pid, whom=kill)
+        tasks.start_soon(watch)
         with anyio.fail_after(DEADLINE_S):
+            if kill in {"command", "jvm"}:
+                await _kill(process, kill, rng, seconds, speaks)
             code = await process.wait()
     said = b"".join(words).decode()
     expected = {None: {0}, "command": {0, -9}, "point": {0, -9}, "jvm": {0, 14}}[kill]
@@ -110,11 +131,15 @@ def _half_made(code: int, said: str) -> bool:
     return code == HALF_MADE and "lacks a part of Datomic's base schema" in said
 
 
-def _kill(pid: int, *, whom: str) -> None:
-    """SIGKILL to the command, or to its JVM if it has one already."""
+async def _kill(process: Process, whom: str, rng: random.Random, seconds: float, speaks: anyio.Event) -> None:
+    """SIGKILL to the command, or to its JVM if it has one by then."""
+    if not seconds:
+        await speaks.wait()
+    with anyio.move_on_after(rng.uniform(0, seconds or AT_WORK_S)):
+        await process.wait()
     try:
-        process = psutil.Process(pid)
-        victims = [process] if whom == "command" else process.children()
+        command = psutil.Process(process.pid)
+        victims = [command] if whom == "command" else command.children()
         for victim in victims:
             victim.kill()
     except psutil.NoSuchProcess:
@@ -130,7 +155,7 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
     place = scratch / f"run{seed}"
-    restoring = rng.random() < 0.7
+    restoring = rng.random() < 0.6
     if restoring:
         uri = f"datomic:local://crash/target?storage-dir={place}"
         arguments = ["restore", str(prepared.store), uri]
@@ -140,15 +165,21 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
             "backup", f"datomic:local://crash/source?storage-dir={place}", str(scratch / f"store{seed}"),
         ]  # fmt: skip
     happened: Counter[str] = Counter()
-    for _ in range(rng.randint(1, 3)):
-        kill = rng.choice(["command", "jvm", "point"])
-        code = await _run(arguments, rng, kill)
-        happened[f"{arguments[0]}: {kill} killed" if code else "not killed in time"] += 1
-    if await _run(arguments, rng, None) == HALF_MADE:
+    wanted = rng.choice([1, 1, 2])
+    for attempt in range(2 * wanted):
+        if attempt >= wanted and happened:
+            break
+        kill = rng.choice(sorted(KILLS))
+        # The first at work or at a point, where there is most to lose; others also while it starts or ends.
+        at_work = attempt == 0 or rng.random() < 0.7
+        code = await _run(arguments, rng, kill, 0.0 if at_work else prepared.seconds)
+        if code:
+            happened[f"{arguments[0]}: SIGKILL {KILLS[kill]}"] += 1
+    if await _run(arguments, rng, None, 0) == HALF_MADE:
         # Killed while Datomic Local made the database. What the error says is to be done:
         await anyio.to_thread.run_sync(shutil.rmtree, place)
-        happened["half-made database deleted"] += 1
-        await _run(arguments, rng, None)
+        happened["restore: half-made database deleted"] += 1
+        await _run(arguments, rng, None, 0)
     if restoring:
         target = await connector.open(uri)
         await check_same(prepared.source, target)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import psutil
 import pytest
 
-from asyncrestore.errors import OutcomeUnknown, Overtaken, TransactionRejected, Unavailable, UsageError
+from asyncrestore.datomic import database
+from asyncrestore.datomic.bridge import Bridge
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.uri import ENGINES, LOCAL
+from asyncrestore.errors import Overtaken, TransactionRejected, Unavailable, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.pipeline import transact
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import FAULTS, Faults, FaultyStore, faulty_database
@@ -21,9 +27,12 @@ from tests.crash.runs import Sources, run_seed
 from tests.histories import PEOPLE, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from asyncrestore.model import TxData
+    from asyncrestore.progress import Progress
     from tests.altered import Row
 
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
@@ -49,17 +58,13 @@ async def test_any_seed(connector: Connector, sources: Sources, seed: int) -> No
 async def test_each_fault_is_recovered_within_the_run(
     connector: Connector, sources: Sources, memory_uri: str, fault: str, ordered: bool
 ) -> None:
+    """The first submission, two in the middle of a full window, and one soon after them."""
     inner = await connector.open(memory_uri, create=True)
-    await restore(sources.backups[1], inner, segments=1)  # installed, so that only submissions meet faults
-    faults = Faults(seed=7, ordered=ordered, round_trip_s=0.001, jitter_s=0.001, chances={fault: 0.08})
+    at = dict.fromkeys((1, 9, 10, 20), fault)
+    faults = Faults(seed=7, ordered=ordered, round_trip_s=0.001, jitter_s=0.001, at=at)
     async with faulty_database(inner, faults) as target:
-        report = None
-        while report is None:
-            try:
-                report = await restore(sources.backups[1], target, in_flight=24)
-            except Unavailable:
-                # Before the first transaction nothing is tried again.
-                assert fault in {"unavailable", "cut"}
+        await restore(sources.backups[1], target, in_flight=24)
+        assert target.happened[fault] == len(at)
     await check_same(sources.databases[1], inner)
 
 
@@ -68,39 +73,116 @@ async def test_a_network_that_reorders(
     connector: Connector, sources: Sources, memory_uri: str, ordered: bool
 ) -> None:
     inner = await connector.open(memory_uri, create=True)
-    faults = Faults(seed=3, ordered=ordered, round_trip_s=0.002, jitter_s=0.002)
+    faults = Faults(seed=3, ordered=ordered, round_trip_s=0.002, jitter_s=0.02)
     async with faulty_database(inner, faults) as target:
         assert target.ordered is ordered
-        await restore(sources.backups[0], target)
-    await check_same(sources.databases[0], inner)
+        await restore(sources.backups[1], target)
+        assert bool(target.happened["reordered"]) is not ordered
+    await check_same(sources.databases[1], inner)
 
 
-async def test_patience_ends(
-    connector: Connector, sources: Sources, memory_uri: str, monkeypatch: pytest.MonkeyPatch
+NOTHING_COMMITS, ALL_COMMITS = {"lost-before", "cut"}, {"lost-after"}
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+async def test_no_fault_outlasts_patience(
+    connector: Connector,
+    sources: Sources,
+    memory_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    ordered: bool,
 ) -> None:
-    """Nothing but lost answers: the error says so, and in time."""
-    monkeypatch.setattr(transact, "PATIENCE_S", 0.2)
+    """It happens to every submission: what commits all the same is found; if nothing does, that is told."""
+    monkeypatch.setattr(transact, "PATIENCE_S", 0.3)
     inner = await connector.open(memory_uri, create=True)
-    async with faulty_database(inner, Faults(chances={"lost-before": 1})) as target:
-        await restore(sources.backups[1], inner, segments=1)
-        with anyio.fail_after(10), pytest.raises(OutcomeUnknown, match="an answer was lost"):
-            await restore(sources.backups[1], target)
+    faults = Faults(ordered=ordered, at=dict.fromkeys(range(1, 100_000), fault))
+    async with faulty_database(inner, faults) as target:
+        error: Unavailable | None = None
+        with anyio.fail_after(60):
+            try:
+                await restore(sources.backups[1], target, in_flight=64)
+            except Unavailable as raised:
+                error = raised
+        assert target.happened[fault]
+    assert error is None or fault not in ALL_COMMITS
+    assert error is not None or fault not in NOTHING_COMMITS
+    await restore(sources.backups[1], inner)
+    await check_same(sources.databases[1], inner)
 
 
+async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It neither answers nor ends. The restore does, and continues when it is asked to again."""
+    async with open_connector() as own:
+        target = await own.open("datomic:local://crash/hangs?storage-dir=:mem", create=True)
+        jvm = psutil.Process((await own.bridge(LOCAL)).pid)
+        monkeypatch.setattr(transact, "PATIENCE_S", 1)
+        monkeypatch.setattr(database, "TRANSACT_TIMEOUT_S", 6)
+        monkeypatch.setattr(Bridge.request, "__kwdefaults__", {"timeout_s": 6})
+
+        def suspend(progress: Progress) -> None:
+            if progress.transactions:
+                jvm.suspend()
+
+        with anyio.fail_after(60), pytest.raises(Unavailable, match="did not answer") as caught:
+            await restore(sources.backups[1], target, in_flight=16, on_progress=suspend)
+        assert caught.value.exit_code == 14
+        jvm.resume()
+        monkeypatch.undo()
+        report = None
+        while report is None:
+            with suppress(Overtaken):  # by what had been sent before
+                report = await restore(sources.backups[1], target)
+        assert report.transactions < sources.transactions[1], "it had begun"
+        assert (await verify(sources.backups[1], against=target)).problems == []
+
+
+class Meeting:
+    """Targets that send their first transactions only when all of them are about to."""
+
+    def __init__(self, parties: int) -> None:
+        self._missing = parties
+        self._all_there = anyio.Event()
+
+    def at(self, inner: Database) -> Database:
+        """The target for one party."""
+        outer, arrived = self, False
+
+        class Target:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(inner, name)
+
+            async def submit(self, batch: Sequence[TxData]) -> Submission:
+                nonlocal arrived
+                if not arrived:
+                    arrived = True
+                    outer._missing -= 1
+                    if not outer._missing:
+                        outer._all_there.set()
+                    await outer._all_there.wait()
+                return await inner.submit(batch)
+
+        return cast("Database", Target())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("begun", [False, True])
 async def test_two_restores_of_two_thousand_transactions(
-    connector: Connector, new_database: NewDatabase, memory_uri: str
+    connector: Connector, new_database: NewDatabase, memory_uri: str, begun: bool
 ) -> None:
-    """Overtaking each other in mid-target: exactly one wins, the other exits 11."""
+    """From the same place at once: one wins, the other exits 11, and each transaction is there once."""
     many = [f'[{{:p/email "m{i}@x" :p/code {i + 9}}}]' for i in range(2000)]
     source = await new_database(SCHEMA, *PEOPLE, *many)
     target = await connector.open(memory_uri, create=True)
-    await restore(source, target, until_t=100)
+    await restore(source, target, until_t=(await txs_of(source))[100 if begun else 0])
     done: list[int] = []
     lost: list[Overtaken] = []
+    meeting = Meeting(2)
 
     async def one() -> None:
         try:
-            report = await restore(source, await connector.open(memory_uri))
+            report = await restore(source, meeting.at(await connector.open(memory_uri)))
             done.append(report.last_t)
         except Overtaken as error:
             lost.append(error)
@@ -113,6 +195,16 @@ async def test_two_restores_of_two_thousand_transactions(
     assert [error.exit_code for error in lost] == [11]
     await check_same(source, target)
     assert (await verify(source, against=target)).problems == []
+
+
+async def txs_of(source: Database) -> list[int]:
+    """The t of each transaction of its own history."""
+    _, log = await source.read_log(0, await source.basis_t() + 1, size=1_000_000)
+    return [t for t in map(tx_to_t, log.txs()) if t > LAST_BOOTSTRAP_T[source.uri.startswith("datomic:mem")]]
+
+
+LAST_BOOTSTRAP_T = (5, 999)
+"""Of Local, and of Pro."""
 
 
 async def ahead(new_database: NewDatabase, milliseconds: int) -> AlteredDatabase:

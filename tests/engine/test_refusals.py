@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from asyncrestore.model import LogChunk
     from tests.altered import Row
 
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
@@ -128,6 +129,51 @@ async def test_source_that_was_put_back_and_went_on_otherwise(new_database: NewD
         await backup(AlteredDatabase(original, otherwise), store, name="db")
     with pytest.raises(Conflict, match="have parted: t 8"):
         await restore(AlteredDatabase(original, otherwise), target)
+
+
+class PutBack:
+    """A database as it was after a t."""
+
+    def __init__(self, inner: BridgeDatabase, t: int) -> None:
+        self._inner = inner
+        self._t = t
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def basis_t(self) -> int:
+        return self._t
+
+    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
+        return await self._inner.read_log(start, min(end, self._t + 1), size=size)
+
+
+@both_engines
+async def test_live_source_that_was_put_back(new_database: NewDatabase) -> None:
+    """Nothing of it is new to the target; that is not the same as being done."""
+    original, target = await new_database(SCHEMA), await new_database()
+    earlier = await original.basis_t()
+    await original.transact_edn(PEOPLE[:2])
+    await restore(original, target)
+    newest = await original.basis_t()
+    with pytest.raises(Conflict, match=f"ends at t {earlier}, before t {newest}") as caught:
+        await restore(PutBack(original, earlier), target)
+    assert caught.value.exit_code == 13
+    assert "put back" in caught.value.hint
+
+
+async def test_source_that_went_on_without_the_targets_newest(new_database: NewDatabase) -> None:
+    """As Pro can: its t is sparse."""
+    original, target = await new_database(SCHEMA, *PEOPLE[:2]), await new_database()
+    await restore(original, target)
+    newest = t_to_tx(await original.basis_t())
+    await original.transact_edn(PEOPLE[4:5])
+
+    def without(rows: list[Row]) -> list[Row]:
+        return [row for row in rows if row[0] != newest]
+
+    with pytest.raises(Conflict, match="have parted: t 8 is in the first one only"):
+        await restore(AlteredDatabase(original, without), target)
 
 
 async def test_target_with_data_of_its_own(new_database: NewDatabase) -> None:

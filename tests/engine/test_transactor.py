@@ -15,6 +15,7 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import Faults, faulty_database
 from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
 
@@ -48,7 +49,9 @@ async def test_references_to_what_never_had_datoms(new_database: NewDatabase) ->
     assert (await verify(source, against=target)).problems == []
 
 
-async def test_rejected_in_the_middle_of_what_is_in_flight(new_database: NewDatabase) -> None:
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_rejected_in_the_middle_of_a_full_window(new_database: NewDatabase, ordered: bool) -> None:
+    """The one true error, not those of the cascade behind it; and nothing of that is there."""
     source, target, store = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database(), MemoryStore()
     name = str(3 * BATCH_TRANSACTIONS)
     _, log = await source.read_log(0, await source.basis_t() + 1, size=1_000_000)
@@ -61,10 +64,11 @@ async def test_rejected_in_the_middle_of_what_is_in_flight(new_database: NewData
         ]
 
     await backup(AlteredDatabase(source, of_another_type), store, name="db")
-    with pytest.raises(TransactionRejected) as caught:
-        await restore(store, target)
+    async with faulty_database(target, Faults(ordered=ordered)) as way:
+        with pytest.raises(TransactionRejected, match=f"refused source t {tx_to_t(bad)}:") as caught:
+            await restore(store, way, in_flight=128)
 
-    assert caught.value.t == tx_to_t(bad)
+    assert (caught.value.t, caught.value.exit_code) == (tx_to_t(bad), 15)
     _, chunk = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
     before = log.txs()[log.txs().index(bad) - 1]
     assert before in chunk.numbers, "the one before is the last in the target"
@@ -93,10 +97,12 @@ async def test_two_restores_at_once(connector: Connector, new_database: NewDatab
 
 
 class Interfered:
-    """A target into which somebody else writes just before the third batch of ours."""
+    """A target into which somebody else writes just before one batch of ours."""
 
-    def __init__(self, inner: BridgeDatabase) -> None:
+    def __init__(self, inner: BridgeDatabase, writes: str, *, before: int = 5) -> None:
         self._inner = inner
+        self._writes = writes
+        self._before = before
         self._batches = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -104,8 +110,8 @@ class Interfered:
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         self._batches += 1
-        if self._batches == 5:
-            await self._inner.transact_edn(['[[:db/add "datomic.tx" :db/txInstant #inst "1970-01-03"]]'])
+        if self._batches == self._before:
+            await self._inner.transact_edn([self._writes])
         return await self._inner.submit(batch)
 
 
@@ -115,5 +121,38 @@ async def test_foreign_write_between_two_of_ours_is_noticed(new_database: NewDat
     source = await new_database(*(tx.removesuffix("]") + old + "]" for tx in (SCHEMA, *PEOPLE, *MANY)))
     target = await new_database()
     with pytest.raises(Conflict, match="Somebody else wrote") as caught:
-        await restore(source, Interfered(target))
+        await restore(source, Interfered(target, f"[{old}]"))
     assert caught.value.exit_code == 13
+
+
+async def test_foreign_write_of_now_is_told_as_that(new_database: NewDatabase) -> None:
+    """Ours are older, so the target refuses them; but that is not what is wrong with them."""
+    source, target = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database()
+    with pytest.raises(Conflict, match="Somebody else wrote") as caught:
+        await restore(source, Interfered(target, '[{:db/id "new" :db/doc "by hand"}]'))
+    assert caught.value.exit_code == 13
+
+
+class WrittenToAtTheEnd:
+    """A target into which somebody else writes when a restore is just about to be done."""
+
+    def __init__(self, inner: BridgeDatabase, end: int) -> None:
+        self._inner = inner
+        self._left = end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        self._left -= len(batch)
+        submission = await self._inner.submit(batch)
+        if not self._left:
+            await submission.result()
+            await self._inner.transact_edn(['[{:db/id "new" :db/doc "by hand"}]'])
+        return submission
+
+
+async def test_foreign_write_after_the_last_of_ours_is_noticed(new_database: NewDatabase) -> None:
+    source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
+    with pytest.raises(Conflict, match="Somebody else wrote"):
+        await restore(source, WrittenToAtTheEnd(target, 1 + len(PEOPLE)))

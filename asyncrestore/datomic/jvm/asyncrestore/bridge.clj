@@ -123,7 +123,10 @@
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
         answer (fn [id run]
-                 (frames/write-frame out (try [id "ok" (run)] (catch Throwable e [id "error" (anomaly e)]))))]
+                 ;; Also when what it answers cannot be encoded: nobody is left waiting for an answer that never comes.
+                 (try
+                   (frames/write-frame out [id "ok" (run)])
+                   (catch Throwable e (frames/write-frame out [id "error" (anomaly e)]))))]
     (loop []
       (when-let [[id :as request] (frames/read-frame in)]
         (try

@@ -15,6 +15,11 @@
   "How long the transactor may take to say how far it is."
   60000)
 
+(def ^:private transact-patience-ms
+  "How long a transaction may take before its outcome counts as unknown; under back pressure that can be minutes.
+  Less than what Python waits for an answer, so that the answer names the transaction."
+  240000)
+
 ;; Errors. Those of a transaction come with a category; most of those on the way to a transactor do not.
 
 (def ^:private categories
@@ -127,9 +132,14 @@
     ;; The peer commits in the order of submission, so what follows need not wait for the answer.
     (let [answer (try
                    (d/transact-async conn (in-partitions conn partitions tx-data))
-                   (catch Throwable thrown (delay (throw thrown))))]
+                   (catch Throwable thrown thrown))]
       (delay
-        (let [{:keys [db-before tx-data tempids]} (saying-categories nil @answer)]
+        (let [{:keys [db-before tx-data tempids]}
+              (saying-categories nil
+                (when (instance? Throwable answer) (throw answer))
+                (or (deref answer transact-patience-ms nil)
+                    (throw (ex-info (str "No answer within " (quot (long transact-patience-ms) 1000) " s")
+                                    {:db/error :db.error/transaction-timeout}))))]
           {:before (d/basis-t db-before)
            :tx (:tx (first tx-data))
            :tempids (into {} (filter (comp string? key)) tempids)}))))

@@ -1,0 +1,68 @@
+"""A slow target stops all that is before it: what is read ahead is bounded, however long the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.pipeline.prefetch import PARTS_AT_ONCE
+from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import Faults, faulty_database
+from tests.crash.compare import check_same
+from tests.histories import PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.database import BridgeDatabase
+    from asyncrestore.progress import Progress
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+SEGMENT, SEGMENTS = 10, 60
+MANY = [f'[{{:p/email "m{i}@x"}}]' for i in range(SEGMENT * SEGMENTS - 6 - len(PEOPLE))]
+
+AHEAD = PARTS_AT_ONCE + 5
+"""Segments read, and not in the target: those loading or waiting for their turn (one more than load at once),
+one each on its way to the resolver, in it and on its way to the target, and one in flight (a window of 8)."""
+
+
+class CountingStore(MemoryStore):
+    """Notes at each reading how many segments were read before, and are not in the target yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_count = self.committed = 0
+        self.ahead: list[int] = []
+
+    async def read(self, name: str, key: str) -> bytes:
+        self.read_count += 1
+        self.ahead.append(self.read_count - self.committed)
+        return await super().read(name, key)
+
+
+@pytest.mark.parametrize(("prefetch_bytes", "most"), [(32 << 20, AHEAD), (1, AHEAD - PARTS_AT_ONCE)])
+async def test_a_slow_target_stops_the_prefetcher(
+    new_database: NewDatabase, prefetch_bytes: int, most: int
+) -> None:
+    source, inner, store = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database(), CountingStore()
+    await backup(source, store, segment_size=SEGMENT)
+    store.read_count, store.ahead = (
+        -2,
+        [],
+    )  # a restore begins with the first and the last, and reads them again
+
+    def on_progress(progress: Progress) -> None:
+        store.committed = progress.committed_t // SEGMENT
+
+    async with faulty_database(inner, Faults(round_trip_s=0.002)) as target:
+        await restore(store, target, in_flight=8, prefetch_bytes=prefetch_bytes, on_progress=on_progress)
+
+    assert len(store.ahead) >= SEGMENTS
+    assert 1 < max(store.ahead) <= most < SEGMENTS / 2
+    await check_same(source, inner)
