@@ -26,6 +26,12 @@ _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
 _PLACEHOLDER = positions.ident(PLACEHOLDER)
 
+_ALTERING = frozenset({
+    "db/valueType", "db/cardinality", "db/unique", "db/isComponent", "db/noHistory", "db/index", "db/fulltext",
+    "db/tupleAttrs", "db/tupleType", "db/tupleTypes", "db.attr/preds",
+})  # fmt: skip
+"""Where one of these of an attribute changes, Datomic writes `:db.alter/attribute` by itself."""
+
 
 class Resolver:
     """Turns the source's transactions, one after the other, into data to commit.
@@ -50,6 +56,8 @@ class Resolver:
         self._computed: set[int] = set()  # composites
         self._composites_of: dict[int, set[int]] = {}  # by component
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
+        self._alter = next((e for e, name in state.schema.base.items() if name == "db.alter/attribute"), None)
+        self._altering = {e for e, name in state.schema.base.items() if name in _ALTERING}
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         if self._excise is not None:
             self._skipped.add(self._excise)
@@ -110,6 +118,9 @@ class Resolver:
         """Adds what no datom of the source tells the target to do."""
         if self._computed:
             self._backfill(work, datoms)
+        for _, a, _, attribute, _ in datoms:
+            if a == self._alter:
+                self._alter_again(work, datoms, attribute)
         for position in work.apart:
             work.adds += (positions.TX, _PLACEHOLDER, "r", position)
 
@@ -171,6 +182,19 @@ class Resolver:
                 work.adds += (
                     work.position(e), work.attribute(component), kind, work.value(kind, value),
                 )  # fmt: skip
+
+    def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
+        """Makes the target note that an attribute was altered by what changed nothing.
+
+        Datomic notes that as soon as it is told to retract something of an attribute, be it there or not; the
+        note itself it does not take from a user. So a uniqueness is retracted that the attribute does not have.
+        """
+        if any(e == attribute and a in self._altering for e, a, *_ in datoms):
+            return
+        known = self._schema.attributes.get(attribute)
+        other = "identity" if known and known.unique == "db.unique/value" else "value"
+        unique, value = (self._schema.id_of(name) for name in ("db/unique", f"db.unique/{other}"))
+        work.retracts += (work.position(attribute), work.attribute(unique), "r", work.position(value))
 
     def attribute(self, a: int) -> int | None:
         """The position of an attribute where it holds for good."""

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
+from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -151,6 +152,31 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
         "[[:db/add :e/a :c/x 1]]",
         "[[:db/add :e/a :c/x 4]]",
     )
+
+
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
+async def test_alteration_that_changed_nothing(new_database: NewDatabase, engine: str) -> None:
+    """A retraction of what an attribute does not have leaves `:db.alter/attribute` alone in the log."""
+    nothing = [
+        "[[:db/retract :p/name :db/unique :db.unique/value]]",
+        "[[:db/retract :p/code :db/unique :db.unique/value]]",
+        "[[:db/retract :p/name :db/noHistory true]]",
+        '[[:db/retract :p/friend :db/isComponent true] [:db/add :p/friend :db/doc "x"]]',
+        "[[:db/retract :p/name :db/cardinality :db.cardinality/many] [:db/add :p/name :db/ident :p/called]]",
+        "[[:db/retract :p/boss :db.attr/preds a/b] [:db/add :p/code :db/unique :db.unique/value]]",
+        "[[:db/retract :p/code :db/unique :db.unique/identity]]",
+        "[[:db/retract :db/doc :db/unique :db.unique/identity]]",
+    ]
+    source = await check(new_database, SCHEMA, *nothing)
+    log = [await datoms(source, t) for t in await _all_t(source)]
+    alter = (await source.query("[:find ?e :where [?e :db/ident :db.alter/attribute]]"))[0][0]
+    altered = [sum(d[1] == alter for d in transaction) for transaction in log[-len(nothing) :]]
+    assert altered == [1, 1, 1, 1, 1, 2, 1, 1]
+
+
+async def _all_t(database: Database) -> list[int]:
+    _, chunk = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
+    return [tx & T_MASK for tx in chunk.txs()]
 
 
 async def test_one_transaction_of_20_000_datoms(new_database: NewDatabase) -> None:
