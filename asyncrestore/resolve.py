@@ -27,8 +27,8 @@ _SUCCESSOR = positions.ident(SUCCESSOR)
 _PLACEHOLDER = positions.ident(PLACEHOLDER)
 
 _ALTERING = frozenset({
-    "db/valueType", "db/cardinality", "db/unique", "db/isComponent", "db/noHistory", "db/index", "db/fulltext",
-    "db/tupleAttrs", "db/tupleType", "db/tupleTypes", "db.attr/preds",
+    "db/valueType", "db/cardinality", "db/unique", "db/isComponent", "db/noHistory", "db/index",
+    "db/fulltext", "db/tupleAttrs", "db/tupleType", "db/tupleTypes", "db.attr/preds",
 })  # fmt: skip
 """Where one of these of an attribute changes, Datomic writes `:db.alter/attribute` by itself."""
 
@@ -186,8 +186,8 @@ class Resolver:
     def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
         """Makes the target note that an attribute was altered by what changed nothing.
 
-        Datomic notes that as soon as it is told to retract something of an attribute, be it there or not; the
-        note itself it does not take from a user. So a uniqueness is retracted that the attribute does not have.
+        Datomic notes that as soon as it is told to retract something of an attribute, be it there or not;
+        the note itself it does not take. So a uniqueness is retracted that the attribute does not have.
         """
         if any(e == attribute and a in self._altering for e, a, *_ in datoms):
             return

@@ -155,7 +155,7 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
 
 
 @pytest.mark.parametrize("engine", [LOCAL, PEER])
-async def test_alteration_that_changed_nothing(new_database: NewDatabase, engine: str) -> None:
+async def test_alteration_that_changed_nothing(new_database: NewDatabase) -> None:
     """A retraction of what an attribute does not have leaves `:db.alter/attribute` alone in the log."""
     nothing = [
         "[[:db/retract :p/name :db/unique :db.unique/value]]",
