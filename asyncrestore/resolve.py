@@ -117,7 +117,7 @@ class Resolver:
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
         if self._computed:
-            self._backfill(work, datoms)
+            self._recompute(work, datoms)
         for _, a, _, attribute, _ in datoms:
             if a == self._alter:
                 self._alter_again(work, datoms, attribute)
@@ -159,13 +159,8 @@ class Resolver:
         """See `blame.blame`."""
         return blame(self._schema, transaction, message)
 
-    def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute composites that changed without their components, being newer than they.
-
-        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log. It
-        concerns every composite of that component, so it must be one whose others changed as well, if there
-        is one.
-        """
+    def _recompute(self, work: _Work, datoms: list[Datom]) -> None:
+        """Makes the target compute the composites that do not follow from the datoms of their components."""
         for e, a, _, raw, added in datoms:
             if not (added and a in self._computed and isinstance(raw, tuple)):
                 continue
@@ -175,13 +170,48 @@ class Resolver:
                 if slot is not None
             }
             touched = {datom[1] for datom in datoms if datom[0] == e}
-            if touched.isdisjoint(self._schema.attributes[a].components or ()):
-                apt = [component for component in slots if self._composites_of[component] <= touched]
-                component = (apt or list(slots))[0]
-                kind, value = slots[component]
-                work.adds += (
-                    work.position(e), work.attribute(component), kind, work.value(kind, value),
-                )  # fmt: skip
+            dropped = self._dropped(e, a, slots, datoms)
+            if dropped:
+                self._assert(work, e, {component: slots[component] for component in dropped})
+            elif touched.isdisjoint(self._schema.attributes[a].components or ()):
+                self._assert(work, e, self._backfill(slots, touched))
+
+    def _backfill(self, slots: dict[int, tuple[str, Any]], touched: set[int]) -> dict[int, tuple[str, Any]]:
+        """Of a composite that changed without its components, being newer than they, a component to assert.
+
+        Asserting it again, unchanged, makes the target compute the composite, and leaves nothing else in the
+        log. It concerns every composite of that component, so it must be one whose others changed as well, if
+        there is one.
+        """
+        apt = [component for component in slots if self._composites_of[component] <= touched]
+        component = (apt or list(slots))[0]
+        return {component: slots[component]}
+
+    def _dropped(
+        self, e: int, composite: int, slots: dict[int, tuple[str, Any]], datoms: list[Datom]
+    ) -> list[int]:
+        """The components whose values in a composite are neither old nor in the log.
+
+        Local drops what is asserted over NaN, or beside the retraction of a value that it takes for the same,
+        but makes composites of it. It does so again when it is told so again.
+        """
+        components = self._schema.attributes[composite].components or ()
+        asserted = {a for entity, a, _, _, added in datoms if added and entity == e}
+        retracted = {a for entity, a, _, _, added in datoms if not added and entity == e}
+        old: dict[int, Any] | None = None
+        for entity, a, _, raw, added in datoms:
+            if entity == e and a == composite and not added and isinstance(raw, tuple):
+                old = dict(zip(components, raw, strict=True))
+        return [
+            component
+            for component, slot in slots.items()
+            if component not in asserted
+            and (component in retracted or (old is not None and old[component] != slot))
+        ]
+
+    def _assert(self, work: _Work, e: int, slots: dict[int, tuple[str, Any]]) -> None:
+        for component, (kind, raw) in slots.items():
+            work.adds += (work.position(e), work.attribute(component), kind, work.value(kind, raw))
 
     def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
         """Makes the target note that an attribute was altered by what changed nothing.

@@ -25,7 +25,7 @@ _LENGTH = struct.Struct(">I")
 
 # One reader for all: as long as no handler is registered it is the native decoder without state.
 _reader = Reader("msgpack")
-# Likewise one writer: to make one takes 0.2 ms, in a search for a package that the native encoder does without.
+# Likewise one writer: to make one takes 0.2 ms, to look for a package that the native encoder does without.
 _written = io.BytesIO()
 _writer = Writer(_written, "msgpack")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -154,6 +155,37 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
     )
 
 
+async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) -> None:
+    """What is asserted over NaN, or NaN beside a retraction, is in no datom but the composite's."""
+    source, target = (
+        await new_database(
+            "[{:db/ident :c/x :db/valueType :db.type/double :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/y :db/valueType :db.type/long :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/xy :db/valueType :db.type/tuple :db/tupleAttrs [:c/x :c/y]"
+            " :db/cardinality :db.cardinality/one}]",
+            "[{:db/ident :e/a :c/x ##NaN :c/y 1}]",
+            "[[:db/add :e/a :c/x 2.0]]",
+            "[[:db/add :e/a :c/x 3.0] [:db/add :e/a :c/y 3]]",
+            "[[:db/retract :e/a :c/x ##NaN] [:db/add :e/a :c/x 4.0]]",
+            "[[:db/add :e/a :c/y 5]]",
+            "[[:db/add :e/a :c/x 6.0]]",
+            "[[:db/add :e/a :c/x ##NaN] [:db/retract :e/a :c/x 6.0] [:db/add :e/a :c/y 6]]",
+            "[[:db/add :e/a :c/y 7]]",
+        ),
+        await new_database(),
+    )
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    composites = [
+        [slot and slot[1] for slot in raw]
+        for t in range(FIRST_T + 3, FIRST_T + 5)
+        for *_, kind, raw, added in await datoms(source, t)
+        if kind == "t" and added
+    ]
+    assert composites == [[double(3.0), 3], [double(4.0), 3]]
+
+
 @pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_alteration_that_changed_nothing(new_database: NewDatabase) -> None:
     """A retraction of what an attribute does not have leaves `:db.alter/attribute` alone in the log."""
@@ -172,6 +204,11 @@ async def test_alteration_that_changed_nothing(new_database: NewDatabase) -> Non
     alter = (await source.query("[:find ?e :where [?e :db/ident :db.alter/attribute]]"))[0][0]
     altered = [sum(d[1] == alter for d in transaction) for transaction in log[-len(nothing) :]]
     assert altered == [1, 1, 1, 1, 1, 2, 1, 1]
+
+
+def double(number: float) -> int:
+    """A double as its raw form."""
+    return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
 
 async def _all_t(database: Database) -> list[int]:
