@@ -32,6 +32,9 @@ _ALTERING = frozenset({
 })  # fmt: skip
 """Where one of these of an attribute changes, Datomic writes `:db.alter/attribute` by itself."""
 
+_SPELLED = "odfm"
+"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
+
 
 class Resolver:
     """Turns the source's transactions, one after the other, into data to commit.
@@ -160,58 +163,52 @@ class Resolver:
         return blame(self._schema, transaction, message)
 
     def _recompute(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute the composites that do not follow from the datoms of their components."""
+        """Makes the target compute the composites that do not follow from the datoms of their components.
+
+        Asserting a component again, unchanged, does that, and leaves nothing else in the log. It concerns
+        every composite of the component.
+        """
         for e, a, _, raw, added in datoms:
             if not (added and a in self._computed and isinstance(raw, tuple)):
                 continue
-            slots = {
-                component: slot
-                for component, slot in zip(self._schema.attributes[a].components or (), raw, strict=True)
-                if slot is not None
-            }
+            components = self._schema.attributes[a].components or ()
+            slots = {c: slot for c, slot in zip(components, raw, strict=True) if slot is not None}
             touched = {datom[1] for datom in datoms if datom[0] == e}
-            dropped = self._dropped(e, a, slots, datoms)
-            if dropped:
-                self._assert(work, e, {component: slots[component] for component in dropped})
-            elif touched.isdisjoint(self._schema.attributes[a].components or ()):
-                self._assert(work, e, self._backfill(slots, touched))
-
-    def _backfill(self, slots: dict[int, tuple[str, Any]], touched: set[int]) -> dict[int, tuple[str, Any]]:
-        """Of a composite that changed without its components, being newer than they, a component to assert.
-
-        Asserting it again, unchanged, makes the target compute the composite, and leaves nothing else in the
-        log. It concerns every composite of that component, so it must be one whose others changed as well, if
-        there is one.
-        """
-        apt = [component for component in slots if self._composites_of[component] <= touched]
-        component = (apt or list(slots))[0]
-        return {component: slots[component]}
+            again = self._dropped(e, a, slots, datoms)
+            if not again and touched.isdisjoint(components):
+                # It is newer than its components, and one of them was asserted again: one whose other
+                # composites changed as well, if there is one.
+                again = ([c for c in slots if self._composites_of[c] <= touched] or list(slots))[:1]
+            for component in again:
+                kind, value = slots[component]
+                work.adds += (
+                    work.position(e), work.attribute(component), kind, work.value(kind, value),
+                )  # fmt: skip
 
     def _dropped(
         self, e: int, composite: int, slots: dict[int, tuple[str, Any]], datoms: list[Datom]
     ) -> list[int]:
-        """The components whose values in a composite are neither old nor in the log.
+        """The components whose values in a composite are neither old nor in the log, or may be so.
 
-        Local drops what is asserted over NaN, or beside the retraction of a value that it takes for the same,
-        but makes composites of it. It does so again when it is told so again.
+        Local drops what is asserted over NaN, over a value that it takes for the same, or beside the
+        retraction of one, but makes composites of it. It does so again when it is told so again.
         """
-        components = self._schema.attributes[composite].components or ()
-        asserted = {a for entity, a, _, _, added in datoms if added and entity == e}
-        retracted = {a for entity, a, _, _, added in datoms if not added and entity == e}
-        old: dict[int, Any] | None = None
-        for entity, a, _, raw, added in datoms:
-            if entity == e and a == composite and not added and isinstance(raw, tuple):
-                old = dict(zip(components, raw, strict=True))
-        return [
-            component
-            for component, slot in slots.items()
-            if component not in asserted
-            and (component in retracted or (old is not None and old[component] != slot))
-        ]
+        mine = [datom[1:] for datom in datoms if datom[0] == e]
+        touched = {a for a, *_ in mine}
+        asserted = {a for a, _, _, added in mine if added}
+        old = next((raw for a, _, raw, added in mine if a == composite and not added), None)
+        before: dict[int, Any] = {}
+        if isinstance(old, tuple):
+            before = dict(zip(self._schema.attributes[composite].components or (), old, strict=True))
 
-    def _assert(self, work: _Work, e: int, slots: dict[int, tuple[str, Any]]) -> None:
-        for component, (kind, raw) in slots.items():
-            work.adds += (work.position(e), work.attribute(component), kind, work.value(kind, raw))
+        def dropped(component: int, slot: tuple[str, Any]) -> bool:
+            if component in touched:
+                return component not in asserted
+            if before:
+                return bool(before[component] != slot)
+            return slot[0] in _SPELLED and self._composites_of[component] <= touched
+
+        return [component for component, slot in slots.items() if dropped(component, slot)]
 
     def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
         """Makes the target note that an attribute was altered by what changed nothing.

@@ -57,7 +57,7 @@ class Variety:
         self.histories += 1
         self.transactions += len(log.txs())
         self.datoms += len(log)
-        self.refused += len(player.refused)
+        self.refused += player.refused is not None
         self.features.update(player.features)
         self.features.update(journey.features())
         self.values.update({(kind, raw) for _, (_, _, kind, raw, _) in log.rows() if kind != "t"})
