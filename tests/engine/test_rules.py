@@ -186,6 +186,28 @@ async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) 
     assert composites == [[double(3.0), 3], [double(4.0), 3]]
 
 
+async def test_composite_in_another_spelling(new_database: NewDatabase) -> None:
+    """Filled in by a URI in other case, which its component does not take."""
+    attr = "{{:db/ident :c/{} :db/valueType :db.type/{} :db/cardinality :db.cardinality/one{}}}"
+    source, target = (
+        await new_database(
+            f"[{attr.format('n', 'long', '')} {attr.format('o', 'uri', '')}]", "[{:db/ident :e/a :c/n 1}]"
+        ),
+        await new_database(),
+    )
+    home = [ident("e/a"), ident("c/o"), "o"]
+    await (await source.submit([TxData(0, [*home, "http://a/"], [])])).result()  # EDN has no URIs
+    await source.transact_edn([f"[{attr.format('no', 'tuple', ' :db/tupleAttrs [:c/n :c/o]')}]"])
+    await (await source.submit([TxData(0, [*home, "HTTP://A/"], [])])).result()
+    await source.transact_edn(["[[:db/add :e/a :c/n 2]]"])
+
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    filled = await datoms(source, FIRST_T + 4)
+    assert [raw for *_, kind, raw, _ in filled if kind == "t"] == [(("l", 1), ("o", "HTTP://A/"))]
+
+
 @pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_alteration_that_changed_nothing(new_database: NewDatabase) -> None:
     """A retraction of what an attribute does not have leaves `:db.alter/attribute` alone in the log."""

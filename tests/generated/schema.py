@@ -231,6 +231,15 @@ def unique(b: Builder) -> None:
         b.at_end.append(change)
 
 
+def alter_nothing(b: Builder) -> None:
+    """An attribute loses what it does not have: Datomic notes that it was altered."""
+    attr = _some(b)
+    if attr:
+        kind = b.pick([kind for kind in UNIQUE if kind != attr.unique])
+        if b.fact(attr.place, "db/unique", "r", ident(f"db.unique/{kind}"), added=False):
+            b.feature("alteration that changes nothing")
+
+
 def describe(b: Builder) -> None:
     """Docs, noHistory and components on and off."""
     attr = _some(b)
