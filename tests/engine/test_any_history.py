@@ -41,8 +41,10 @@ ENOUGH_FOR_VARIETY = 300
 """Of so many histories every kind must be among them."""
 PER_JVM = 200
 """Databases in memory live as long as their JVM."""
-LANES = 2
+LANES = 4
 """So many histories at once: while one waits for the JVM, another is compared."""
+QUICK_TO_START = "-XX:TieredStopAtLevel=1"
+"""Of a JVM that lives for a minute: its second compiler costs more than it saves, a third of all time."""
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +122,10 @@ def _draw(number: int) -> tuple[list[Step], Journey]:
 
 
 @pytest.mark.timeout(120 + 3 * HISTORIES)
-async def test_any_history_is_identical_after_a_journey(tmp_path: Path) -> None:
+async def test_any_history_is_identical_after_a_journey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {QUICK_TO_START}")
     variety, failures, started = Variety(), [], monotonic()
     # Where make test-histories lets them stay.
     directory = Path(os.environ.get("FAILED_HISTORIES", tmp_path))
