@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pprint import pformat
 from traceback import format_exception
 from typing import TYPE_CHECKING
@@ -28,8 +29,13 @@ async def keep(
     Returns what to tell: the failure, and where all this is.
     """
     story = f"{''.join(format_exception(failure))}\n{pformat(journey)}\n\n{pformat(steps, width=160)}\n"
-    await to_thread.run_sync(lambda: directory.mkdir(parents=True))
-    await to_thread.run_sync((directory / "story.txt").write_text, story)
+
+    def write() -> None:
+        shutil.rmtree(directory, ignore_errors=True)  # of an earlier run of the same number
+        directory.mkdir(parents=True)
+        (directory / "story.txt").write_text(story)
+
+    await to_thread.run_sync(write)
     try:
         await backup(source, FilesystemStore(directory / "backup"), name="history")
     except AsyncRestoreError as error:
