@@ -124,8 +124,12 @@ class Resolver:
         for _, a, _, attribute, _ in datoms:
             if a == self._alter:
                 self._alter_again(work, datoms, attribute)
-        for position in work.apart:
-            work.adds += (positions.TX, _PLACEHOLDER, "r", position)
+        if work.apart:
+            made = {datom[0] for datom in datoms}
+            for entity, position in work.apart.items():
+                # An attribute that is made here belongs into the partition of attributes.
+                if counter_of(entity) == ENTITY_COUNTER or entity not in made:
+                    work.adds += (positions.TX, _PLACEHOLDER, "r", position)
 
     def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
         """The old values of the cardinality-one changes, by entity and attribute.
@@ -250,14 +254,14 @@ class _Work:
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
-        apart: what must not get into the partition of an entity that refers to it.
+        apart: positions of the entities that must not get into the partition of one that refers to them.
     """
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
         self._tx = tx
         self.known: dict[int, int] = {}
-        self.apart: list[int] = []
+        self.apart: dict[int, int] = {}
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
@@ -290,14 +294,14 @@ class _Work:
         return self.position(a) if position is None else position
 
     def keep_apart(self, entity: Any) -> None:
-        """Notes an ordinary entity that is new here, and referred to by an attribute or a transaction.
+        """Notes an entity that is new here, and referred to by an attribute or a transaction.
 
         As a component of it, it would get an id among those of attributes or transactions, which Local then
         gives away again. The last of an entity's owners in a transaction decides.
         """
         position = self.known[entity]
-        if counter_of(entity) == ENTITY_COUNTER and positions.is_tempid(position):
-            self.apart.append(position)
+        if positions.is_tempid(position):
+            self.apart[entity] = position
 
     def value(self, kind: str, raw: Any) -> Any:
         """A raw value with the references in it as positions."""

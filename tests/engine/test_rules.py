@@ -131,6 +131,9 @@ async def test_component_that_never_was_of_an_attribute_or_transaction(
         SCHEMA,
         f"[[:db/add {owner} :p/address {NEVER}]]",
         f"[[:db/add {owner} :p/address {(23 << 42) + 10**6}]]",
+        f"[[:db/add {owner} :p/address {10**7}]]",  # in the partition of attributes
+        f'[[:db/add {owner} :p/boss "new"] {{:db/id "new" :db/ident :p/latest :db/valueType :db.type/long'
+        " :db/cardinality :db.cardinality/one}]",
         "[{:db/ident :p/more :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
         '[{:p/more 1 :p/name "x"}]',
         '[{:p/more 2 :p/address {:p/city "Rome"}}]',
