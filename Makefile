@@ -54,9 +54,9 @@ test-s3: $(VERSITYGW)
 HISTORIES ?= 5000
 SEED ?= $(shell date +%s)
 
-# Many generated histories; a run is repeated by its seed: make test-histories SEED=...
+# Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
 test-histories: $(READY)
-	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/engine/test_any_history.py
+	HISTORIES=$(HISTORIES) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(BIN)/python -m pytest -s tests/engine/test_any_history.py
 
 N ?= 100
 

@@ -27,6 +27,15 @@ _SUCCESSOR = positions.ident(SUCCESSOR)
 _PLACEHOLDER = positions.ident(PLACEHOLDER)
 _LOWEST_PLAIN = t_to_tx(0) + (1 << INDEX_BITS)  # above the partitions of schema and transactions
 
+_ALTERING = frozenset({
+    "db/valueType", "db/cardinality", "db/unique", "db/isComponent", "db/noHistory", "db/index",
+    "db/fulltext", "db/tupleAttrs", "db/tupleType", "db/tupleTypes", "db.attr/preds",
+})  # fmt: skip
+"""Where one of these of an attribute changes, Datomic writes `:db.alter/attribute` by itself."""
+
+_SPELLED = "odfm"
+"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
+
 
 class Resolver:
     """Turns the source's transactions, one after the other, into data to commit.
@@ -51,6 +60,8 @@ class Resolver:
         self._computed: set[int] = set()  # composites
         self._composites_of: dict[int, set[int]] = {}  # by component
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
+        self._alter = next((e for e, name in state.schema.base.items() if name == "db.alter/attribute"), None)
+        self._altering = {e for e, name in state.schema.base.items() if name in _ALTERING}
         self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         self._plain: set[int] = set()  # see `_resolve_plain`
         if self._excise is not None:
@@ -160,9 +171,16 @@ class Resolver:
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
         if self._computed:
-            self._backfill(work, datoms)
-        for position in work.apart:
-            work.adds += (positions.TX, _PLACEHOLDER, "r", position)
+            self._recompute(work, datoms)
+        for _, a, _, attribute, _ in datoms:
+            if a == self._alter:
+                self._alter_again(work, datoms, attribute)
+        if work.apart:
+            made = {datom[0] for datom in datoms}
+            for entity, position in work.apart.items():
+                # An attribute that is made here belongs into the partition of attributes.
+                if counter_of(entity) == ENTITY_COUNTER or entity not in made:
+                    work.adds += (positions.TX, _PLACEHOLDER, "r", position)
 
     def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
         """The old values of the cardinality-one changes, by entity and attribute.
@@ -199,29 +217,66 @@ class Resolver:
         """See `blame.blame`."""
         return blame(self._schema, transaction, message)
 
-    def _backfill(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute composites that changed without their components, being newer than they.
+    def _recompute(self, work: _Work, datoms: list[Datom]) -> None:
+        """Makes the target compute the composites that do not follow from the datoms of their components.
 
-        Asserting one component again, unchanged, does that, and leaves nothing else in the target's log. It
-        concerns every composite of that component, so it must be one whose others changed as well, if there
-        is one.
+        Asserting a component again, unchanged, does that, and leaves nothing else in the log. It concerns
+        every composite of the component.
         """
         for e, a, _, raw, added in datoms:
             if not (added and a in self._computed and isinstance(raw, tuple)):
                 continue
-            slots = {
-                component: slot
-                for component, slot in zip(self._schema.attributes[a].components or (), raw, strict=True)
-                if slot is not None
-            }
+            components = self._schema.attributes[a].components or ()
+            slots = {c: slot for c, slot in zip(components, raw, strict=True) if slot is not None}
             touched = {datom[1] for datom in datoms if datom[0] == e}
-            if touched.isdisjoint(self._schema.attributes[a].components or ()):
-                apt = [component for component in slots if self._composites_of[component] <= touched]
-                component = (apt or list(slots))[0]
+            again = self._dropped(e, a, slots, datoms)
+            if not again and touched.isdisjoint(components):
+                # It is newer than its components, and one of them was asserted again: one whose other
+                # composites changed as well, if there is one.
+                again = ([c for c in slots if self._composites_of[c] <= touched] or list(slots))[:1]
+            for component in again:
                 kind, value = slots[component]
                 work.adds += (
                     work.position(e), work.attribute(component), kind, work.value(kind, value),
                 )  # fmt: skip
+
+    def _dropped(
+        self, e: int, composite: int, slots: dict[int, tuple[str, Any]], datoms: list[Datom]
+    ) -> list[int]:
+        """The components whose values in a composite are neither old nor in the log, or may be so.
+
+        Local drops what is asserted over NaN, over a value that it takes for the same, or beside the
+        retraction of one, but makes composites of it. It does so again when it is told so again.
+        """
+        mine = [datom[1:] for datom in datoms if datom[0] == e]
+        touched = {a for a, *_ in mine}
+        asserted = {a for a, _, _, added in mine if added}
+        old = next((raw for a, _, raw, added in mine if a == composite and not added), None)
+        before: dict[int, Any] = {}
+        if isinstance(old, tuple):
+            before = dict(zip(self._schema.attributes[composite].components or (), old, strict=True))
+
+        def dropped(component: int, slot: tuple[str, Any]) -> bool:
+            if component in touched:
+                return component not in asserted
+            if before:
+                return bool(before[component] != slot)
+            return slot[0] in _SPELLED and self._composites_of[component] <= touched
+
+        return [component for component, slot in slots.items() if dropped(component, slot)]
+
+    def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
+        """Makes the target note that an attribute was altered by what changed nothing.
+
+        Datomic notes that as soon as it is told to retract something of an attribute, be it there or not;
+        the note itself it does not take. So a uniqueness is retracted that the attribute does not have.
+        """
+        if any(e == attribute and a in self._altering for e, a, *_ in datoms):
+            return
+        known = self._schema.attributes.get(attribute)
+        other = "identity" if known and known.unique == "db.unique/value" else "value"
+        unique, value = (self._schema.id_of(name) for name in ("db/unique", f"db.unique/{other}"))
+        work.retracts += (work.position(attribute), work.attribute(unique), "r", work.position(value))
 
     def attribute(self, a: int) -> int | None:
         """The position of an attribute where it holds for good."""
@@ -251,14 +306,14 @@ class _Work:
         known: positions of the source entities met in it so far.
         adds: assertions, as in `TxData`.
         retracts: retractions, likewise.
-        apart: what must not get into the partition of an entity that refers to it.
+        apart: positions of the entities that must not get into the partition of one that refers to them.
     """
 
     def __init__(self, resolver: Resolver, tx: int) -> None:
         self._resolver = resolver
         self.tx = tx
         self.known: dict[int, int] = {}
-        self.apart: list[int] = []
+        self.apart: dict[int, int] = {}
         self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
         self.retracts: list[Any] = []
 
@@ -294,14 +349,14 @@ class _Work:
         return self.position(a) if position is None else position
 
     def keep_apart(self, entity: Any) -> None:
-        """Notes an ordinary entity that is new here, and referred to by an attribute or a transaction.
+        """Notes an entity that is new here, and referred to by an attribute or a transaction.
 
         As a component of it, it would get an id among those of attributes or transactions, which Local then
         gives away again. The last of an entity's owners in a transaction decides.
         """
         position = self.known[entity]
-        if counter_of(entity) == ENTITY_COUNTER and positions.is_tempid(position):
-            self.apart.append(position)
+        if positions.is_tempid(position):
+            self.apart[entity] = position
 
     def value(self, kind: str, raw: Any) -> Any:
         """A raw value with the references in it as positions."""

@@ -15,8 +15,9 @@ import anyio
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, Unavailable
 from asyncrestore.jobs.backup import backup
-from asyncrestore.jobs.restore import BATCH_TRANSACTIONS, restore
+from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, FaultyStore, faulty_database
 from asyncrestore.testing.faults import kill_this_process

@@ -36,6 +36,21 @@ TALKATIVE = [
 ]
 
 
+async def test_databases_opened_at_the_same_time_are_told_apart(connector: Connector) -> None:
+    uris = [f"datomic:local://at-once/db{number}?storage-dir=:mem" for number in range(20)]
+    opened: dict[str, BridgeDatabase] = {}
+
+    async def open_and_write(uri: str) -> None:
+        opened[uri] = await connector.open(uri, create=True)
+        await opened[uri].transact_edn(["[]"])
+
+    async with anyio.create_task_group() as tasks:
+        for uri in uris:
+            tasks.start_soon(open_and_write, uri)
+    assert len({database.identity for database in opened.values()}) == len(uris)
+    assert [await opened[uri].basis_t() for uri in uris] == [6] * len(uris)
+
+
 async def test_no_answer_is_an_error_after_its_deadline() -> None:
     async with start_bridge(SILENT) as bridge:
         with pytest.raises(Unavailable, match=r"did not answer 'basis' within 0\.05 s"):

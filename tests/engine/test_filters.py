@@ -18,6 +18,7 @@ from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.model import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
 from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
@@ -252,8 +253,11 @@ async def test_verify_sees_what_was_not_filtered(new_database: NewDatabase) -> N
     assert any("missing in the target" in problem for problem in report.problems)
 
 
+@pytest.mark.parametrize(
+    ("instead", "says"), [(None, "Picky: ValueError: no 200"), (7, "a int instead of a str")]
+)
 async def test_rewriting_that_fails_stops_right_before(
-    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, instead: Any, says: str
 ) -> None:
     """Everything before that transaction is restored, also what was in flight; corrected, it continues."""
     monkeypatch.setattr(history, "PAGE_DATOMS", 30)  # nor is anything of the pages after it
@@ -264,14 +268,12 @@ async def test_rewriting_that_fails_stops_right_before(
         def __init__(self, *, refused: str) -> None:
             self.refused = refused
 
-        def __call__(self, _attribute: str, value: str) -> str:
-            if value == self.refused:
+        def __call__(self, _attribute: str, value: str) -> Any:
+            if value == self.refused and instead is None:
                 raise ValueError(f"no {value}")
-            return value + "!"
+            return instead if value == self.refused else value + "!"
 
-    with pytest.raises(
-        RewriteFailed, match=r"t 207: the value of :p/name of entity \d+.*Picky: ValueError: no 200"
-    ):
+    with pytest.raises(RewriteFailed, match=rf"t 207: the value of :p/name of entity \d+.*{says}"):
         await restore(source, target, rewrite={"p/name": Picky(refused="200")})
 
     assert len(await names_of(target, ":p/name")) == 200
@@ -345,6 +347,8 @@ async def test_target_with_an_older_base_schema(new_database: NewDatabase) -> No
 
     assert caught.value.t == 7
     assert "--exclude p/name --exclude-schema" in caught.value.hint
+    _, newest = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
+    assert t_to_tx(6) in newest.numbers, "the target stays at the transaction before"
     options: dict[str, Any] = {"exclude": ["p/name"], "exclude_schema": True}
     assert (await restore(source, other := await new_database(), **options)).transactions == 2
     assert (await verify(source, against=other, **options)).problems == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
+from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import T_MASK, TxData, t_to_tx
@@ -129,6 +131,9 @@ async def test_component_that_never_was_of_an_attribute_or_transaction(
         SCHEMA,
         f"[[:db/add {owner} :p/address {NEVER}]]",
         f"[[:db/add {owner} :p/address {(23 << 42) + 10**6}]]",
+        f"[[:db/add {owner} :p/address {10**7}]]",  # in the partition of attributes
+        f'[[:db/add {owner} :p/boss "new"] {{:db/id "new" :db/ident :p/latest :db/valueType :db.type/long'
+        " :db/cardinality :db.cardinality/one}]",
         "[{:db/ident :p/more :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
         '[{:p/more 1 :p/name "x"}]',
         '[{:p/more 2 :p/address {:p/city "Rome"}}]',
@@ -151,6 +156,89 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
         "[[:db/add :e/a :c/x 1]]",
         "[[:db/add :e/a :c/x 4]]",
     )
+
+
+async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) -> None:
+    """What is asserted over NaN, or NaN beside a retraction, is in no datom but the composite's."""
+    source, target = (
+        await new_database(
+            "[{:db/ident :c/x :db/valueType :db.type/double :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/y :db/valueType :db.type/long :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/xy :db/valueType :db.type/tuple :db/tupleAttrs [:c/x :c/y]"
+            " :db/cardinality :db.cardinality/one}]",
+            "[{:db/ident :e/a :c/x ##NaN :c/y 1}]",
+            "[[:db/add :e/a :c/x 2.0]]",
+            "[[:db/add :e/a :c/x 3.0] [:db/add :e/a :c/y 3]]",
+            "[[:db/retract :e/a :c/x ##NaN] [:db/add :e/a :c/x 4.0]]",
+            "[[:db/add :e/a :c/y 5]]",
+            "[[:db/add :e/a :c/x 6.0]]",
+            "[[:db/add :e/a :c/x ##NaN] [:db/retract :e/a :c/x 6.0] [:db/add :e/a :c/y 6]]",
+            "[[:db/add :e/a :c/y 7]]",
+        ),
+        await new_database(),
+    )
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    composites = [
+        [slot and slot[1] for slot in raw]
+        for t in range(FIRST_T + 3, FIRST_T + 5)
+        for *_, kind, raw, added in await datoms(source, t)
+        if kind == "t" and added
+    ]
+    assert composites == [[double(3.0), 3], [double(4.0), 3]]
+
+
+async def test_composite_in_another_spelling(new_database: NewDatabase) -> None:
+    """Filled in by a URI in other case, which its component does not take."""
+    attr = "{{:db/ident :c/{} :db/valueType :db.type/{} :db/cardinality :db.cardinality/one{}}}"
+    source, target = (
+        await new_database(
+            f"[{attr.format('n', 'long', '')} {attr.format('o', 'uri', '')}]", "[{:db/ident :e/a :c/n 1}]"
+        ),
+        await new_database(),
+    )
+    home = [ident("e/a"), ident("c/o"), "o"]
+    await (await source.submit([TxData(0, [*home, "http://a/"], [])])).result()  # EDN has no URIs
+    await source.transact_edn([f"[{attr.format('no', 'tuple', ' :db/tupleAttrs [:c/n :c/o]')}]"])
+    await (await source.submit([TxData(0, [*home, "HTTP://A/"], [])])).result()
+    await source.transact_edn(["[[:db/add :e/a :c/n 2]]"])
+
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    filled = await datoms(source, FIRST_T + 4)
+    assert [raw for *_, kind, raw, _ in filled if kind == "t"] == [(("l", 1), ("o", "HTTP://A/"))]
+
+
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
+async def test_alteration_that_changed_nothing(new_database: NewDatabase) -> None:
+    """A retraction of what an attribute does not have leaves `:db.alter/attribute` alone in the log."""
+    nothing = [
+        "[[:db/retract :p/name :db/unique :db.unique/value]]",
+        "[[:db/retract :p/code :db/unique :db.unique/value]]",
+        "[[:db/retract :p/name :db/noHistory true]]",
+        '[[:db/retract :p/friend :db/isComponent true] [:db/add :p/friend :db/doc "x"]]',
+        "[[:db/retract :p/name :db/cardinality :db.cardinality/many] [:db/add :p/name :db/ident :p/called]]",
+        "[[:db/retract :p/boss :db.attr/preds a/b] [:db/add :p/code :db/unique :db.unique/value]]",
+        "[[:db/retract :p/code :db/unique :db.unique/identity]]",
+        "[[:db/retract :db/doc :db/unique :db.unique/identity]]",
+    ]
+    source = await check(new_database, SCHEMA, *nothing)
+    log = [await datoms(source, t) for t in await _all_t(source)]
+    alter = (await source.query("[:find ?e :where [?e :db/ident :db.alter/attribute]]"))[0][0]
+    altered = [sum(d[1] == alter for d in transaction) for transaction in log[-len(nothing) :]]
+    assert altered == [1, 1, 1, 1, 1, 2, 1, 1]
+
+
+def double(number: float) -> int:
+    """A double as its raw form."""
+    return int(struct.unpack("<q", struct.pack("<d", number))[0])
+
+
+async def _all_t(database: Database) -> list[int]:
+    _, chunk = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
+    return [tx & T_MASK for tx in chunk.txs()]
 
 
 async def test_one_transaction_of_20_000_datoms(new_database: NewDatabase) -> None:

@@ -99,8 +99,10 @@ def write(b: Builder) -> None:
         if e is TX and attr.unique:
             continue
         value = _value(b, attr)
-        if attr.component and e.what == "past" and value[1] in b.new:
-            continue  # Local makes it the present transaction: a known limit (docs/restore-rules.md)
+        if attr.component and e.what in {"attribute", "past"} and value[1] in b.new:
+            # Of an attribute Local refuses it; of a transaction it makes it the present one, a known limit
+            # (docs/restore-rules.md).
+            continue
         if attr.component and e.what in {"attribute", "past"} and value == ("r", TX):
             continue  # what is new in it may get their partition: a known limit too
         if b.add(e, attr, value) and e is TX:
@@ -158,7 +160,7 @@ def again(b: Builder) -> None:
     for _ in range(b.pick([1, 1, 2])):
         if held:
             e, attr, value = b.pick(held)
-            if b.settle(e, attr.place.name or attr):
+            if not b.model.is_ambiguous(e, attr) and b.settle(e, attr.place.name or attr):
                 b.step.operations.append(Operation(True, e, attr.place, *value))
                 b.feature("component asserted again")
     if b.chance(2):
@@ -225,6 +227,8 @@ def erase(b: Builder) -> None:
         return write(b)
     e = b.pick(entities)
     components = [h for h in b.model.held(lambda a: a.component) if h[0] == e]
+    if not all(whole.what == "entity" for whole in b.model.with_components(e)):
+        return write(b)  # a transaction cannot be retracted, nor an attribute
     unique = [h for h in b.model.held(lambda a: a.unique is not None) if h[0] == e and h[2][0] in "lmkus"]
     b.feature("entity retracted", *(["entity retracted with a component"] if components else []))
     b.step.erased.append(e)

@@ -19,7 +19,7 @@ _STEPS: list[Callable[[Builder], None]] = [
     *[data.write] * 5, *[data.change] * 3, data.retract, *[data.move] * 3, data.upsert,
     *[data.erase] * 2, *[data.again] * 3, *[data.compose] * 3, schema.attributes, schema.tuples,
     *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name,
-    *[schema.cardinality] * 2, *[schema.unique] * 2, schema.describe, data.empty,
+    *[schema.cardinality] * 2, *[schema.unique] * 2, schema.alter_nothing, schema.describe, data.empty,
 ]  # fmt: skip
 
 

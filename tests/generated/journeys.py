@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from unittest.mock import patch
 
 import anyio
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from asyncrestore.errors import Overtaken, StoppedEarly
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
-from asyncrestore.pipeline import stages
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -33,7 +31,7 @@ class Journey:
         live: the restore reads the source itself, without a store.
         segment_size: transactions in a segment.
         breaks: how a restore ends early, ``stop`` or ``kill``, and after how many transactions.
-        batch: transactions sent at once: with few, ids come back in time to be used.
+        in_flight: transactions sent and not answered: with few, ids come back in time to be used.
         id_cache_size: 0 forgets nearly all.
         chained: the target is restored in turn.
     """
@@ -42,7 +40,7 @@ class Journey:
     live: bool
     segment_size: int
     breaks: tuple[tuple[str, int], ...]
-    batch: int
+    in_flight: int
     id_cache_size: int
     chained: bool
 
@@ -70,7 +68,7 @@ def journeys(draw: st.DrawFn) -> Journey:
         breaks=draw(
             st.lists(st.tuples(st.sampled_from(["stop", "kill"]), st.integers(0, 12)), max_size=2).map(tuple)
         ),
-        batch=draw(st.sampled_from([1, 2, 5, 64])),
+        in_flight=draw(st.sampled_from([1, 4, 8, 20, 1024])),
         id_cache_size=draw(st.sampled_from([0, 2_000_000])),
         chained=draw(st.sampled_from([False, False, False, True])),
     )
@@ -90,14 +88,15 @@ async def travel(
 
 async def restore(journey: Journey, source: AnyHistory, target: Database) -> None:
     """Restores, with interruptions."""
-    with patch.object(stages, "BATCH_TRANSACTIONS", journey.batch):
-        for how, after in journey.breaks:
-            await _interrupted(journey, source, target, how, after)
-        while True:
-            # What a killed restore had sent may still commit meanwhile; in a process of its own it would not.
-            with suppress(Overtaken):
-                await restoring.restore(source, target, id_cache_size=journey.id_cache_size)
-                return
+    for how, after in journey.breaks:
+        await _interrupted(journey, source, target, how, after)
+    while True:
+        # What a killed restore had sent may still commit meanwhile; in a process of its own it would not.
+        with suppress(Overtaken):
+            await restoring.restore(
+                source, target, id_cache_size=journey.id_cache_size, in_flight=journey.in_flight
+            )
+            return
 
 
 async def _interrupted(journey: Journey, source: AnyHistory, target: Database, how: str, after: int) -> None:
@@ -112,5 +111,10 @@ async def _interrupted(journey: Journey, source: AnyHistory, target: Database, h
 
     with anyio.CancelScope() as scope, suppress(StoppedEarly, Overtaken):
         await restoring.restore(
-            source, target, id_cache_size=journey.id_cache_size, on_progress=on_progress, stop=stop
+            source,
+            target,
+            id_cache_size=journey.id_cache_size,
+            in_flight=journey.in_flight,
+            on_progress=on_progress,
+            stop=stop,
         )

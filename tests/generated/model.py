@@ -23,7 +23,11 @@ _NEGATIVE_ZEROS = {("d", -(2**63)), ("f", -(2**31))}
 
 @dataclass(eq=False, slots=True)
 class Attr:
-    """An attribute as the script knows it; `many` and `unique` as of before the step."""
+    """An attribute as the script knows it; `many` and `unique` as of before the step.
+
+    Attributes:
+        late: of a composite, whether a component had values before it: these lack it until they are touched.
+    """
 
     place: Place
     name: str | None
@@ -33,6 +37,7 @@ class Attr:
     component: bool = False
     slots: tuple[str, ...] = ()
     parts: tuple[Attr, ...] = ()
+    late: bool = False
 
 
 DOC = Attr(ident("db/doc"), "db/doc", "string")
@@ -46,6 +51,7 @@ class Model:
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
     values: dict[Key, list[Value]] = field(default_factory=dict)
+    dropped: set[Key] = field(default_factory=set)
     free_names: list[str] = field(default_factory=list)
     steps: int = 0
     numbers: int = 0
@@ -63,9 +69,28 @@ class Model:
         """Composite tuples."""
         return [attr for attr in self.attrs if attr.parts]
 
+    def composites_of(self, attr: Attr) -> list[Attr]:
+        """The composites that it is a component of."""
+        return [composite for composite in self.composites() if attr in composite.parts]
+
     def is_part(self, attr: Attr) -> bool:
         """Whether a composite is made of it."""
-        return any(attr in composite.parts for composite in self.composites())
+        return bool(self.composites_of(attr))
+
+    def is_ambiguous(self, e: Place, attr: Attr) -> bool:
+        """Whether the log might not tell that just this component was asserted again.
+
+        So it is where some of its composites may change by that, and some not, and another component of
+        theirs may be taken for it, by which a composite would change that did not.
+        """
+        mine = self.composites_of(attr)
+        return len(mine) > 1 and any(
+            other.late and other not in mine
+            for composite in mine
+            for part in composite.parts
+            if part is not attr and self.values.get((e, part))
+            for other in self.composites_of(part)
+        )
 
     def holder(self, attr: Attr, value: Value) -> Place | None:
         """Which entity has that value of an attribute."""
@@ -78,14 +103,18 @@ class Model:
         """All that is held of the attributes that meet a condition."""
         return [(e, a, v) for (e, a), values in self.values.items() if condition(a) for v in values]
 
+    def with_components(self, entity: Place) -> list[Place]:
+        """An entity and its components, and theirs."""
+        found = [entity]
+        for each in found:
+            for e, _, (kind, raw) in self.held(lambda a: a.component):
+                if e == each and kind == "r" and raw not in found:
+                    found.append(raw)
+        return found
+
     def erase(self, entity: Place) -> None:
         """Forgets an entity, its components, and the references to them."""
-        gone, found = [entity], {entity}
-        for each in gone:
-            for _, a, (kind, raw) in [h for h in self.held(lambda a: a.component) if h[0] == each]:
-                if a.component and kind == "r" and raw not in found:
-                    found.add(raw)
-                    gone.append(raw)
+        found = set(self.with_components(entity))
         self.values = {
             (e, a): [value for value in values if not (value[0] == "r" and value[1] in found)]
             for (e, a), values in self.values.items()
@@ -98,6 +127,10 @@ def same(one: Value, other: Value) -> bool:
     return bool(_norm(one) == _norm(other))
 
 
+def _is_nan(value: Value) -> bool:
+    return value[0] in "df" and math.isnan(to_python(*value))
+
+
 def _norm(value: Value) -> Any:
     kind, raw = value
     if kind == "m":
@@ -106,7 +139,7 @@ def _norm(value: Value) -> Any:
         return kind, str(raw).lower()
     if kind == "t":
         return kind, tuple(None if slot is None else _norm(slot) for slot in raw)
-    if kind in "df" and math.isnan(to_python(kind, raw)):
+    if _is_nan(value):
         return kind, None
     return (kind, 0) if value in _NEGATIVE_ZEROS else value
 
@@ -154,17 +187,38 @@ class Builder:
         holder = self.model.holder(attr, value) if attr.unique else None
         if holder not in {None, e} or (e in self.new and self._was_released(attr, value)):
             return False
-        if self.model.is_part(attr) and any(
-            _norm(held)[1] is None for held in self.model.values.get((e, attr), ())
-        ):
-            return False  # Local drops what is asserted over NaN, but computes composites with it
+        drops = self.model.is_part(attr) and any(
+            _is_nan(held) or (same(value, held) and value != held)
+            for held in self.model.values.get((e, attr), ())
+        )
+        if drops and not self._may_drop(e, attr):
+            return False
+        if self._is_held(e, attr, value) and self.model.is_ambiguous(e, attr):
+            return False  # which of several components was asserted again: a known limit
         if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
             return False
         self.step.operations.append(Operation(True, at or e, attr.place, *value))
+        if drops:
+            self.model.dropped.add((e, attr))
+            self.feature("component that the engine drops")
+            return True
         values = self.model.values.setdefault((e, attr), [])
         values[:] = [held for held in values if attr.many and not same(held, value)]
         values.append(value)
         return True
+
+    def _is_held(self, e: Place, attr: Attr, value: Value) -> bool:
+        return any(same(value, held) for held in self.model.values.get((e, attr), ()))
+
+    def _may_drop(self, e: Place, attr: Attr) -> bool:
+        """Whether a component may be asserted that Local drops, but makes composites of.
+
+        Not where some of several composites may be filled in by that, nor twice: the log might not tell then
+        (docs/restore-rules.md, known limits).
+        """
+        composites = self.model.composites_of(attr)
+        told = len(composites) == 1 or not any(composite.late for composite in composites)
+        return told and (e, attr) not in self.model.dropped
 
     def retract(self, e: Place, attr: Attr, value: Value) -> bool:
         """Retracts a value that is held."""
@@ -182,11 +236,12 @@ class Builder:
     def replace(self, e: Place, attr: Attr, old: Value, new: Value) -> bool:
         """Retracts a cardinality-one value and asserts another, each by itself.
 
-        Not a component's value and another that the engine takes for the same, nor NaN: Local then does only
-        the retraction, but computes composites with the other (docs/restore-rules.md, known limits).
+        Not a component's value if one is NaN: Local then does only the retraction, but computes composites
+        with the other, and that is in the log only if they change (docs/restore-rules.md, known limits).
         """
-        odd = same(old, new) or _norm(old)[1] is None
-        if old == new or (odd and self.model.is_part(attr)):
+        odd = _is_nan(old) or _is_nan(new)
+        # Of two values that it takes for the same Local refuses to retract one and assert the other.
+        if same(old, new) or (odd and self.model.is_part(attr)):
             return False
         if not self.add(e, attr, new):
             return False

@@ -32,8 +32,10 @@ EDN_KINDS = frozenset(_EDN)
 class Player:
     """Commits the steps of one script to one database.
 
+    A step that the engine does not take is the end: what follows was drawn for another state.
+
     Attributes:
-        refused: what the engine said of each step that it did not take.
+        refused: what the engine said of the step that it did not take.
         features: how many steps, of those that it took, show each kind of history.
     """
 
@@ -45,17 +47,19 @@ class Player:
         self._hoped: set[int] = set()
         self._steps = 0
         self._last_tx = TX_PARTITION << 42
-        self.refused: list[str] = []
+        self.refused: str | None = None
         self.features: Counter[str] = Counter()
 
     async def play(self, steps: Sequence[Step]) -> None:
         """Commits the steps, one transaction each."""
         for step in steps:
+            if self.refused is not None:
+                return
             tempids = self._tempids(step)
             try:
                 tx, made = await (self._erase(step, tempids) if step.erased else self._submit(step, tempids))
             except _RefusedError as refusal:
-                self.refused.append(f"{refusal} {step}")
+                self.refused = f"{refusal} {step}"
             else:
                 self._learn(step, tx, made)
             self._steps += 1

@@ -104,7 +104,12 @@ def composite(b: Builder) -> None:
         b.feature("composite over a reference")
     if b.model.held(lambda a: a in chosen):
         b.feature("composite newer than data")
-    install(b, "tuple", parts=tuple(chosen), unique=unique)
+    made = install(b, "tuple", parts=tuple(chosen), unique=unique)
+
+    def note() -> None:
+        made.late = bool(b.model.held(lambda a: a in chosen))
+
+    b.at_end.append(note)
 
 
 def _may_be_part(attr: Attr) -> bool:
@@ -146,7 +151,7 @@ def rename(b: Builder) -> None:
     name = f"g/n{b.model.number()}"
     if attr and b.fact(attr.place, "db/ident", "k", name):
         b.feature("ident changed")
-        _renamed(b, attr, name)
+        _renamed(b, attr, name, free=not b.model.is_part(attr))
 
 
 def _renamed(b: Builder, attr: Attr, name: str | None, *, free: bool = True) -> None:
@@ -165,6 +170,8 @@ def take_over(b: Builder) -> None:
     one, other = (_some(b, lambda a: a.name is not None) for _ in range(2))
     if not one or not other or one is other or one.parts or other.parts:
         return
+    if b.model.is_part(one) or b.model.is_part(other):
+        return  # a composite has its components by name: Local lets no other attribute have it
     name = other.name if b.chance(2) else f"g/n{b.model.number()}"
     if b.settle(one.place, "db/ident") and b.settle(other.place, "db/ident"):
         from tests.generated.script import Operation
@@ -222,6 +229,15 @@ def unique(b: Builder) -> None:
             attr.unique = kind
 
         b.at_end.append(change)
+
+
+def alter_nothing(b: Builder) -> None:
+    """An attribute loses what it does not have: Datomic notes that it was altered."""
+    attr = _some(b)
+    if attr:
+        kind = b.pick([kind for kind in UNIQUE if kind != attr.unique])
+        if b.fact(attr.place, "db/unique", "r", ident(f"db.unique/{kind}"), added=False):
+            b.feature("alteration that changes nothing")
 
 
 def describe(b: Builder) -> None:

@@ -26,6 +26,7 @@ FEATURES = frozenset({
     "change", "change, both said", "change to an equal value", "retraction",
     "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted", "enum",
     "cardinality one", "cardinality many", "uniqueness on", "uniqueness off", "noHistory",
+    "alteration that changes nothing", "component that the engine drops",
     "doc of an attribute", "attribute on an attribute",
     "metadata on the transaction", "metadata on an earlier transaction", "empty transaction",
     "explicit instant", "equal instant", "the engine's own instant",
@@ -57,7 +58,7 @@ class Variety:
         self.histories += 1
         self.transactions += len(log.txs())
         self.datoms += len(log)
-        self.refused += len(player.refused)
+        self.refused += player.refused is not None
         self.features.update(player.features)
         self.features.update(journey.features())
         self.values.update({(kind, raw) for _, (_, _, kind, raw, _) in log.rows() if kind != "t"})

@@ -98,8 +98,9 @@
   "Opens a database and gives it the one thread that transacts into it, in order."
   [engine databases place]
   (let [[db created?] ((:open engine) place)
-        handle (count @databases)]
-    (swap! databases assoc handle {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))})
+        opened {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))}
+        ;; Others may be opening at the same time: the handle is decided where the database is put.
+        handle (dec (count (swap! databases #(assoc % (count %) opened))))]
     [handle (engine/database-id db) created?]))
 
 (defn- prepare
