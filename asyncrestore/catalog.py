@@ -218,7 +218,10 @@ async def find_backup(store: Store, name: str | None) -> Backup:
     backup = await list_backup(store, name)
     if not backup.segments:
         found = f"; it holds {', '.join(names)}" if names and names != [name] else ""
-        raise NotFound(f"{store.uri} holds no backup named {name!r}{found}")
+        raise NotFound(
+            f"{store.uri} holds no backup named {name!r}{found}",
+            hint="Check the store's place; a backup has files such as 0000000000000-0000000010000.parquet.",
+        )
     return backup
 
 

@@ -14,13 +14,14 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 KEY_BYTES = 32
-_MAGIC = b"asyncrestore encrypted 1\n"
+_NAME = b"asyncrestore encrypted "
+_MAGIC = _NAME + b"1\n"
 _ID_BYTES = 8
 _DIGEST_BYTES = 32
 _GIVE_KEY = "Give the key that it was written with: docs/encryption.md."
@@ -106,12 +107,18 @@ def read_header(data: bytes) -> Header | None:
 
     Raises:
         SegmentDamaged: it is not what was written.
+        NewerFormat: it is, and only a newer version of this program reads it.
     """
-    if not data.startswith(_MAGIC):
+    if not data.startswith(_NAME):
         return None
     expected, actual = data[-_DIGEST_BYTES:], hashlib.sha256(memoryview(data)[:-_DIGEST_BYTES]).digest()
     if expected != actual:
         raise SegmentDamaged(f"its SHA-256 is {actual.hex()}, it should be {expected.hex()}")
+    if not data.startswith(_MAGIC):
+        raise NewerFormat(
+            "its encryption is of a version that this program does not know",
+            hint="Use a newer asyncrestore.",
+        )
     start = len(_MAGIC) + 2
     size = start + int.from_bytes(data[len(_MAGIC) : start]) + _ID_BYTES
     return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.errors import NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, UsageError
 from asyncrestore.stores.cipher import Cipher, read_header, refuse_encrypted
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -48,7 +49,7 @@ def test_format() -> None:
 def test_every_changed_byte_and_length(wrapped: bytes) -> None:
     cipher = Cipher(KEY, wrapped)
     data = cipher.encrypt(CONTENT)
-    magic = 25
+    magic = 23  # what an encrypted object begins with, whatever its version
     for position in range(len(data)):
         changed = bytearray(data)
         changed[position] ^= 1 + position % 255
@@ -64,6 +65,13 @@ def test_every_changed_byte_and_length(wrapped: bytes) -> None:
             cipher.decrypt(data[:length])
     with pytest.raises(SegmentDamaged):
         cipher.decrypt(data + b"\0")
+
+
+def test_a_newer_version_is_not_damaged() -> None:
+    data = Cipher(KEY).encrypt(CONTENT)[:-32].replace(b"encrypted 1", b"encrypted 2")
+    with pytest.raises(NewerFormat, match="its encryption is of a version") as raised:
+        read_header(data + hashlib.sha256(data).digest())
+    assert raised.value.hint == "Use a newer asyncrestore."
 
 
 def test_another_key() -> None:

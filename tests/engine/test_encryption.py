@@ -173,7 +173,7 @@ async def test_nothing_of_the_data_is_in_the_files(source: BridgeDatabase, tmp_p
 async def test_two_at_once_end_in_what_one_makes(source: BridgeDatabase, store: MemoryStore) -> None:
     wanted = await load(store)
     for _ in range(10):
-        both, reports = MemoryStore(), []
+        both, reports = MemoryStore(), list[Any]()
 
         async def run(both: MemoryStore = both, reports: list[Any] = reports) -> None:
             reports.append(await backup(source, both, name=NAME, segment_size=SIZE, encryption=KEY))
@@ -190,7 +190,7 @@ async def test_two_at_once_with_a_key_service(
 ) -> None:
     """Each has a key of its own; what they wrote is the same once it is decrypted."""
     both, target = MemoryStore(), await new_database()
-    reports = []
+    reports: list[Any] = []
 
     async def run() -> None:
         reports.append(await backup(source, both, name=NAME, segment_size=SIZE, encryption=kms_key))
