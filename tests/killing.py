@@ -231,4 +231,4 @@ def main(name: str, database: Path, prepared: str, place: str, size: int) -> int
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:5], int(sys.argv[5]))}\n")
+    sys.stdout.write(f"{main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]))}\n")

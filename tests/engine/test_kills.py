@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.timeout(600),  # hundreds of processes: a busy machine takes minutes
     pytest.mark.skipif(sys.platform == "win32", reason="it has no fork, and no SIGKILL"),
 ]
 
@@ -52,11 +53,10 @@ async def killed(arguments: list[str]) -> int:
     def run() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tests.killing", *arguments]
         root = Path(__file__).parents[2]
-        return subprocess.run(command, capture_output=True, text=True, timeout=380, check=False, cwd=root)
+        return subprocess.run(command, capture_output=True, text=True, timeout=580, check=False, cwd=root)
 
     ran = await to_thread.run_sync(run)
     assert ran.returncode == 0, ran.stderr
-    sys.stdout.write(f"{arguments} {ran.stdout}")
     return int(ran.stdout)
 
 
@@ -66,7 +66,6 @@ async def test_killed_at_every_point(new_database: NewDatabase, tmp_path: Path, 
     assert await killed([*prepared, str(tmp_path / "store"), "10"]) >= ON_DISK[job]
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("job", ON_S3)
 async def test_killed_at_every_point_on_s3(
     new_database: NewDatabase, tmp_path: Path, moto_bucket: Bucket, aws: pytest.MonkeyPatch, job: str
