@@ -68,8 +68,8 @@ class Cipher:
         data = self._header + self._siv.encrypt(content, [self._header])
         return data + hashlib.sha256(data).digest()
 
-    def decrypt(self, data: bytes) -> bytes:
-        """The content of an object for which `read_header` has given a header.
+    def decrypt(self, data: bytes, header: Header) -> bytes:
+        """The content of an object, for which `read_header` has given that header.
 
         Raises:
             NotAuthorized: it was encrypted with another key.
@@ -77,8 +77,6 @@ class Cipher:
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
 
-        header = read_header(data)
-        assert header is not None
         if header.key_id != self.key_id:
             raise NotAuthorized(
                 f"it is encrypted with another key ({header.key_id.hex()}) than the one given "

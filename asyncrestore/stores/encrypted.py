@@ -83,7 +83,8 @@ class EncryptedStore:
     async def _decrypt(self, data: bytes) -> bytes:
         header = await to_thread.run_sync(read_header, data)
         if header is not None:
-            return await to_thread.run_sync((await self._keys.for_reading(header)).decrypt, data)
+            cipher = await self._keys.for_reading(header)
+            return await to_thread.run_sync(cipher.decrypt, data, header)
         if self._plain_too:
             return data
         if data.startswith(_PARQUET):

@@ -146,6 +146,27 @@ async def test_everything_works(
     assert not Path(spare, NAME).exists()
 
 
+async def test_on_s3(source: BridgeDatabase, new_database: NewDatabase, bucket: Bucket) -> None:
+    target, reports = await new_database(), list[Any]()
+
+    async def run() -> None:
+        reports.append(await backup(source, bucket.uri(), name=NAME, segment_size=SIZE, encryption=KEY))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        tasks.start_soon(run)
+    assert (await verify(bucket.uri(), encryption=KEY, live=source)).problems == []
+    await restore(bucket.uri(), target, encryption=KEY)
+    assert (await verify(source, against=target)).problems == []
+    with pytest.raises(NotAuthorized, match=r"\.parquet: it is encrypted"):
+        await verify(bucket.uri())
+    one = MemoryStore()
+    await backup(source, one, name=NAME, segment_size=SIZE, encryption=KEY)
+    keys = [key for key in bucket.all_keys() if key.endswith(".parquet")]
+    assert {key.rpartition("/")[2]: bucket.get(key) for key in keys} == await load(one), "byte for byte"
+    assert sorted(each.key for report in reports for each in report.segments) == sorted(await load(one))
+
+
 async def test_nothing_of_the_data_is_in_the_files(source: BridgeDatabase, tmp_path: Path) -> None:
     texts = [
         b"secret-address",
