@@ -42,14 +42,16 @@ demo: $(READY)
 test: $(READY) $(PEER)
 	$(BIN)/python -m pytest
 
-# The tests of the store on S3 against a second server, built here by Go.
+# What the tests do on S3, against a second server too, built here by Go.
 VERSITYGW := .venv/bin/versitygw
 $(VERSITYGW): | $(READY)
 	@command -v go >/dev/null || { echo "make test-s3 needs Go; make test needs none" >&2; exit 1; }
 	GOBIN=$(CURDIR)/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test-s3: $(VERSITYGW)
-	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py
+	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py \
+	  tests/engine/test_shards.py::test_shards_on_s3 tests/engine/test_encryption.py::test_on_s3 \
+	  tests/engine/test_query.py::test_every_store_answers_the_same
 
 HISTORIES ?= 5000
 SEED ?= $(shell date +%s)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from asyncrestore.rewrites import Rewrite as Rewrite
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.filesystem import FilesystemStore as FilesystemStore
+    from asyncrestore.stores.keys import KmsKey as KmsKey
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
     from asyncrestore.stores.promises import Promise as Promise
     from asyncrestore.values import Keyword as Keyword
@@ -91,6 +92,7 @@ _HOMES = {
     "jobs.restore": ("RestoreReport", "restore"),
     "stores": ("open_store",),
     "stores.filesystem": ("FilesystemStore",),
+    "stores.keys": ("KmsKey",),
     "stores.memory": ("MemoryStore",),
     "rewrites": ("Rewrite",),
     "values": ("Keyword", "Symbol", "Uri"),

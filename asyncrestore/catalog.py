@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
+from asyncrestore.errors import (
+    Conflict,
+    NotAuthorized,
+    NotFound,
+    SegmentDamaged,
+    SegmentGap,
+    UsageError,
+)
 from asyncrestore.segment import Segment, SegmentRange
+from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
     from asyncrestore.segment import SegmentInfo
@@ -131,10 +139,13 @@ class Backup:
         Raises:
             SegmentDamaged: it is not what was written, or lies under another segment's name.
             NotFound: it is gone.
+            NotAuthorized: it is encrypted, with another key than the store was opened with or without one.
         """
         data = await self.store.read(self.name, stored.key)
         try:
-            segment = await to_thread.run_sync(Segment, data)
+            segment = await to_thread.run_sync(_segment, data)
+        except NotAuthorized as exc:
+            raise NotAuthorized(f"{self.where(stored.key)}: {exc}", hint=exc.hint) from exc
         except SegmentDamaged as exc:
             raise type(exc)(f"{self.where(stored.key)} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
         if segment.info.range != stored.range:
@@ -163,6 +174,11 @@ class Backup:
     async def why_aside(self, key: str) -> str:
         """The reason for which a segment was put aside."""
         return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
+
+
+def _segment(data: bytes) -> Segment:
+    refuse_encrypted(data)
+    return Segment(data)
 
 
 def aside_key(key: str) -> str:
@@ -202,7 +218,10 @@ async def find_backup(store: Store, name: str | None) -> Backup:
     backup = await list_backup(store, name)
     if not backup.segments:
         found = f"; it holds {', '.join(names)}" if names and names != [name] else ""
-        raise NotFound(f"{store.uri} holds no backup named {name!r}{found}")
+        raise NotFound(
+            f"{store.uri} holds no backup named {name!r}{found}",
+            hint="Check the store's place; a backup has files such as 0000000000000-0000000010000.parquet.",
+        )
     return backup
 
 

@@ -20,6 +20,7 @@ from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
 from asyncrestore.segment import SegmentRange
+from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +37,10 @@ PAGE_DATOMS = 16_384
 
 LIVE_PART = 10_000
 """How many t a part of a live database covers: as many as a segment."""
+
+
+_READ_AT_ONCE = 8
+"""Segments whose metadata is read at once: little of them is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,21 +175,33 @@ class StoredHistory:
 
     async def state(self, tx: int) -> State:
         """See `History`."""
-        seen = SeenIds()
-        for part in self._parts:
-            segment = await self.read(part)
-            if part.range.end > tx_to_t(tx):
-                state = State(Schema.from_json(segment.info.schema), seen)
-                async for chunk in _decode(segment):
-                    state.skip(chunk, tx)
-                    if chunk.tx[-1] >= tx:
-                        break
-                return state
-            seen.merge(segment.info.largest)
-        raise Conflict(
-            f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
-            hint="The target was restored from a newer backup of the same database; use that one.",
-        )
+        before = [part for part in self._parts if part.range.end <= tx_to_t(tx)]
+        if len(before) == len(self._parts):
+            raise Conflict(
+                f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
+                hint="The target was restored from a newer backup of the same database; use that one.",
+            )
+        seen = await self._largest(before)
+        segment = await self.read(self._parts[len(before)])
+        state = State(Schema.from_json(segment.info.schema), seen)
+        async for chunk in _decode(segment):
+            state.skip(chunk, tx)
+            if chunk.tx[-1] >= tx:
+                break
+        return state
+
+    async def _largest(self, parts: list[Part]) -> SeenIds:
+        """The largest indexes in these parts: several are read at once, for a store may be far away."""
+        seen, left = SeenIds(), iter(parts)
+
+        async def read() -> None:
+            for part in left:
+                seen.merge((await self.read(part)).info.largest)
+
+        async with task_group() as tasks:
+            for _ in range(_READ_AT_ONCE):
+                tasks.start_soon(read)
+        return seen
 
     async def schema(self) -> Schema:
         """See `History`."""

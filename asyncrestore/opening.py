@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
@@ -13,12 +13,14 @@ from asyncrestore.filters import Filter
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
+from asyncrestore.stores.encrypted import encrypted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from asyncrestore.datomic.database import Connector
     from asyncrestore.rewrites import Rewrite
+    from asyncrestore.stores.encrypted import Encryption
 
 AnyStore: TypeAlias = str | Store
 AnyDatabase: TypeAlias = str | Database
@@ -26,13 +28,17 @@ AnyHistory: TypeAlias = str | Store | Database
 
 
 @asynccontextmanager
-async def as_store(store: AnyStore) -> AsyncIterator[Store]:
-    """The store, opened for the context if it is a URI; raises `UsageError` for one that is none."""
-    if isinstance(store, str):
-        async with open_store(store) as opened:
-            yield opened
-    else:
-        yield store
+async def as_store(
+    store: AnyStore, encryption: Encryption | None = None, *, plain_too: bool = False
+) -> AsyncIterator[Store]:
+    """The store, opened for the context if it is a URI; raises `UsageError` for one that is none.
+
+    With `encryption` it is an encrypted one; see `encrypted`.
+    """
+    async with AsyncExitStack() as stack:
+        if isinstance(store, str):
+            store = await stack.enter_async_context(open_store(store))
+        yield await stack.enter_async_context(encrypted(store, encryption, plain_too=plain_too))
 
 
 async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
@@ -41,14 +47,23 @@ async def as_database(connector: Connector, database: AnyDatabase, *, create: bo
 
 
 @asynccontextmanager
-async def as_history(connector: Connector, history: AnyHistory, name: str | None) -> AsyncIterator[History]:
-    """The history in a store or of a live database; `name` is of the backup in a store with several."""
+async def as_history(
+    connector: Connector, history: AnyHistory, name: str | None, encryption: Encryption | None = None
+) -> AsyncIterator[History]:
+    """The history in a store or of a live database.
+
+    Args:
+        connector: opens databases.
+        history: a store or a database, open or as a URI.
+        name: of the backup in a store with several.
+        encryption: the store's key, where it is encrypted.
+    """
     if isinstance(history, str) and is_database_uri(history):
         history = await connector.open(history)
     if isinstance(history, Database):
         yield await LiveHistory.open(history)
     else:
-        async with as_store(history) as store:
+        async with as_store(history, encryption) as store:
             yield await StoredHistory.open(store, name)
 
 

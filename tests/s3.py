@@ -165,7 +165,7 @@ class Exchange(BaseHTTPRequestHandler):
             fault = faults.popleft() if faults else proxy.always.get(self.command, relay)
         fault(self)
 
-    do_GET = do_PUT = do_HEAD = _exchange  # noqa: N815
+    do_GET = do_PUT = do_HEAD = do_DELETE = _exchange  # noqa: N815
 
     def forward(self, *, without: str = "") -> tuple[int, dict[str, str], bytes]:
         """Asks the server behind; answers status, headers and body."""

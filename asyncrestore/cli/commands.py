@@ -10,6 +10,7 @@ import click
 
 import asyncrestore
 from asyncrestore.cli import text
+from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import EPILOG as _FILTERING_EPILOG
 from asyncrestore.cli.filtering import filtering, filtering_options
 from asyncrestore.cli.options import Settings, talking_options
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.jobs.info import DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.stores.encrypted import Encryption
 
 _NAME_HELP = "Of the backup, where the store holds several."
 
@@ -169,6 +171,7 @@ def _engine_text(found: dict[str, Any]) -> str:
               help="Copy only this process's part: the I-th of N, from 0.")  # fmt: skip
 @click.option("--parallel", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Segments read and written at once.")  # fmt: skip
+@encryption_options
 @talking_options
 @click.pass_obj
 def backup(
@@ -182,6 +185,7 @@ def backup(
     segments: int | None,
     shard: tuple[int, int],
     parallel: int,
+    encryption: Encryption | None,
 ) -> None:
     """Copy what STORE does not have yet of the database SOURCE.
 
@@ -202,6 +206,7 @@ def backup(
                 segments=segments,
                 shard=shard,
                 parallel=parallel,
+                encryption=encryption,
                 on_progress=on_progress,
             ),
             kept="Finished segments stay. Run the same command again: it continues.",
@@ -224,6 +229,7 @@ def backup(
               metavar="MIB", help="Bytes of segments loaded ahead.")  # fmt: skip
 @click.option("--in-flight", type=click.IntRange(1, 65_536), default=1024, show_default=True, metavar="N",
               help="Transactions sent and not answered yet, at most.")  # fmt: skip
+@encryption_options
 @talking_options
 @click.pass_obj
 def restore(
@@ -237,6 +243,7 @@ def restore(
     id_cache_size: int,
     prefetch_mib: int,
     in_flight: int,
+    encryption: Encryption | None,
     **options: Any,
 ) -> None:
     """Replay a backup, or a live database, into the database TARGET.
@@ -259,6 +266,7 @@ def restore(
                 **wanted,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 in_flight=in_flight,
+                encryption=encryption,
                 on_progress=on_progress,
                 stop=stop,
             ),
@@ -277,6 +285,7 @@ def restore(
 @filtering_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many are told in words; all are counted.")  # fmt: skip
+@encryption_options
 @talking_options
 @click.pass_obj
 def verify(
@@ -287,6 +296,7 @@ def verify(
     live: str | None,
     name: str | None,
     max_differences: int,
+    encryption: Encryption | None,
     **options: Any,
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
@@ -307,6 +317,7 @@ def verify(
                 name=name,
                 **wanted,
                 max_differences=max_differences,
+                encryption=encryption,
                 on_progress=on_progress,
             ),
         )
@@ -330,15 +341,18 @@ def differs(report: VerifyReport) -> HistoryDiffers:
 @click.command(epilog=_INFO_EPILOG)
 @click.argument("place", metavar="STORE|DATABASE", callback=place_argument)
 @click.option("--name", help="Of the one backup that is wanted.")
+@encryption_options
 @talking_options
 @click.pass_obj
-def info(settings: Settings, place: str, name: str | None) -> None:
+def info(settings: Settings, place: str, name: str | None, encryption: Encryption | None) -> None:
     """Tell what is in a store, or in a database.
 
     A database URI without a database lists those of the system.
     """
     output = start(settings)
-    found: StoreInfo | DatabaseInfo | SystemInfo = run(output, lambda _: asyncrestore.info(place, name=name))
+    found: StoreInfo | DatabaseInfo | SystemInfo = run(
+        output, lambda _: asyncrestore.info(place, name=name, encryption=encryption)
+    )
     output.result(document(found), text.info_text(found))
     if isinstance(found, asyncrestore.StoreInfo):
         damaged = [backup.problem for backup in found.backups if backup.problem]
@@ -352,9 +366,17 @@ def info(settings: Settings, place: str, name: str | None) -> None:
 @click.option("--name", help=_NAME_HELP)
 @click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
               help="Rows told as text; --json gives all.")  # fmt: skip
+@encryption_options
 @talking_options
 @click.pass_obj
-def query(settings: Settings, store: str, sql: str, name: str | None, max_rows: int) -> None:
+def query(
+    settings: Settings,
+    store: str,
+    sql: str,
+    name: str | None,
+    max_rows: int,
+    encryption: Encryption | None,
+) -> None:
     """Ask a backup in SQL, by DuckDB.
 
     There are the views datoms, transactions and attributes, and the table macro as_of(t). The backup is only
@@ -362,7 +384,10 @@ def query(settings: Settings, store: str, sql: str, name: str | None, max_rows: 
     """
     output = start(settings)
     wanted = None if settings.json else max_rows + 1
-    found = run(output, lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted))
+    found = run(
+        output,
+        lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted, encryption=encryption),
+    )
     rows = rows_of(found)
     shown = rows if settings.json else rows[:max_rows]
     output.result({"columns": found.column_names, "rows": shown}, grid(found.column_names, shown))

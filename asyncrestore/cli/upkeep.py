@@ -9,6 +9,7 @@ import click
 import asyncrestore
 from asyncrestore.cli import text
 from asyncrestore.cli.commands import differs, place_argument, start
+from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import Settings, talking_options
 from asyncrestore.cli.output import document
 from asyncrestore.cli.progress import show_progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.copy import CopyReport
     from asyncrestore.jobs.delete import DeleteReport
     from asyncrestore.jobs.repair import RepairReport
+    from asyncrestore.stores.encrypted import Encryption
 
 _REPAIR_EPILOG = """
 \b
@@ -78,10 +80,17 @@ _parallel = click.option(
 @click.option("--name", help="Of the backup in the store; the source database's name if not given.")
 @_segment_size
 @_parallel
+@encryption_options
 @talking_options
 @click.pass_obj
 def repair(
-    settings: Settings, source: str, store: str, name: str | None, segment_size: int, parallel: int
+    settings: Settings,
+    source: str,
+    store: str,
+    name: str | None,
+    segment_size: int,
+    parallel: int,
+    encryption: Encryption | None,
 ) -> None:
     """Make the backup of SOURCE in STORE whole again, and prove it.
 
@@ -98,6 +107,7 @@ def repair(
                 name=name,
                 segment_size=segment_size,
                 parallel=parallel,
+                encryption=encryption,
                 on_progress=on_progress,
             ),
             kept=_AGAIN,
@@ -127,9 +137,12 @@ def _repair_text(report: RepairReport) -> str:
 @click.argument("store", callback=place_argument)
 @click.option("--name", help="Of the backup, where the store holds several.")
 @_segment_size
+@encryption_options
 @talking_options
 @click.pass_obj
-def compact(settings: Settings, store: str, name: str | None, segment_size: int) -> None:
+def compact(
+    settings: Settings, store: str, name: str | None, segment_size: int, encryption: Encryption | None
+) -> None:
     """Merge the small segments of frequent backups into larger ones.
 
     The small ones stay, and are not read any more; `delete --superseded` removes them. Backups and restores
@@ -140,7 +153,11 @@ def compact(settings: Settings, store: str, name: str | None, segment_size: int)
         report = run(
             output,
             lambda _: asyncrestore.compact(
-                store, name=name, segment_size=segment_size, on_progress=on_progress
+                store,
+                name=name,
+                segment_size=segment_size,
+                encryption=encryption,
+                on_progress=on_progress,
             ),
             kept=_AGAIN,
         )
@@ -164,22 +181,39 @@ def _compact_text(report: CompactReport) -> str:
 @click.argument("target", metavar="STORE", callback=place_argument)
 @click.option("--name", help="Of the backup, where the store holds several.")
 @click.option("--as-name", metavar="NAME", help="Of the copy, if it is to have another one.")
+@click.option("--decrypt", is_flag=True, help="The copy is not encrypted; the key is of the first store.")
 @_parallel
+@encryption_options
 @talking_options
 @click.pass_obj
 def copy(
-    settings: Settings, store: str, target: str, name: str | None, as_name: str | None, parallel: int
+    settings: Settings,
+    store: str,
+    target: str,
+    name: str | None,
+    as_name: str | None,
+    decrypt: bool,
+    parallel: int,
+    encryption: Encryption | None,
 ) -> None:
     """Copy a backup from one store to another, checked, and verify the copy.
 
-    Run it again at any time: it continues, and adds what is new.
+    With a key the copy is encrypted, whether the first STORE is or not. Run it again at any time: it
+    continues, and adds what is new.
     """
     output = start(settings)
     with show_progress("copy", output, settings) as on_progress:
         report = run(
             output,
             lambda _: asyncrestore.copy(
-                store, target, name=name, as_name=as_name, parallel=parallel, on_progress=on_progress
+                store,
+                target,
+                name=name,
+                as_name=as_name,
+                parallel=parallel,
+                encryption=encryption,
+                decrypt=decrypt,
+                on_progress=on_progress,
             ),
             kept=_AGAIN,
         )
@@ -213,9 +247,17 @@ def _copy_text(report: CopyReport) -> str:
 @click.argument("name")
 @click.option("--superseded", is_flag=True, help="Only the segments that nobody reads any more.")
 @click.option("--yes", is_flag=True, help="Really delete.")
+@encryption_options
 @talking_options
 @click.pass_obj
-def delete(settings: Settings, store: str, name: str, superseded: bool, yes: bool) -> None:
+def delete(
+    settings: Settings,
+    store: str,
+    name: str,
+    superseded: bool,
+    yes: bool,
+    encryption: Encryption | None,
+) -> None:
     """Delete the backup NAME of STORE, or what is superseded of it.
 
     Without --yes it only says what it would delete. --superseded takes the segments that larger ones cover
@@ -224,7 +266,9 @@ def delete(settings: Settings, store: str, name: str, superseded: bool, yes: boo
     output = start(settings)
     report = run(
         output,
-        lambda _: asyncrestore.delete(store, name, superseded=superseded, confirmed=yes),
+        lambda _: asyncrestore.delete(
+            store, name, superseded=superseded, confirmed=yes, encryption=encryption
+        ),
         kept="A part may be deleted. Run the same command again.",
     )
     output.result(document(report), _delete_text(report))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyDatabase, AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 _PUT_BACK = "The database was put back to an earlier state. Back it up under another --name."
 SEGMENT_TRANSACTIONS = 10_000
@@ -76,6 +77,7 @@ async def backup(
     segments: int | None = None,
     shard: tuple[int, int] = (0, 1),
     parallel: int = 3,
+    encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> BackupReport:
     """Copies what a store does not have yet of a database's log, up to the database's present t.
@@ -95,12 +97,13 @@ async def backup(
         shard: (i, n): copies only this process's part, the i-th of n, from 0; the others copy theirs, at the
             same time or not. All must be given the same `segment_size`.
         parallel: how many segments are read and written at once.
+        encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
         on_progress: is told the watermarks.
 
     Raises:
         NotFound: there is no such database. UsageError: a URI or number is wrong.
         Conflict: the store has another database's backup under the name, or other content.
-        StoreFailed, NotAuthorized: the store cannot be written.
+        StoreFailed, NotAuthorized: the store cannot be written, or is encrypted with another key.
         SegmentDamaged: the newest segment in the store cannot be read.
     """
     if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
@@ -113,7 +116,7 @@ async def backup(
         raise UsageError(
             f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."
         )
-    async with as_store(store) as opened, open_connector() as connector:
+    async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
         return await job.run(start_t, end_t, segments, shard, parallel, on_progress or (lambda _: None))

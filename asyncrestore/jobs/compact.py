@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.segment import Segment, SegmentInfo
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ async def compact(
     *,
     name: str | None = None,
     segment_size: int = SEGMENT_TRANSACTIONS,
+    encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> CompactReport:
     """Merges neighbouring segments, up to `segment_size` t and 131,072 datoms in one.
@@ -69,6 +71,7 @@ async def compact(
         store: a store, open or as a URI.
         name: of the backup, where the store holds several.
         segment_size: how many t a segment covers at most; they are cut at its multiples, as by `backup`.
+        encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
         on_progress: is told the watermarks.
 
     Raises:
@@ -80,7 +83,7 @@ async def compact(
     if segment_size < 1:
         raise UsageError("segment_size must be at least 1")
     started = monotonic()
-    async with as_store(store) as opened:
+    async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
         report = CompactReport(opened.uri, backup.name, len(backup.chain()))
         progress = Progress(start_t=0, end_t=backup.end)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.segment import SegmentInfo, SegmentRange
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ async def copy(
     name: str | None = None,
     as_name: str | None = None,
     parallel: int = 3,
+    encryption: Encryption | None = None,
+    decrypt: bool = False,
     on_progress: OnProgress | None = None,
 ) -> CopyReport:
     """Copies the segments of a backup that another store does not have yet, and verifies the copy.
@@ -73,6 +76,9 @@ async def copy(
         name: of the backup, where `source` holds several.
         as_name: of the copy, if it is to have another name.
         parallel: how many segments are copied at once.
+        encryption: the key of both stores, 32 bytes or a `KmsKey`. What is not encrypted in `source` is in
+            the copy. Two keys: give stores that were opened with them.
+        decrypt: the copy is not encrypted.
         on_progress: is told the watermarks: of copying, then of verifying.
 
     Returns:
@@ -85,9 +91,14 @@ async def copy(
     """
     if parallel < 1:
         raise UsageError("parallel must be at least 1")
+    if decrypt and encryption is None:
+        raise UsageError("Decrypting needs the key")
     started = monotonic()
     tell = on_progress or (lambda _: None)
-    async with as_store(source) as from_store, as_store(target) as to_store:
+    async with (
+        as_store(source, encryption, plain_too=True) as from_store,
+        as_store(target, None if decrypt else encryption) as to_store,
+    ):
         backup = await find_backup(from_store, name)
         there = await list_backup(to_store, as_name or backup.name)
         await _check_same(backup, there)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.catalog import Backup
     from asyncrestore.opening import AnyStore
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @dataclass(slots=True)
@@ -39,7 +40,12 @@ class DeleteReport:
 
 
 async def delete(
-    store: AnyStore, name: str, *, superseded: bool = False, confirmed: bool = False
+    store: AnyStore,
+    name: str,
+    *,
+    superseded: bool = False,
+    confirmed: bool = False,
+    encryption: Encryption | None = None,
 ) -> DeleteReport:
     """Deletes a backup, or only the segments of it that nobody reads.
 
@@ -52,13 +58,14 @@ async def delete(
         superseded: only the segments that others cover, and those that a repair put aside. The others are
             verified before, and must be whole. A restore that runs meanwhile may have to be run again.
         confirmed: without it nothing is deleted, and the report says what would be.
+        encryption: the store's key, where it is encrypted; only `superseded` needs it.
 
     Raises:
         NotFound: there is no such backup. UsageError: a URI is wrong, or this store cannot delete.
         SegmentDamaged, SegmentGap, Conflict: the backup is not whole without them, so nothing was deleted.
         NotAuthorized: the credentials do not allow it; what was deleted before is in no report.
     """
-    async with as_store(store) as opened:
+    async with as_store(store, encryption) as opened:
         if not isinstance(opened, Deletes):
             raise UsageError(f"{opened.uri} is a store that cannot delete")
         backup = await list_backup(opened, name)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyHistory
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -116,12 +117,15 @@ class SystemInfo:
     databases: list[str]
 
 
-async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | DatabaseInfo | SystemInfo:
+async def info(
+    place: AnyHistory, *, name: str | None = None, encryption: Encryption | None = None
+) -> StoreInfo | DatabaseInfo | SystemInfo:
     """Tells what is in a place.
 
     Args:
         place: a store or a database, open or as a URI; a URI without a database lists those of the system.
         name: of the one backup that is wanted from a store; without it all are told.
+        encryption: the store's key, where it is encrypted.
 
     Raises:
         NotFound: there is no such store, backup or database.
@@ -134,7 +138,7 @@ async def info(place: AnyHistory, *, name: str | None = None) -> StoreInfo | Dat
             if not parse_uri(place).db:
                 return await _system_info(connector, place)
             return await _database_info(await connector.open(place))
-    async with as_store(place) as store:
+    async with as_store(place, encryption) as store:
         return await _store_info(store, name)
 
 

@@ -29,13 +29,19 @@ if TYPE_CHECKING:
     from asyncrestore.history import Part
     from asyncrestore.opening import AnyStore
     from asyncrestore.schema import Schema
+    from asyncrestore.stores.encrypted import Encryption
 
 _AHEAD = 4
 """Segments read while DuckDB works on the one before."""
 
 
 async def query(
-    store: AnyStore, sql: str, *, name: str | None = None, max_rows: int | None = None
+    store: AnyStore,
+    sql: str,
+    *,
+    name: str | None = None,
+    max_rows: int | None = None,
+    encryption: Encryption | None = None,
 ) -> pa.Table:
     """Asks a backup a question in SQL.
 
@@ -49,6 +55,8 @@ async def query(
         sql: a query in DuckDB's SQL.
         name: of the backup, where the store holds several.
         max_rows: return the first so many rows only.
+        encryption: the store's key, where it is encrypted: segments are decrypted in memory. What DuckDB
+            spills to its temporary directory is not encrypted.
 
     Returns:
         The rows, all in memory.
@@ -63,7 +71,7 @@ async def query(
         import duckdb  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise UsageError("Queries need the package duckdb", hint="pip install 'asyncrestore[query]'") from exc
-    async with as_store(store) as opened:
+    async with as_store(store, encryption) as opened:
         history = await StoredHistory.open(opened, name)
         schema = await history.schema()
         with one_error_alone():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyDatabase, AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ async def repair(
     name: str | None = None,
     segment_size: int = SEGMENT_TRANSACTIONS,
     parallel: int = 3,
+    encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> RepairReport:
     """Makes a backup whole again from its source, and proves it.
@@ -82,6 +84,7 @@ async def repair(
         name: of the backup; without it the database's name.
         segment_size: how many t a new segment covers at most.
         parallel: how many segments are read from the source at once.
+        encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
         on_progress: is told the watermarks, of reading the segments, of the source, and of verifying.
 
     Returns:
@@ -96,7 +99,7 @@ async def repair(
     """
     started = monotonic()
     tell = on_progress or (lambda _: None)
-    async with as_store(store) as opened, open_connector() as connector:
+    async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         name = name or database.name
         aside = await _put_aside(database, opened, name, tell)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
+    from asyncrestore.stores.encrypted import Encryption
     from asyncrestore.target import Marker
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ async def restore(
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
+    encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
     stop: anyio.Event | None = None,
 ) -> RestoreReport:
@@ -115,6 +117,7 @@ async def restore(
             does not keep their order it is fewer, as far as they arrive in order.
         id_cache_size: how many entity ids are remembered; each takes about 9 bytes. Without (0) the target
             looks each up, which is slower and changes nothing else.
+        encryption: the store's key, where it is encrypted.
         on_progress: is told the watermarks.
         stop: once set, what is in flight is finished and `StoppedEarly` raised.
 
@@ -136,7 +139,7 @@ async def restore(
         raise UsageError(
             f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
         )
-    async with open_connector() as connector, as_history(connector, source, name) as whole:
+    async with open_connector() as connector, as_history(connector, source, name, encryption) as whole:
         filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
             await limit(whole, until_t, until_time),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ async def verify(
     until_t: int | None = None,
     until_time: datetime | None = None,
     max_differences: int = 10,
+    encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> VerifyReport:
     """Verifies a backup by itself, or a target against a backup or a live source.
@@ -110,6 +112,7 @@ async def verify(
         until_t: where the target must end (see `restore`), if not at the source's end.
         until_time: likewise, as a time.
         max_differences: how many problems are told in words.
+        encryption: the store's key, where it is encrypted.
         on_progress: is told the watermarks.
 
     Returns:
@@ -128,7 +131,7 @@ async def verify(
     started = monotonic()
     differences = Differences(max_differences)
     if against is not None:
-        async with open_connector() as connector, as_history(connector, source, name) as whole:
+        async with open_connector() as connector, as_history(connector, source, name, encryption) as whole:
             filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
             wanted = await limit(whole, until_t, until_time)
             target = await as_database(connector, against)
@@ -145,7 +148,7 @@ async def verify(
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
-        async with open_connector() as connector, as_store(source) as store:  # type: ignore[arg-type]
+        async with open_connector() as connector, as_store(source, encryption) as store:  # type: ignore[arg-type]
             backup = await find_backup(store, name)
             history = None if live is None else await LiveHistory.open(await as_database(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))

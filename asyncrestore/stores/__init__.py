@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from asyncrestore.errors import UsageError
+from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.uri import parse_s3_uri
@@ -17,15 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 
 @asynccontextmanager
-async def open_store(uri: str) -> AsyncIterator[Store]:
+async def open_store(uri: str, *, encryption: Encryption | None = None) -> AsyncIterator[Store]:
     """Opens the store with that URI for as long as the context lasts; it need not exist yet.
 
+    Args:
+        uri: of the store.
+        encryption: a key of 32 bytes or a `KmsKey`, by which what is published is encrypted; what is read
+            must be.
+
     Raises:
-        UsageError: the scheme is not known, or the URI is malformed.
+        UsageError: the scheme is not known, or the URI is malformed; or the key is none.
     """
+    async with _open(uri) as store, encrypted(store, encryption) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open(uri: str) -> AsyncIterator[Store]:
     if uri.startswith("s3://"):
         place = parse_s3_uri(uri)
         # The AWS client takes 0.2 s to load; who keeps backups elsewhere need not wait for it.

@@ -1,4 +1,4 @@
-"""The commands in docs/upkeep.md are ones that there are, and its job definition is JSON."""
+"""The commands in docs/upkeep.md are ones that there are, and its jobs what Kubernetes and AWS Batch take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from asyncrestore.cli.app import group
 from asyncrestore.cli.options import Settings
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 TEXT = (Path(__file__).parents[2] / "docs" / "upkeep.md").read_text()
 DEFINITION = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
-KUBERNETES = re.findall(r"^ +- (asyncrestore backup .*)$", TEXT, re.MULTILINE)
+JOB = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[0])
+(CONTAINER,) = JOB["spec"]["template"]["spec"]["containers"]
+KUBERNETES = CONTAINER["args"]
 SHOWN = re.findall(r"^    (asyncrestore .*)$", TEXT, re.MULTILINE)
 
 
@@ -39,6 +42,26 @@ def test_commands(line: str) -> None:
 def test_jobs_with_an_index(line: str) -> None:
     context = parsed(line)
     assert (context.params["shard"], context.params["end_t"]) == ((7, 8), 1_000_000)
+
+
+def test_an_indexed_job() -> None:
+    """What Kubernetes asks of one: as many indexes as shards, and pods that are not restarted by the node."""
+    assert (JOB["apiVersion"], JOB["kind"]) == ("batch/v1", "Job")
+    spec = JOB["spec"]
+    assert (spec["completionMode"], spec["completions"]) == ("Indexed", 8)
+    assert spec["template"]["spec"]["restartPolicy"] == "Never", "which backoffLimitPerIndex asks for"
+    assert CONTAINER["command"] == ["sh", "-c"]
+    assert {each["name"] for each in CONTAINER["env"]} == {"SOURCE", "STORE", "END_T"}
+
+
+def test_an_array_job() -> None:
+    """What AWS Batch asks of a job definition of one container."""
+    assert DEFINITION["type"] == "container"
+    properties = DEFINITION["containerProperties"]
+    assert properties["command"][:2] == ["sh", "-c"]
+    assert {each["type"] for each in properties["resourceRequirements"]} == {"VCPU", "MEMORY"}
+    assert {each["name"] for each in properties["environment"]} == {"SOURCE", "STORE", "END_T"}
+    assert "--array-properties size=8" in TEXT
 
 
 def test_there_are_such_examples() -> None:

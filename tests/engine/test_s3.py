@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,19 +15,29 @@ from anyio import to_thread
 
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
+from asyncrestore.history import StoredHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.model import t_to_tx
+from asyncrestore.stores import open_store
 from asyncrestore.stores.memory import MemoryStore
-from tests.histories import ODD
+from asyncrestore.stores.s3.client import open_s3
+from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.store import S3Store
+from asyncrestore.stores.s3.uri import parse_s3_uri
+from tests.damage import load
+from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.s3 import relay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from types_aiobotocore_s3 import S3Client
 
     from asyncrestore.datomic.database import BridgeDatabase
     from tests.s3 import Bucket, Exchange, Proxy
@@ -220,3 +231,55 @@ async def test_repair_and_delete(new_database: NewDatabase, bucket: Bucket) -> N
     assert sorted(stored(bucket).values()) == sorted(whole.values())
     await delete(bucket.uri(), "db", confirmed=True)
     assert stored(bucket) == {}
+
+
+async def test_two_at_once_fifty_times(new_database: NewDatabase, moto_bucket: Bucket) -> None:
+    """Two writers, each with connections of its own, end in what one makes; each segment is one's."""
+    source = await new_database(SCHEMA, *PEOPLE)
+    one = MemoryStore()
+    await backup(source, one, segment_size=3, name="db")
+    wanted = await load(one)
+
+    async def run(client: S3Client, uri: str, written: list[str]) -> None:
+        store = S3Store(client, parse_s3_uri(uri), Patience())
+        report = await backup(source, store, segment_size=3, name="db")
+        written += [each.key for each in report.segments]
+
+    place = parse_s3_uri(moto_bucket.uri())
+    async with open_s3(place) as first, open_s3(place) as second:
+        for number in range(50):
+            uri, written = moto_bucket.uri(f"backups{number}"), list[str]()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run, first._client, uri, written)
+                tasks.start_soon(run, second._client, uri, written)
+            assert sorted(written) == sorted(wanted)
+            prefix = f"backups{number}/db/"
+            keys = [key for key in moto_bucket.all_keys() if key.startswith(prefix)]
+            assert {key.removeprefix(prefix): moto_bucket.get(key) for key in keys} == wanted
+
+
+async def test_the_state_to_resume_at_is_read_several_segments_at_a_time(
+    new_database: NewDatabase, moto_bucket: Bucket, proxy: Proxy
+) -> None:
+    source = await new_database(*ODD)
+    await backup(source, moto_bucket.uri(), segment_size=3, name="db")
+    whole = MemoryStore()
+    await backup(source, whole, name="db")
+    tx = t_to_tx(await source.basis_t())
+    together, met = threading.Barrier(8), list[int]()  # the first eight answers wait for each other
+
+    def wait(exchange: Exchange) -> None:
+        if ".parquet" in exchange.path and not together.broken:
+            with suppress(threading.BrokenBarrierError):
+                met.append(together.wait(60))
+            together.abort()
+        relay(exchange)
+
+    async with open_store(moto_bucket.uri(endpoint_url=proxy.url)) as store:
+        history = await StoredHistory.open(store, "db")
+        proxy.always["GET"] = wait
+        state = await history.state(tx)
+    expected = await (await StoredHistory.open(whole, "db")).state(tx)
+    assert len(met) >= 1, "eight were asked for at the same time"
+    assert state.seen.largest == expected.seen.largest
+    assert state.last == expected.last

@@ -5,19 +5,23 @@ from __future__ import annotations
 import gc
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import pytest
 
+from asyncrestore.catalog import list_backup
 from asyncrestore.errors import (
     AsyncRestoreError,
     NotAuthorized,
     NotFound,
     SegmentDamaged,
+    SegmentGap,
     StoreFailed,
     Unavailable,
     UsageError,
 )
+from asyncrestore.segment import SegmentRange
 from asyncrestore.stores import open_store
 from asyncrestore.stores.s3.client import open_s3
 from asyncrestore.stores.s3.retry import Patience
@@ -259,6 +263,38 @@ async def test_listing_without_an_end(store: S3Store, proxy: Proxy) -> None:
     proxy.always["GET"] = cut_short
     with pytest.raises(StoreFailed, match="cuts a listing"):
         await store.list("db")
+
+
+async def test_a_hundred_thousand_segments(store: S3Store, proxy: Proxy) -> None:
+    """A listing takes a request for each 1,000; to know what is there and what is missing nothing is read."""
+    many, missing = 100_000, 77_777
+    keys = [SegmentRange(10 * n, 10 * n + 10).key for n in range(many) if n != missing]
+
+    def page(exchange: Exchange) -> None:
+        query = dict(parse_qsl(urlsplit(exchange.path).query))
+        start = int(query.get("continuation-token", 0))
+        shown = "".join(
+            f"<Contents><Key>backups/db/{key}</Key><Size>1</Size>"
+            f"<LastModified>2026-01-31T12:00:00.000Z</LastModified></Contents>"
+            for key in keys[start : start + 1000]
+        )
+        more = start + 1000 < len(keys)
+        token = f"<NextContinuationToken>{start + 1000}</NextContinuationToken>" if more else ""
+        document = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{shown}"
+        content = f"<ListBucketResult>{document}</ListBucketResult>".encode()
+        exchange.answer(200, {"Content-Type": "application/xml"}, content)
+
+    proxy.always["GET"] = page
+    backup = await list_backup(store, "db")
+    assert [each.key for each in backup.segments] == keys
+    assert backup.gaps() == [SegmentRange(10 * missing, 10 * missing + 10)]
+    assert len(backup.chain()) == many - 1
+    with pytest.raises(SegmentGap, match="no segment holds t 777770 to 777779"):
+        backup.check_contiguous()
+    assert len(proxy.requests) == 100
+    assert {urlsplit(request.partition(" ")[2]).path for request in proxy.requests} == {
+        f"/{store._place.bucket}"
+    }
 
 
 # Refusals: named, and at once.

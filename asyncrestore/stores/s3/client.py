@@ -1,4 +1,4 @@
-"""Opening a store on S3: the client, its settings and its lifetime."""
+"""Opening a store on S3, or another service of AWS: the client, its settings and its lifetime."""
 
 from __future__ import annotations
 
@@ -32,29 +32,55 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
     Raises:
         UsageError: the AWS environment is not in order, such as a profile that is not there.
     """
+    options = {"addressing_style": _STYLES[place.path_style]}
+    opening = open_client("s3", place.uri, place.region, place.profile, place.endpoint_url, s3=options)
+    async with opening as client:
+        yield S3Store(client, place, patience or Patience())
+
+
+@asynccontextmanager
+async def open_client(
+    service: str,
+    where: str,
+    region: str | None = None,
+    profile: str | None = None,
+    endpoint_url: str | None = None,
+    **settings: Any,
+) -> AsyncIterator[Any]:
+    """Opens a client of a service of AWS for as long as the context lasts.
+
+    Args:
+        service: its name in the AWS SDK.
+        where: what is opened, for people.
+        region: without it the AWS environment's.
+        profile: likewise.
+        endpoint_url: likewise.
+        settings: more of the client's configuration.
+
+    Raises:
+        UsageError: the AWS environment is not in order.
+    """
     config = AioConfig(
         # `persist` makes all attempts: one rule, one deadline, and each is told.
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=32,
-        s3={"addressing_style": _STYLES[place.path_style]},
         # Without these botocore adds checksums in trailers, which many S3 clones do not understand. Ours goes
         # with every write as a header.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        **settings,
     )
-    with s3_errors(OPENING, place.uri):
-        settings = AioSession()
-        parsers = settings.get_component("response_parser_factory")
+    with s3_errors(OPENING, where):
+        session = AioSession()
+        parsers = session.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=_timestamp)
-        session = aioboto3.Session(
-            botocore_session=settings, profile_name=place.profile, region_name=place.region
-        )
-        opening = session.client("s3", endpoint_url=place.endpoint_url, config=config)
+        aws = aioboto3.Session(botocore_session=session, profile_name=profile, region_name=region)
+        opening = aws.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
         client = await opening.__aenter__()
     try:
-        yield S3Store(client, place, patience or Patience())
+        yield client
     finally:
         with anyio.move_on_after(_CLOSING_S, shield=True):  # also when cancelled: else its sockets stay open
             await opening.__aexit__(None, None, None)

@@ -58,12 +58,25 @@ _EXPIRED: _Kind = NotAuthorized, "The credentials have expired. Renew them and r
 _UNKNOWN: _Kind = NotAuthorized, "The server does not accept these credentials: check them."
 _REGION: _Kind = UsageError, "The bucket is in another region: add region={region} to the store's URI."
 _AGAIN: _Kind = Unavailable, ""
+_FORBIDDEN: _Kind = NotAuthorized, "The credentials need {permission} there; docs/s3.md has a policy."
+_WRONG_KEY: _Kind = NotAuthorized, "Another key of the service has wrapped it: give that one."
+_NO_KEY: _Kind = NotAuthorized, "Check the key's id, region and state."
 _BY_CODE: dict[str, _Kind] = {
     "NoSuchBucket": (NotFound, "Check the bucket's name, and the endpoint."),
     "RequestTimeTooSkewed": (NotAuthorized, "This machine's clock and the server's differ: set the clock."),
     "InvalidObjectState": (StoreFailed, "It is in an archive class: bring it back to one that can be read."),
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), _EXPIRED),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"), _UNKNOWN),
+    **dict.fromkeys(("UnrecognizedClientException", "InvalidClientTokenId"), _UNKNOWN),
+    # The key service's, all with status 400.
+    "AccessDeniedException": (
+        NotAuthorized,
+        "The credentials need {permission} for the key that wrapped it.",
+    ),
+    "InvalidSignatureException": _UNKNOWN,
+    **dict.fromkeys(("IncorrectKeyException", "InvalidCiphertextException"), _WRONG_KEY),
+    **dict.fromkeys(("NotFoundException", "DisabledException", "InvalidKeyUsageException"), _NO_KEY),
+    **dict.fromkeys(("KMSInvalidStateException", "KeyUnavailableException"), _NO_KEY),
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "301", "307"), _REGION),
     **dict.fromkeys(("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"), _REGION),
     # Worth another try whatever their status.
@@ -74,10 +87,7 @@ _BY_CODE: dict[str, _Kind] = {
 }
 _BY_STATUS: dict[int, _Kind] = {
     HTTPStatus.UNAUTHORIZED: _UNKNOWN,
-    HTTPStatus.FORBIDDEN: (
-        NotAuthorized,
-        "The credentials need {permission} there; docs/s3.md has a policy.",
-    ),
+    HTTPStatus.FORBIDDEN: _FORBIDDEN,
     HTTPStatus.NOT_FOUND: (NotFound, ""),
     HTTPStatus.REQUEST_TIMEOUT: _AGAIN,
     HTTPStatus.CONFLICT: _AGAIN,

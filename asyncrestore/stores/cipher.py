@@ -1,0 +1,134 @@
+"""Encrypted objects: AES-256-SIV (RFC 5297), so that the same content under the same key is the same bytes.
+
+    magic · length of the wrapped key (2 bytes) · wrapped key · key id (8) · encrypted content (+16) · SHA-256
+
+The SHA-256 is of all before it: whoever has no key can tell damage from another key. An encryption without
+random parts lets two backups write the same objects, and a rerun see that nothing is new. What it gives away
+is that two objects are equal, which their names say already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+KEY_BYTES = 32
+_NAME = b"asyncrestore encrypted "
+_MAGIC = _NAME + b"1\n"
+_ID_BYTES = 8
+_DIGEST_BYTES = 32
+_GIVE_KEY = "Give the key that it was written with: docs/encryption.md."
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an encrypted object says to those without its key.
+
+    Attributes:
+        key_id: names the key, and tells nothing of it.
+        wrapped: the key, encrypted by a key service; empty where that has nothing to do with it.
+        size: of the header, in bytes.
+    """
+
+    key_id: bytes
+    wrapped: bytes
+    size: int
+
+
+class Cipher:
+    """Encrypts and decrypts with one key.
+
+    Args:
+        key: 32 bytes that nobody can guess.
+        wrapped: the same, encrypted by a key service, to be kept in each object.
+
+    Raises:
+        UsageError: the key has another length, or the package cryptography is missing.
+    """
+
+    def __init__(self, key: bytes, wrapped: bytes = b"") -> None:
+        if len(key) != KEY_BYTES:
+            raise UsageError(
+                f"The encryption key has {len(key)} bytes, not {KEY_BYTES}",
+                hint="Make one: openssl rand -base64 32",
+            )
+        self.key_id = hmac.digest(key, b"asyncrestore key id", "sha256")[:_ID_BYTES]
+        self._siv = _siv(hmac.digest(key, b"asyncrestore AES-256-SIV", "sha512"))
+        self._header = _MAGIC + len(wrapped).to_bytes(2) + wrapped + self.key_id
+
+    def encrypt(self, content: bytes) -> bytes:
+        """The object that holds the content."""
+        data = self._header + self._siv.encrypt(content, [self._header])
+        return data + hashlib.sha256(data).digest()
+
+    def decrypt(self, data: bytes, header: Header) -> bytes:
+        """The content of an object, for which `read_header` has given that header.
+
+        Raises:
+            NotAuthorized: it was encrypted with another key.
+            SegmentDamaged: it was not made with this key, although it says so.
+        """
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
+
+        if header.key_id != self.key_id:
+            raise NotAuthorized(
+                f"it is encrypted with another key ({header.key_id.hex()}) than the one given "
+                f"({self.key_id.hex()})",
+                hint=_GIVE_KEY,
+            )
+        encrypted = memoryview(data)[header.size : -_DIGEST_BYTES]
+        try:
+            return self._siv.decrypt(encrypted, [data[: header.size]])
+        except InvalidTag:
+            raise SegmentDamaged("it was not written with the key that it names") from None
+
+
+def _siv(key: bytes) -> AESSIV:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise UsageError(
+            "Encryption needs the package cryptography", hint="pip install 'asyncrestore[encrypt]'"
+        ) from exc
+    return AESSIV(key)
+
+
+def read_header(data: bytes) -> Header | None:
+    """What an object says of its encryption, None when it is not encrypted.
+
+    Raises:
+        SegmentDamaged: it is not what was written.
+        NewerFormat: it is, and only a newer version of this program reads it.
+    """
+    if not data.startswith(_NAME):
+        return None
+    expected, actual = data[-_DIGEST_BYTES:], hashlib.sha256(memoryview(data)[:-_DIGEST_BYTES]).digest()
+    if expected != actual:
+        raise SegmentDamaged(f"its SHA-256 is {actual.hex()}, it should be {expected.hex()}")
+    if not data.startswith(_MAGIC):
+        raise NewerFormat(
+            "its encryption is of a version that this program does not know",
+            hint="Use a newer asyncrestore.",
+        )
+    start = len(_MAGIC) + 2
+    size = start + int.from_bytes(data[len(_MAGIC) : start]) + _ID_BYTES
+    return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size)
+
+
+def refuse_encrypted(data: bytes) -> None:
+    """Makes sure that an object can be read without a key.
+
+    Raises:
+        NotAuthorized: it is encrypted. SegmentDamaged: it was, and is damaged.
+    """
+    header = read_header(data)
+    if header is not None:
+        by = "a key service's key" if header.wrapped else f"the key {header.key_id.hex()}"
+        raise NotAuthorized(f"it is encrypted with {by}, and no key was given", hint=_GIVE_KEY)

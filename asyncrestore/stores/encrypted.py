@@ -1,0 +1,107 @@
+"""A store whose objects are encrypted; the store around which it stands sees only that."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.stores.base import Deletes
+from asyncrestore.stores.cipher import read_header
+from asyncrestore.stores.keys import KmsKey, open_keys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncrestore.stores.base import Store, StoredObject
+    from asyncrestore.stores.keys import Keys
+
+Encryption = bytes | KmsKey
+"""A key of 32 bytes, or one of AWS KMS."""
+_PARQUET = b"PAR1"
+
+
+@asynccontextmanager
+async def encrypted(
+    store: Store, encryption: Encryption | None, *, plain_too: bool = False
+) -> AsyncIterator[Store]:
+    """The store behind the encryption, or as it is where there is none.
+
+    Args:
+        store: keeps what is encrypted.
+        encryption: the key.
+        plain_too: read also what is not encrypted; otherwise it is refused.
+
+    Raises:
+        UsageError: the key is none, or a package is missing.
+    """
+    if encryption is None:
+        yield store
+        return
+    async with open_keys(encryption) as keys:
+        yield EncryptedStore(store, keys, plain_too=plain_too)
+
+
+class EncryptedStore:
+    """Encrypts what is published, and decrypts what is read. It has the methods of `Store`.
+
+    Names and sizes are those of the encrypted objects.
+    """
+
+    def __init__(self, store: Store, keys: Keys, *, plain_too: bool = False) -> None:
+        self._store = store
+        self._keys = keys
+        self._plain_too = plain_too
+        self.uri = store.uri
+
+    async def names(self) -> list[str]:
+        """See `Store`."""
+        return await self._store.names()
+
+    async def list(self, name: str) -> list[StoredObject]:
+        """See `Store`."""
+        return await self._store.list(name)
+
+    async def read(self, name: str, key: str) -> bytes:
+        """See `Store`.
+
+        Raises:
+            NotAuthorized: it is encrypted with another key.
+            SegmentDamaged: it is not what was written.
+            Conflict: it is not encrypted.
+        """
+        data = await self._store.read(name, key)
+        try:
+            return await self._decrypt(data)
+        except (NotAuthorized, DamageError, Conflict) as exc:
+            where = "/".join((self.uri.rstrip("/"), name, key))
+            damaged = " is damaged" if isinstance(exc, DamageError) else ""
+            raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
+
+    async def _decrypt(self, data: bytes) -> bytes:
+        header = await to_thread.run_sync(read_header, data)
+        if header is not None:
+            cipher = await self._keys.for_reading(header)
+            return await to_thread.run_sync(cipher.decrypt, data, header)
+        if self._plain_too:
+            return data
+        if data.startswith(_PARQUET):
+            raise Conflict(
+                "it is not encrypted, and a key was given",
+                hint="For a backup that is not encrypted give no key; `asyncrestore copy` with the key "
+                "makes an encrypted copy of it.",
+            )
+        raise SegmentDamaged("it is no encrypted object")
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        """See `Store`."""
+        cipher = await self._keys.for_writing()
+        return await self._store.publish(name, key, await to_thread.run_sync(cipher.encrypt, data))
+
+    async def delete(self, name: str, key: str) -> None:
+        """See `Deletes`."""
+        if not isinstance(self._store, Deletes):
+            raise UsageError(f"{self.uri} is a store that cannot delete")
+        await self._store.delete(name, key)

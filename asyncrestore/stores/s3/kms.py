@@ -1,0 +1,66 @@
+"""Keys from AWS KMS: made there, and unwrapped there."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.stores.s3.client import open_client
+from asyncrestore.stores.s3.errors import Action, s3_errors
+from asyncrestore.stores.s3.retry import Patience, persist
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+_MAKING = Action("making a key", "kms:GenerateDataKey")
+_UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
+
+
+@asynccontextmanager
+async def open_kms(key_id: str, patience: Patience | None = None) -> AsyncIterator[KeyService]:
+    """Opens the service with a key of it; nothing is asked yet.
+
+    Raises:
+        UsageError: the AWS environment is not in order.
+    """
+    parts = key_id.split(":")
+    region = parts[3] if parts[0] == "arn" and len(parts) > 3 else None
+    async with open_client("kms", f"KMS key {key_id}", region=region) as client:
+        yield KeyService(client, key_id, patience or Patience())
+
+
+class KeyService:
+    """A key of AWS KMS."""
+
+    def __init__(self, client: Any, key_id: str, patience: Patience) -> None:
+        self._client = client
+        self._key_id = key_id
+        self._patience = patience
+
+    async def new_key(self, size: int) -> tuple[bytes, bytes]:
+        """A new key of `size` bytes, and the same wrapped."""
+        answer = await self._ask(
+            _MAKING, lambda: self._client.generate_data_key(KeyId=self._key_id, NumberOfBytes=size)
+        )
+        return answer["Plaintext"], answer["CiphertextBlob"]
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        """A key that `new_key` has given wrapped.
+
+        Raises:
+            NotAuthorized: this key of the service did not wrap it, or may not be used.
+        """
+        answer = await self._ask(
+            _UNWRAPPING, lambda: self._client.decrypt(KeyId=self._key_id, CiphertextBlob=wrapped)
+        )
+        key: bytes = answer["Plaintext"]
+        return key
+
+    async def _ask(self, action: Action, request: Callable[[], Awaitable[Any]]) -> Any:
+        where = f"KMS key {self._key_id}"
+
+        async def attempt() -> Any:
+            with s3_errors(action, where):
+                return await request()
+
+        return await persist(attempt, self._patience, f"{where}: {action.doing}")
