@@ -5,6 +5,7 @@ Docs: `docs/restore-rules.md` has each rule with its reason.
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
@@ -99,33 +100,55 @@ class Resolver:
     def _resolve_plain(self, work: _Work, transaction: Transaction) -> bool:
         """Resolves most transactions, column by column, in a fourth of the time; answers whether it did.
 
-        That is where nothing is retracted, every attribute is sent as it is and has a place of its own for
-        good, and nothing is said of attributes and earlier transactions: no rule needs to look at a datom.
+        That is where nothing is retracted but what the target retracts by itself, every attribute is sent as
+        it is and has a place of its own for good, and nothing is said of attributes and earlier transactions:
+        no rule needs to look at a datom.
         """
-        entities = set(transaction.e)
+        e, a, kinds, raws = transaction.e, transaction.a, transaction.kinds, transaction.raws
+        entities = set(e)
         entities.discard(work.tx)
-        if "-" in transaction.added or (entities and min(entities) < _LOWEST_PLAIN):
+        if entities and min(entities) < _LOWEST_PLAIN:
             return False
-        if not self._plain.issuperset(transaction.a) and not self._are_plain(set(transaction.a)):
+        if not self._plain.issuperset(a) and not self._are_plain(set(a)):
             return False
-        raws = transaction.raws
-        if "r" in transaction.kinds:
-            entities.update(raw for kind, raw in zip(transaction.kinds, raws, strict=True) if kind == "r")
+        if "-" in transaction.added:
+            sent = self._sent(transaction)
+            if sent is None:
+                return False
+            e, a, raws = (list(compress(column, sent)) for column in (e, a, raws))
+            kinds = "".join(compress(kinds, sent))
+        if "r" in kinds:
+            entities.update(raw for kind, raw in zip(kinds, raws, strict=True) if kind == "r")
         for entity in entities:
             work.position(entity)
         known = work.known
         known[work.tx] = positions.TX
-        if "r" in transaction.kinds:
-            raws = [
-                known[raw] if kind == "r" else raw for kind, raw in zip(transaction.kinds, raws, strict=True)
-            ]
+        if "r" in kinds:
+            raws = [known[raw] if kind == "r" else raw for kind, raw in zip(kinds, raws, strict=True)]
         flat: list[Any] = [None] * (4 * len(raws))
-        flat[0::4] = map(known.__getitem__, transaction.e)
-        flat[1::4] = map(self._durable.__getitem__, transaction.a)
-        flat[2::4] = transaction.kinds
+        flat[0::4] = map(known.__getitem__, e)
+        flat[1::4] = map(self._durable.__getitem__, a)
+        flat[2::4] = kinds
         flat[3::4] = raws
         work.adds += flat
         return True
+
+    def _sent(self, transaction: Transaction) -> list[bool] | None:
+        """Which datoms are assertions, if every retraction is of the value that the one before it replaces.
+
+        None if there is any other: what `_replaced` says of these needs a closer look.
+        """
+        added = transaction.added
+        places = list(zip(transaction.e, transaction.a, strict=True))
+        changed: set[tuple[int, int]] = set()
+        for i, (sign, place) in enumerate(zip(added, places, strict=True)):
+            if sign == "+":
+                continue
+            follows = i > 0 and added[i - 1] == "+" and places[i - 1] == place
+            if not follows or place in changed or self._schema.attributes[place[1]].many:
+                return None
+            changed.add(place)
+        return [sign == "+" for sign in added]
 
     def _are_plain(self, attributes: set[int]) -> bool:
         """Notes which attributes are plain; answers whether all of them are."""
