@@ -69,8 +69,9 @@ def run(what: str, command: list[str], environment: Mapping[str, str] | None = N
 
 
 def python(what: str, kind: str, environment: Mapping[str, str] | None = None, **arguments: Any) -> Result:
-    """Runs a kind of work of `bench.worker`; raises as `run`."""
-    return run(what, [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)], environment)
+    """Runs a kind of work of `bench.worker`, with the allocator of the command line; raises as `run`."""
+    command = [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)]
+    return run(what, command, {"ARROW_DEFAULT_MEMORY_POOL": "system", **(environment or {})})
 
 
 @dataclass(frozen=True)
