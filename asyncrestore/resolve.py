@@ -63,10 +63,9 @@ class Resolver:
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._alter = next((e for e, name in state.schema.base.items() if name == "db.alter/attribute"), None)
         self._altering = {e for e, name in state.schema.base.items() if name in _ALTERING}
-        self._skipped: set[int] = set()  # these, bookkeeping, and what is never replayed
         self._plain: set[int] = set()  # see `_resolve_plain`
-        if self._excise is not None:
-            self._skipped.add(self._excise)
+        # Datoms of these attributes are not sent: these two, composites, bookkeeping.
+        self._skipped: set[int] = {a for a in (self._excise, self._alter) if a is not None}
         self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction, others: Collection[int] = ()) -> TxData:
@@ -170,8 +169,7 @@ class Resolver:
         # What most datoms need is done without a call.
         for e, a, kind, raw, added in datoms:
             if a in skipped:
-                if a == self._excise:
-                    raise _excision(tx, e)
+                self._skip(work, datoms, e, a, raw)
                 continue
             if a not in attributes:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
@@ -191,13 +189,17 @@ class Resolver:
                 retracts += operation
         self._complete(work, datoms)
 
+    def _skip(self, work: _Work, datoms: list[Datom], e: int, a: int, raw: Any) -> None:
+        """Does what a datom needs that is not sent; most need nothing."""
+        if a == self._excise:
+            raise _excision(work.tx, e)
+        if a == self._alter:
+            self._alter_again(work, datoms, raw)
+
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
         if self._computed:
             self._recompute(work, datoms)
-        for _, a, _, attribute, _ in datoms:
-            if a == self._alter:
-                self._alter_again(work, datoms, attribute)
         if work.apart:
             made = {datom[0] for datom in datoms}
             for entity, position in work.apart.items():

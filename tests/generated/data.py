@@ -99,12 +99,6 @@ def write(b: Builder) -> None:
         if e is TX and attr.unique:
             continue
         value = _value(b, attr)
-        if attr.component and e.what in {"attribute", "past"} and value[1] in b.new:
-            # Of an attribute Local refuses it; of a transaction it makes it the present one, a known limit
-            # (docs/restore-rules.md).
-            continue
-        if attr.component and e.what in {"attribute", "past"} and value == ("r", TX):
-            continue  # what is new in it may get their partition: a known limit too
         if b.add(e, attr, value) and e is TX:
             # The next transaction has the same place and is another entity.
             b.at_end.append(partial(b.model.values.pop, (e, attr), None))
