@@ -54,7 +54,8 @@
       (let [result (try @tx (catch Throwable e (anomaly e)))]
         (cond
           (not (contains? result "category")) (recur (conj done result) others)
-          (and overlaps? (definite? result)) [done result (into [] (keep #(try @% (catch Throwable _ nil))) others)]
+          (and overlaps? (definite? result))
+          [done result (into [] (keep #(try @% (catch Throwable _ nil))) others)]
           :else [done result []])))))
 
 (defn- packed
@@ -122,7 +123,9 @@
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
         (let [begun (begin db (first others))]
-          [writer #(transact-all begun (engine/overlaps? db)) (fn [[done failed behind]] [(packed done) failed (packed behind)])])
+          [writer
+           #(transact-all begun (engine/overlaps? db))
+           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
