@@ -241,8 +241,10 @@ class Anomaly:
 class BatchResult:
     """What became of a batch: so many are committed, the next one failed if there is an anomaly.
 
-    Those after it cannot have committed, unless the anomaly leaves open what became of that one.
+    Those behind it cannot have committed, unless the anomaly leaves open what became of that one, or somebody
+    else had committed it: `behind` has those that are known to be committed all the same.
     """
 
     committed: list[Committed]
     anomaly: Anomaly | None = None
+    behind: list[Committed] = field(default_factory=list)

@@ -39,14 +39,16 @@ class BridgeSubmission:
     async def result(self) -> BatchResult:
         """See `Submission`."""
         try:
-            done, anomaly = await self._bridge.answer(self._request, timeout_s=TRANSACT_TIMEOUT_S)
+            done, anomaly, behind = await self._bridge.answer(self._request, timeout_s=TRANSACT_TIMEOUT_S)
         except Unavailable as exc:
             raise OutcomeUnknown(
                 f"{self._database.uri}: transactions were sent and not answered. {exc}",
                 hint="Run the same command again: it asks the target how far it came and continues there.",
             ) from exc
         return BatchResult(
-            _committed(frames.unpack(done)), None if anomaly is None else anomaly_from(anomaly)
+            _committed(frames.unpack(done)),
+            None if anomaly is None else anomaly_from(anomaly),
+            _committed(frames.unpack(behind)),
         )
 
 

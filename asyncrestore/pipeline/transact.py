@@ -221,8 +221,9 @@ class Transactor:
         ours: set[int] = set()
         for flight in reversed(self._flights):
             self._waiting.appendleft(flight.batch)
-            if flight is not failed and isinstance(flight.result, BatchResult):
-                ours.update(committed.tx for committed in flight.result.committed)
+            if isinstance(flight.result, BatchResult):
+                done = flight.result.behind + ([] if flight is failed else flight.result.committed)
+                ours.update(committed.tx for committed in done)
             if self._judged(flight) in {Outcome.BUSY, Outcome.UNKNOWN}:
                 # An engine that overlaps commits may have begun all of the batch.
                 self._unsure.update(data.tx for data in flight.batch)

@@ -28,7 +28,8 @@ from tests.crash.tally import Tally
 RUNS_A_JVM = 100
 """Databases in memory stay as long as their JVM."""
 
-PROCESSES_AT_ONCE = 2
+PROCESSES_AT_ONCE = 1
+"""Beside the runs in this process."""
 
 
 async def in_process(engine: str, seeds: list[int], tally: Tally) -> None:
@@ -46,7 +47,7 @@ async def in_process(engine: str, seeds: list[int], tally: Tally) -> None:
 
 
 async def with_processes(seeds: list[int], tally: Tally) -> None:
-    """Runs seeds in processes of their own, two at a time."""
+    """Runs seeds in processes of their own."""
     waiting = list(reversed(seeds))
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
@@ -81,10 +82,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=ENGINES, default=LOCAL)
-    parser.add_argument("--processes", type=int, help="how many of the runs kill real processes; else 12 %%")
+    parser.add_argument("--processes", type=int, help="how many of the runs kill real processes; else 10 %%")
     options = parser.parse_args()
     local = options.engine == LOCAL
-    processes = options.runs * 12 // 100 if options.processes is None else options.processes
+    processes = options.runs // 10 if options.processes is None else options.processes
     processes = processes if local else 0
     started, tally = monotonic(), Tally()
     seeds = list(range(options.seed, options.seed + options.runs))

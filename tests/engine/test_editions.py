@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -105,42 +105,55 @@ NAMED = '[{:db/id "x" :x/name "x"}]'
 
 
 @pytest.mark.parametrize(
-    ("here", "there", "transaction", "says", "help_"),
+    ("here", "there", "transaction", "says", "help_", "past"),
     [
         (
             PEER, LOCAL, f"""[{{:db/id "long" :x/name "{"x" * 5000}"}}]""",
             r"Item too large\. Entity \d+ has a string of 5000 characters in :x/name",
             "--rewrite :x/name=HOW",
+            {"rewrite": {"x/name": "hash"}, "rewrite_key": b"0123456789abcdef"},
         ),
         (
             PEER, LOCAL,
             "[{:db/ident :x/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]",
             r"Entity \d+ \(:x/blob\) has a datom of :db/valueType that needs :db.type/bytes",
             "--exclude x/blob --exclude-schema",
+            {"exclude": ["x/blob"], "exclude_schema": True},
         ),
         (
             PEER, LOCAL, "[{:db/id :x/name :db/index true}]",
             r"Entity \d+ \(:x/name\) has a datom of :db/index that needs :db/index", "--exclude :db/index",
+            {"exclude": [":db/index"]},
         ),
         (
             PEER, LOCAL,
             """[{:db/ident :x/f :db/fn #db/fn {:lang "clojure" :params [db] :code []}}]""",
             r"Entity \d+ \(:x/f\) has a datom of :db/fn", "--exclude :db/fn",
+            {"exclude": [":db/fn"]},
         ),
         (
             PEER, PEER, "[{:db/excise :x/name}]",
             r"entity \d+ asks for an excision", "--exclude :db/excise",
+            {"exclude": [":db/excise"]},
         ),
         (
             LOCAL, PEER, "[{:db/id :x/name :db/unique :db.unique/value}]",
             r"makes :x/name, which has values already, unique only if it is indexed", "--exclude :x/name",
+            {"exclude": [":x/name"]},
         ),
     ],
     ids=["string", "type", "index", "function", "excision", "uniqueness"],
 )  # fmt: skip
 async def test_what_the_other_edition_cannot_hold_is_refused(
-    new_database: NewDatabase, here: str, there: str, transaction: str, says: str, help_: str
+    new_database: NewDatabase,
+    here: str,
+    there: str,
+    transaction: str,
+    says: str,
+    help_: str,
+    past: dict[str, Any],
 ) -> None:
+    """And the option that the error names gets past it."""
     source, target = await new_database(NAME, NAMED, of=here), await new_database(of=there)
     held_until = await source.basis_t()
     await source.transact_edn([transaction, NAMED.replace('"x"}', '"y"}')])
@@ -151,6 +164,10 @@ async def test_what_the_other_edition_cannot_hold_is_refused(
 
     assert (caught.value.exit_code, caught.value.t) == (15, refused)
     assert help_ in caught.value.hint
+
+    target = await new_database(of=there)
+    await restore(source, target, **past)
+    assert (await verify(source, against=target, **past)).problems == []
 
 
 async def test_what_is_refused_can_be_left_out(new_database: NewDatabase) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.datomic.uri import ENGINES, PEER
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
@@ -93,6 +93,32 @@ async def test_two_restores_at_once(connector: Connector, new_database: NewDatab
 
     assert lost
     assert lost[0].exit_code == 11
+    assert (await verify(source, against=target)).problems == []
+
+
+class FirstOfABatchOvertaken:
+    """A target into which another restore commits the first transaction of each batch just before us."""
+
+    def __init__(self, inner: BridgeDatabase) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def submit(self, batch: Sequence[TxData]) -> Submission:
+        await (await self._inner.submit(batch[:1])).result()
+        return await self._inner.submit(batch)
+
+
+async def test_what_commits_behind_one_that_was_overtaken(new_database: NewDatabase, engine: str) -> None:
+    """The peer has begun it by then. So the newest is ours, and we go on; else both might stop."""
+    source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
+    if engine == PEER:
+        await restore(source, FirstOfABatchOvertaken(target))
+    else:
+        with pytest.raises(Overtaken):
+            await restore(source, FirstOfABatchOvertaken(target))
+        await restore(source, target)
     assert (await verify(source, against=target)).problems == []
 
 

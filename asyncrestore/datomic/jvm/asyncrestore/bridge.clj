@@ -39,17 +39,24 @@
   [db columns]
   (mapv #(engine/transact db %) (transactions/decode columns)))
 
+(def ^:private definite?
+  "Whether what failed so is over: what was begun behind it is answered soon."
+  (comp not #{"unavailable" "interrupted" "fault"} #(get % "category")))
+
 (defn- transact-all
   "What became of transactions begun by `engine/transact`, in order, up to the first that failed: what comes after
-  would only fail too. Answers [[result ..] thrown-or-nil]."
-  [begun]
+  would only fail too. Unless somebody else has committed that one: then what had been begun behind it commits.
+  Answers [[result ..] anomaly-or-nil [result behind it ..]]."
+  [begun overlaps?]
   (loop [done [] [tx & others] begun]
     (if (nil? tx)
-      [done nil]
-      (let [result (try @tx (catch Throwable e e))]
-        (if (instance? Throwable result)
-          [done result]
-          (recur (conj done result) others))))))
+      [done nil []]
+      (let [result (try @tx (catch Throwable e (anomaly e)))]
+        (cond
+          (not (contains? result "category")) (recur (conj done result) others)
+          (and overlaps? (definite? result))
+          [done result (into [] (keep #(try @% (catch Throwable _ nil))) others)]
+          :else [done result []])))))
 
 (defn- packed
   "For each committed transaction: t before, transaction id, number of its new entities, then tempid and id of each."
@@ -116,7 +123,9 @@
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
         (let [begun (begin db (first others))]
-          [writer #(transact-all begun) (fn [[done thrown]] [(packed done) (some-> thrown anomaly)])])
+          [writer
+           #(transact-all begun (engine/overlaps? db))
+           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
         (let [f (get reads operation)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [@readers #(apply f db others)])))))
@@ -147,7 +156,7 @@
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))
           frame (frames/encode [sizes e a "s" n ["x"] none {-9223372036854775807 "warm/up"}])]
-      (frames/encode (packed (first (transact-all (begin db (frames/decode frame)))))))
+      (frames/encode (packed (first (transact-all (begin db (frames/decode frame)) false)))))
     (frames/encode (logs/page db 0 100 1000))
     (frames/encode (logs/schema db))
     (frames/encode (query db nil "[:find ?e ?v :where [?e :warm/up ?v]]" []))))

@@ -33,6 +33,7 @@
     (delay
       (let [{:keys [db-before tx-data tempids]} (d/transact conn {:tx-data tx-data})]
         {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids})))
+  (overlaps? [_] false)
   (query [_ as-of query arguments]
     (let [db (d/db conn)]
       (d/q {:query query :args (into [(as-of-or-now db as-of)] arguments) :limit -1}))))

@@ -12,4 +12,5 @@
     "Begins to commit. What it answers is, dereferenced, {:before t-before :tx id :tempids {text id}}, or throws with
     an anomaly. Transactions commit in the order of the calls; each must be dereferenced, in the same order: an engine
     that commits one at a time does so then.")
+  (overlaps? [db] "Whether `transact` commits by itself, so that of several all do, also behind one that fails.")
   (query [db as-of query arguments] "Runs a query on the database, as of an instant unless that is nil."))

@@ -143,6 +143,7 @@
           {:before (d/basis-t db-before)
            :tx (:tx (first tx-data))
            :tempids (into {} (filter (comp string? key)) tempids)}))))
+  (overlaps? [_] true)
   (query [_ as-of query arguments]
     (let [db (d/db conn)]
       (apply d/q query (if as-of (d/as-of db as-of) db) arguments))))
