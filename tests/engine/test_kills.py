@@ -32,7 +32,7 @@ pytestmark = [
 
 # How often each is killed at least: before and after each step, and with half of a file or request written.
 ON_DISK = {"backup": 35, "repair": 25, "copy": 35, "compact": 25}
-ON_S3 = {"backup": 14, "repair": 14, "copy": 14, "compact": 8}
+ON_S3 = {"backup": 11, "repair": 14, "copy": 11, "compact": 11}
 
 
 async def prepare(new_database: NewDatabase, tmp_path: Path, job: str, segment_size: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from tests.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
 from tests.histories import ODD, SCHEMA
+from tests.recorded import record, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -150,15 +151,20 @@ async def test_what_was_repaired_is_damaged_again(source: BridgeDatabase, object
     }
 
 
-async def test_a_sample_of_positions_and_lengths(source: BridgeDatabase, objects: Objects) -> None:
+async def test_a_sample_of_positions_and_lengths(
+    source: BridgeDatabase, objects: Objects, tmp_path: Path
+) -> None:
+    """Read from the recorded log: a hundred repairs of each kind."""
+    await record(source, tmp_path / "log")
+    log: Any = recorded(tmp_path / "log")
     chance = random.Random(7)  # noqa: S311 - no secret
-    for _ in range(20):
+    for _ in range(100):
         key = chance.choice(sorted(objects))
         data = bytearray(objects[key])
         data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
         for wrong in (bytes(data), objects[key][: chance.randrange(len(data))]):
             store = await store_of({**objects, key: wrong})
-            report = await repair(source, store, name=NAME, segment_size=SIZE)
+            report = await repair(log, store, name=NAME, segment_size=SIZE)
             assert report.ok
             assert [each.key for each in report.aside] == [key]
 
