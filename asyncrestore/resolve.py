@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.blame import blame
+from asyncrestore.composites import Composites
 from asyncrestore.errors import DamageError, TransactionRejected
 from asyncrestore.ids import ENTITY_COUNTER, INDEX_BITS, TX_COUNTER, counter_of
 from asyncrestore.model import TxData, t_to_tx, tx_to_t
@@ -34,9 +35,6 @@ _ALTERING = frozenset({
 })  # fmt: skip
 """Where one of these of an attribute changes, Datomic writes `:db.alter/attribute` by itself."""
 
-_SPELLED = "odfm"
-"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
-
 
 class Resolver:
     """Turns the source's transactions, one after the other, into data to commit.
@@ -58,8 +56,7 @@ class Resolver:
         self.base = {entity: positions.ident(name) for entity, name in state.schema.base.items()}
         # Positions of attributes that hold for good: they occur all the time.
         self._durable = dict(self.base)
-        self._computed: set[int] = set()  # composites
-        self._composites_of: dict[int, set[int]] = {}  # by component
+        self._composites = Composites(state.schema)
         self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._alter = next((e for e, name in state.schema.base.items() if name == "db.alter/attribute"), None)
         self._altering = {e for e, name in state.schema.base.items() if name in _ALTERING}
@@ -198,8 +195,8 @@ class Resolver:
 
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
-        if self._computed:
-            self._recompute(work, datoms)
+        for e, component, kind, raw in self._composites.to_assert_again(datoms):
+            work.adds += (work.position(e), work.attribute(component), kind, work.value(kind, raw))
         if work.apart:
             made = {datom[0] for datom in datoms}
             for entity, position in work.apart.items():
@@ -229,66 +226,12 @@ class Resolver:
     def _classify(self, entities: Iterable[int]) -> None:
         """Finds which of them are attributes that are not sent: bookkeeping, and what the target computes."""
         for entity in entities:
-            attribute = self._schema.attributes.get(entity)
-            if attribute is not None and attribute.components is not None:
-                self._computed.add(entity)
-                self._skipped.add(entity)
-                for component in attribute.components:
-                    self._composites_of.setdefault(component, set()).add(entity)
-            elif self._schema.is_bookkeeping(entity):
+            if self._composites.note(entity) or self._schema.is_bookkeeping(entity):
                 self._skipped.add(entity)
 
     def blame(self, transaction: Transaction, message: str) -> tuple[str, str]:
         """See `blame.blame`."""
         return blame(self._schema, transaction, message)
-
-    def _recompute(self, work: _Work, datoms: list[Datom]) -> None:
-        """Makes the target compute the composites that do not follow from the datoms of their components.
-
-        Asserting a component again, unchanged, does that, and leaves nothing else in the log. It concerns
-        every composite of the component.
-        """
-        for e, a, _, raw, added in datoms:
-            if not (added and a in self._computed and isinstance(raw, tuple)):
-                continue
-            components = self._schema.attributes[a].components or ()
-            slots = {c: slot for c, slot in zip(components, raw, strict=True) if slot is not None}
-            touched = {datom[1] for datom in datoms if datom[0] == e}
-            again = self._dropped(e, a, slots, datoms)
-            if not again and touched.isdisjoint(components):
-                # It is newer than its components, and one of them was asserted again: one whose other
-                # composites changed as well, if there is one.
-                again = ([c for c in slots if self._composites_of[c] <= touched] or list(slots))[:1]
-            for component in again:
-                kind, value = slots[component]
-                work.adds += (
-                    work.position(e), work.attribute(component), kind, work.value(kind, value),
-                )  # fmt: skip
-
-    def _dropped(
-        self, e: int, composite: int, slots: dict[int, tuple[str, Any]], datoms: list[Datom]
-    ) -> list[int]:
-        """The components whose values in a composite are neither old nor in the log, or may be so.
-
-        Local drops what is asserted over NaN, over a value that it takes for the same, or beside the
-        retraction of one, but makes composites of it. It does so again when it is told so again.
-        """
-        mine = [datom[1:] for datom in datoms if datom[0] == e]
-        touched = {a for a, *_ in mine}
-        asserted = {a for a, _, _, added in mine if added}
-        old = next((raw for a, _, raw, added in mine if a == composite and not added), None)
-        before: dict[int, Any] = {}
-        if isinstance(old, tuple):
-            before = dict(zip(self._schema.attributes[composite].components or (), old, strict=True))
-
-        def dropped(component: int, slot: tuple[str, Any]) -> bool:
-            if component in touched:
-                return component not in asserted
-            if before:
-                return bool(before[component] != slot)
-            return slot[0] in _SPELLED and self._composites_of[component] <= touched
-
-        return [component for component, slot in slots.items() if dropped(component, slot)]
 
     def _alter_again(self, work: _Work, datoms: list[Datom], attribute: Any) -> None:
         """Makes the target note that an attribute was altered by what changed nothing.
