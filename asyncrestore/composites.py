@@ -1,0 +1,98 @@
+"""Composite tuples: the target computes them, and must be made to where the log does not show why.
+
+It computes a composite when it is told something of one of its components. Asserting a component again,
+unchanged, makes it do so and leaves nothing else in the log; it concerns every composite of the component.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from asyncrestore.model import Datom
+    from asyncrestore.schema import Schema
+
+_SPELLED = "odfm"
+"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
+
+
+class Composites:
+    """The composite attributes of a schema.
+
+    Args:
+        schema: tells what they are made of; it may move on.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._ids: set[int] = set()
+        self._of: dict[int, set[int]] = {}  # by component
+
+    def note(self, attribute: int) -> bool:
+        """Notes an attribute if it is a composite; answers whether it is."""
+        components = self._components(attribute)
+        if components:
+            self._ids.add(attribute)
+        for component in components:
+            self._of.setdefault(component, set()).add(attribute)
+        return bool(components)
+
+    def _components(self, attribute: int) -> tuple[int, ...]:
+        known = self._schema.attributes.get(attribute)
+        return (known.components if known else None) or ()
+
+    def to_assert_again(self, datoms: Sequence[Datom]) -> Iterator[tuple[int, int, str, Any]]:
+        """What makes the target compute that which the other datoms of a transaction do not.
+
+        Args:
+            datoms: of one transaction.
+
+        Yields:
+            Entity, component, kind and raw value; what the entity has already, or what Local will drop.
+        """
+        if not self._ids:
+            return
+        for e, a, _, raw, added in datoms:
+            if added and a in self._ids and isinstance(raw, tuple):
+                mine = [datom for datom in datoms if datom[0] == e]
+                slots = zip(self._components(a), raw, strict=True)
+                filled = {component: slot for component, slot in slots if slot is not None}
+                for component in self._unexplained(a, filled, mine):
+                    yield (e, component, *filled[component])
+
+    def _unexplained(
+        self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom]
+    ) -> list[int]:
+        """The components to assert again for a composite, given what the transaction says of its entity."""
+        touched = {a for _, a, *_ in mine}
+        dropped = self._dropped(composite, slots, mine, touched)
+        if dropped or not touched.isdisjoint(self._components(composite)):
+            return dropped
+        # It is newer than its components, and one of them was asserted again: one whose other composites
+        # changed as well, if there is one.
+        return ([c for c in slots if self._of[c] <= touched] or list(slots))[:1]
+
+    def _dropped(
+        self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom], touched: set[int]
+    ) -> list[int]:
+        """The components whose values in a composite are neither old nor in the log, or may be so.
+
+        Local drops what is asserted over NaN, over a value that it takes for the same, or beside the
+        retraction of one, but makes composites of it. It does so again when it is told so again.
+        """
+        asserted = {a for _, a, _, _, added in mine if added}
+        old = next((raw for _, a, _, raw, added in mine if a == composite and not added), None)
+        before: dict[int, Any] = {}
+        if isinstance(old, tuple):
+            before = dict(zip(self._components(composite), old, strict=True))
+
+        def dropped(component: int, slot: tuple[str, Any]) -> bool:
+            if component in touched:
+                return component not in asserted
+            if before:
+                return bool(before[component] != slot)
+            return slot[0] in _SPELLED and self._of[component] <= touched
+
+        return [component for component, slot in slots.items() if dropped(component, slot)]
