@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,13 @@ pytestmark = pytest.mark.anyio
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
 SIZE = 5
+_numbers = itertools.count()  # pytest may come back to this module, and make its fixtures again
 
 
 @pytest.fixture(scope="module")
 async def source(connector: Connector) -> BridgeDatabase:
-    database = await connector.open("datomic:local://tests/encryption?storage-dir=:mem", create=True)
+    uri = f"datomic:local://tests/encryption{next(_numbers)}?storage-dir=:mem"
+    database = await connector.open(uri, create=True)
     await database.transact_edn([*ODD, '[{:p/email "secret-address@example.com"}]'])
     return database
 
