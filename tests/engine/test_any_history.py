@@ -65,8 +65,8 @@ class _Check:
     async def histories(self, numbers: Iterator[int]) -> None:
         """Takes histories on their journeys, one after the other, one for each number."""
         for number in numbers:
-            # Not in a thread, short as it is: Python 3.11 cannot compile what Hypothesis imports on the way in
-            # two threads at once (SystemError: AST constructor recursion depth mismatch).
+            # Not in a thread, short as it is: Python 3.11 cannot compile in two threads at once, as imports
+            # on the way may need (SystemError: AST constructor recursion depth mismatch).
             await self._history(number, *_draw(number))
 
     async def _history(self, number: int, steps: list[Step], journey: Journey) -> None:

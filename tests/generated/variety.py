@@ -65,7 +65,8 @@ class Variety:
 
     def lacking(self) -> list[str]:
         """What is missing in this run, in words."""
-        least = max(1, self.histories // 150)
+        # The rarest kinds are in one of 75 histories: fewer than this is no chance.
+        least = max(1, self.histories // 300)
         missing = [
             f"{name}: {self.features[name]}" for name in sorted(FEATURES) if self.features[name] < least
         ]
