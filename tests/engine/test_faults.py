@@ -100,7 +100,7 @@ async def test_no_fault_outlasts_patience(
     faults = Faults(ordered=ordered, at=dict.fromkeys(range(1, 100_000), fault))
     async with faulty_database(inner, faults) as target:
         error: Unavailable | None = None
-        with anyio.fail_after(60):
+        with anyio.fail_after(100):
             try:
                 await restore(sources.backups[1], target, in_flight=64)
             except Unavailable as raised:
@@ -125,7 +125,7 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
             if progress.transactions:
                 jvm.suspend()
 
-        with anyio.fail_after(60), pytest.raises(Unavailable, match="did not answer") as caught:
+        with anyio.fail_after(100), pytest.raises(Unavailable, match="did not answer") as caught:
             await restore(sources.backups[1], target, in_flight=16, on_progress=suspend)
         assert caught.value.exit_code == 14
         jvm.resume()
