@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 DEADLINE_S = 300
 """Of one command. On an idle machine none takes a tenth of it."""
 
-AT_WORK_S = 0.8
-"""About how long a command works here after it has started."""
+AT_WORK_S = {"restore": 0.8, "backup": 0.15}
+"""About how long a command works here after it first said how far it is."""
 
 HALF_MADE = 13
 
@@ -125,7 +125,9 @@ async def _run(arguments: list[str], rng: random.Random, kill: str | None, secon
         tasks.start_soon(watch)
         with anyio.fail_after(DEADLINE_S):
             if kill in {"command", "jvm"}:
-                await _kill(process, kill, rng, seconds, speaks)
+                await _kill(
+                    process, kill, rng, seconds or AT_WORK_S[arguments[0]], speaks if not seconds else None
+                )
             code = await process.wait()
     said = b"".join(words).decode()
     expected = {0} if kill is None else {0, 14 if kill == "jvm" else -signal.SIGKILL}
@@ -140,11 +142,13 @@ def _half_made(code: int, said: str) -> bool:
     return code == HALF_MADE and "lacks a part of Datomic's base schema" in said
 
 
-async def _kill(process: Process, whom: str, rng: random.Random, seconds: float, speaks: anyio.Event) -> None:
-    """SIGKILL to the command, or to its JVM if it has one by then."""
-    if not seconds:
-        await speaks.wait()
-    with anyio.move_on_after(rng.uniform(0, seconds or AT_WORK_S)):
+async def _kill(
+    process: Process, whom: str, rng: random.Random, seconds: float, after: anyio.Event | None
+) -> None:
+    """SIGKILL to the command, or to its JVM if it has one by then, within so many seconds."""
+    if after:
+        await after.wait()
+    with anyio.move_on_after(rng.uniform(0, seconds)):
         await process.wait()
     try:
         command = psutil.Process(process.pid)
