@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -35,21 +36,28 @@ if TYPE_CHECKING:
 DEADLINE_S = 300
 """Of one command. On an idle machine none takes a tenth of it."""
 
-AT_WORK_S = 0.8
-"""About how long a command works here after it has started."""
+AT_WORK_S = {"restore": 0.8, "backup": 0.15}
+"""About how long a command works here after it first said how far it is."""
 
 HALF_MADE = 13
 
-RESTORE_POINTS = {
-    "before-submit": 12, "after-submit": 12, "before-answer": 12, "before-transact-edn": 2,
-    "after-transact-edn": 2, "before-read": 4,
+POINTS = {
+    "restore": {
+        "before-submit": 12, "after-submit": 12, "before-answer": 12, "before-transact-edn": 2,
+        "after-transact-edn": 2, "before-read": 4,
+    },
+    "backup": {"before-publish": 5, "after-publish": 5, "before-read-log": 5},
 }  # fmt: skip
-BACKUP_POINTS = {"before-publish": 5, "after-publish": 5, "before-read-log": 5}
 """How often a whole command passes each."""
 
+CERTAIN_POINTS = {"restore": {"before-read": 1}, "backup": {"before-read-log": 1}}
+"""Those that it passes also when there is nothing left to do."""
+
+_AT_A_POINT = "to the command at a named point"
 KILLS = {
-    "command": "to the command", "jvm": "to its JVM", "point": "to the command at a named point",
+    "command": "to the command", "jvm": "to its JVM", "point": _AT_A_POINT, "certain point": _AT_A_POINT,
 }  # fmt: skip
+"""Whom they hit, and when."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,8 @@ async def _run(arguments: list[str], rng: random.Random, kill: str | None, secon
     """
     # A JVM that lasts for seconds has nothing of code that was compiled well.
     environment = {**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
-    if kill == "point":
-        points = RESTORE_POINTS if arguments[0] == "restore" else BACKUP_POINTS
+    if kill in {"point", "certain point"}:
+        points = (POINTS if kill == "point" else CERTAIN_POINTS)[arguments[0]]
         point = rng.choice(sorted(points))
         environment[FAULTS_VARIABLE] = json.dumps({"kill_at": [point, rng.randint(1, points[point])]})
         command = [sys.executable, "-m", "tests.crash.child", *arguments, str(SEGMENT)]
@@ -117,10 +125,12 @@ async def _run(arguments: list[str], rng: random.Random, kill: str | None, secon
         tasks.start_soon(watch)
         with anyio.fail_after(DEADLINE_S):
             if kill in {"command", "jvm"}:
-                await _kill(process, kill, rng, seconds, speaks)
+                await _kill(
+                    process, kill, rng, seconds or AT_WORK_S[arguments[0]], speaks if not seconds else None
+                )
             code = await process.wait()
     said = b"".join(words).decode()
-    expected = {None: {0}, "command": {0, -9}, "point": {0, -9}, "jvm": {0, 14}}[kill]
+    expected = {0} if kill is None else {0, 14 if kill == "jvm" else -signal.SIGKILL}
     assert code in expected or _half_made(code, said), (
         f"{arguments[0]}, kill {kill}: exit code {code}: {said}"
     )
@@ -132,11 +142,13 @@ def _half_made(code: int, said: str) -> bool:
     return code == HALF_MADE and "lacks a part of Datomic's base schema" in said
 
 
-async def _kill(process: Process, whom: str, rng: random.Random, seconds: float, speaks: anyio.Event) -> None:
-    """SIGKILL to the command, or to its JVM if it has one by then."""
-    if not seconds:
-        await speaks.wait()
-    with anyio.move_on_after(rng.uniform(0, seconds or AT_WORK_S)):
+async def _kill(
+    process: Process, whom: str, rng: random.Random, seconds: float, after: anyio.Event | None
+) -> None:
+    """SIGKILL to the command, or to its JVM if it has one by then, within so many seconds."""
+    if after:
+        await after.wait()
+    with anyio.move_on_after(rng.uniform(0, seconds)):
         await process.wait()
     try:
         command = psutil.Process(process.pid)
@@ -167,10 +179,11 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
         ]  # fmt: skip
     happened: Counter[str] = Counter()
     wanted = rng.choice([1, 1, 2])
-    for attempt in range(2 * wanted):
-        if attempt >= wanted and happened:
+    for attempt in range(wanted + 1):
+        if attempt == wanted and happened:
             break
-        kill = rng.choice(sorted(KILLS))
+        # The last, if all before it came too late.
+        kill = rng.choice(["command", "jvm", "point"]) if attempt < wanted else "certain point"
         # The first at work or at a point, where there is most to lose; others also while it starts or ends.
         at_work = attempt == 0 or rng.random() < 0.7
         code = await _run(arguments, rng, kill, 0.0 if at_work else prepared.seconds)
