@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
 
-PAGE_DATOMS = 16_384
-"""Datoms a page of the log has at least (unless it is the last), and so a row group of a segment."""
+PAGE_WEIGHT = 16_384
+"""What the datoms of a page of the log weigh at least (`model.weight`; the last may weigh less), and so those
+of a row group of a segment."""
 
 LIVE_PART = 10_000
 """How many t a part of a live database covers: as many as a segment."""
@@ -256,7 +257,7 @@ class LiveHistory:
     async def _pages(self, range_: SegmentRange) -> AsyncIterator[LogChunk]:
         start: int | None = range_.start
         while start is not None:
-            start, chunk = await self._database.read_log(start, range_.end, size=PAGE_DATOMS)
+            start, chunk = await self._database.read_log(start, range_.end, size=PAGE_WEIGHT)
             yield chunk
 
     async def state(self, tx: int) -> State:

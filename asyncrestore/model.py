@@ -24,6 +24,18 @@ TX_PARTITION = 3
 T_MASK = (1 << 42) - 1
 
 
+def weight(datoms: int, raws: Iterable[Any]) -> int:
+    """What datoms weigh: each one, and one more for every 64 characters of its text.
+
+    What bounds memory counts so: a text may have thousands of characters, and with some engines any number.
+
+    Args:
+        datoms: how many there are.
+        raws: raw forms of their values, the texts among them.
+    """
+    return datoms + sum(len(raw) >> 6 for raw in raws if raw.__class__ is not int)
+
+
 def t_to_tx(t: int) -> int:
     """The entity id of the transaction with basis t (the same layout in every edition)."""
     return (TX_PARTITION << 42) | t
@@ -58,6 +70,11 @@ class LogChunk:
 
     def __len__(self) -> int:
         return len(self.tx)
+
+    @property
+    def weight(self) -> int:
+        """See `weight`."""
+        return weight(len(self), self.texts)
 
     @classmethod
     def join(cls, chunks: Sequence[LogChunk]) -> LogChunk:
@@ -163,6 +180,11 @@ class Transaction:
         return len(self.e)
 
     @property
+    def weight(self) -> int:
+        """See `weight`."""
+        return weight(len(self), self.raws)
+
+    @property
     def datoms(self) -> list[Datom]:
         """The datoms as rows, made when they are first asked for."""
         if self._datoms is None:
@@ -200,6 +222,12 @@ class TxData:
     retracts: list[Any]
     cas: tuple[int, int, int] | None = None
     source: Transaction | None = None
+
+    @property
+    def weight(self) -> int:
+        """What its assertions and retractions weigh, see `weight`."""
+        raws = [*self.adds[3::4], *self.retracts[3::4]]
+        return weight(len(raws), raws)
 
 
 @dataclass(slots=True)

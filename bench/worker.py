@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.history import PAGE_DATOMS, LiveHistory
+from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.restore import restore
@@ -191,7 +191,7 @@ async def count_datoms(database: Database) -> int:
     count, start, end = 0, 0, await database.basis_t() + 1
     at: int | None = start
     while at is not None:
-        at, chunk = await database.read_log(at, end, size=PAGE_DATOMS)
+        at, chunk = await database.read_log(at, end, size=PAGE_WEIGHT)
         count += len(chunk)
     return count
 

@@ -58,7 +58,7 @@ class Database(Protocol):
         ...
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        """Reads whole transactions with start <= t < end, until there are `size` datoms.
+        """Reads whole transactions with start <= t < end, until their datoms weigh `size` (`model.weight`).
 
         Returns:
             The t to go on from, None when `end` or the log's end is reached; and the datoms.

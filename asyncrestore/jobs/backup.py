@@ -12,7 +12,7 @@ from anyio import to_thread
 from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, UsageError
-from asyncrestore.history import PAGE_DATOMS, LiveHistory
+from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_database, as_store
 from asyncrestore.progress import Progress
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 _PUT_BACK = "The database was put back to an earlier state. Back it up under another --name."
 SEGMENT_TRANSACTIONS = 10_000
-SEGMENT_DATOMS = 131_072
-"""A segment that has this many datoms ends early, so that one always fits into memory, several times."""
+SEGMENT_WEIGHT = 131_072
+"""A segment whose datoms weigh this much (`model.weight`) ends early, so that one always fits into memory,
+several times."""
 
 
 @dataclass(slots=True)
@@ -224,8 +225,8 @@ class _Backup:
         """Copies a range, or as much as fits into a segment; answers where to go on, None at its end."""
         chunks: list[LogChunk] = []
         next_t: int | None = range_.start
-        while next_t is not None and sum(map(len, chunks)) < SEGMENT_DATOMS:
-            next_t, chunk = await self._database.read_log(next_t, range_.end, size=PAGE_DATOMS)
+        while next_t is not None and sum(chunk.weight for chunk in chunks) < SEGMENT_WEIGHT:
+            next_t, chunk = await self._database.read_log(next_t, range_.end, size=PAGE_WEIGHT)
             if chunk:
                 chunks.append(chunk)
         covered = SegmentRange(range_.start, range_.end if next_t is None else next_t)

@@ -10,8 +10,8 @@ from anyio import to_thread
 
 from asyncrestore.catalog import find_backup, publish_segment
 from asyncrestore.errors import Conflict, UsageError
-from asyncrestore.history import PAGE_DATOMS
-from asyncrestore.jobs.backup import SEGMENT_DATOMS, SEGMENT_TRANSACTIONS
+from asyncrestore.history import PAGE_WEIGHT
+from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
@@ -147,13 +147,13 @@ class _Merging:
     def __init__(self, first: SegmentInfo) -> None:
         self._first = first
         self._end = first.start
-        self._datoms = 0
+        self._weight = 0
         self._chunks: list[LogChunk] = []
         self.segments = 0
 
     def has_room(self, info: SegmentInfo) -> bool:
-        """Whether one more fits in."""
-        return self._datoms + info.datoms <= SEGMENT_DATOMS
+        """Whether one more fits in, as far as its number of datoms tells."""
+        return self._weight + info.datoms <= SEGMENT_WEIGHT
 
     def add(self, segment: Segment) -> None:
         """Adds the next segment, but for what those before it hold already."""
@@ -168,7 +168,7 @@ class _Merging:
             wanted = chunk.after(t_to_tx(self._end) - 1)
             if wanted:
                 self._chunks.append(wanted)
-                self._datoms += len(wanted)
+                self._weight += wanted.weight
         self._end = info.end
         self.segments += 1
 
@@ -192,7 +192,7 @@ def _pages(chunks: Iterable[LogChunk]) -> Iterator[LogChunk]:
     page: list[LogChunk] = []
     for chunk in chunks:
         page.append(chunk)
-        if sum(map(len, page)) >= PAGE_DATOMS:
+        if sum(chunk.weight for chunk in page) >= PAGE_WEIGHT:
             yield LogChunk.join(page)
             page = []
     if page:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH_TRANSACTIONS = 64
-BATCH_DATOMS = 4096
+BATCH_WEIGHT = 4096
+"""What the datoms of a batch weigh at most (`model.weight`); one transaction may weigh more."""
 
 
 @dataclass
@@ -127,7 +128,7 @@ class Stages:
     ) -> bool:
         """Sends a chunk's transactions in batches of `size`; answers whether to go on."""
         batch: list[TxData] = []
-        datoms = 0
+        weighs = 0
         for transaction in chunk.transactions():
             if self.stop.is_set():
                 return False
@@ -138,10 +139,10 @@ class Stages:
                 if batch:
                     await self._send(batch, output)
                 return False
-            datoms += len(transaction)
-            if len(batch) >= size or datoms >= BATCH_DATOMS:
+            weighs += transaction.weight
+            if len(batch) >= size or weighs >= BATCH_WEIGHT:
                 await self._send(batch, output)
-                batch, datoms = [], 0
+                batch, weighs = [], 0
         if batch:
             await self._send(batch, output)
         return True

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from asyncrestore.pipeline.window import Window
     from asyncrestore.target import Marker, Restored
 
-DATOMS_IN_FLIGHT = 65_536
+WEIGHT_IN_FLIGHT = 65_536
 """Bounds memory. Two submissions may be in flight however large they are."""
 
 PATIENCE_S = 60.0
@@ -59,7 +59,7 @@ class _Flight:
     """A submission under way: what is not known to be in the target of it, and what became of it."""
 
     batch: list[TxData]
-    datoms: int
+    weight: int
     first: bool  # all before it was in the target when it was sent
     sent_s: float
     landed_s: float = 0.0
@@ -151,15 +151,16 @@ class Transactor:
             return 0.0
         if len(self._flights) >= self._window.size:
             return None
-        if len(self._flights) > 1 and sum(flight.datoms for flight in self._flights) >= DATOMS_IN_FLIGHT:
+        if len(self._flights) > 1 and sum(flight.weight for flight in self._flights) >= WEIGHT_IN_FLIGHT:
             return None
         return max(0.0, self._flights[-1].sent_s + self._window.spacing_s - monotonic())
 
     async def _send(self, tasks: TaskGroup) -> None:
         batch = self._waiting.popleft()
         self._taken.set()
-        datoms = sum(len(data.adds) + len(data.retracts) for data in batch) // 4
-        flight = _Flight(batch, datoms, first=not self._flights, sent_s=monotonic())
+        flight = _Flight(
+            batch, sum(data.weight for data in batch), first=not self._flights, sent_s=monotonic()
+        )
         self._flights.append(flight)
         try:
             tasks.start_soon(self._listen, flight, await self._target.submit(batch))

@@ -88,7 +88,7 @@ async def test_gaps_stay_and_overlaps_do_not() -> None:
 
 
 async def test_no_segment_gets_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compacting, "SEGMENT_DATOMS", 8)
+    monkeypatch.setattr(compacting, "SEGMENT_WEIGHT", 8)
     store = await store_of(TINY)
     report = await compact(store)
     sizes = [Segment(await store.read(NAME, range_.key)).info.datoms for range_ in report.segments]

@@ -134,6 +134,18 @@ async def test_the_log_comes_in_pages_of_whole_transactions(new_database: NewDat
     assert [tx.t for tx in seen] == list(range(basis + 1))
 
 
+async def test_a_page_ends_early_where_texts_are_long(new_database: NewDatabase) -> None:
+    texts = [f'[{{:p/name "{letter * 4096}"}}]' for letter in "abcd"]
+    database = await new_database(SCHEMA, *texts)
+    start, end = await database.basis_t() - 3, await database.basis_t() + 1
+    next_t, page = await database.read_log(start, end, size=66)
+    assert (next_t, len(page), page.weight) == (start + 1, 2, 66), (
+        "its instant, and the text's 64 times 64 characters"
+    )
+    next_t, page = await database.read_log(start, end, size=67)
+    assert (next_t, page.weight) == (start + 2, 132)
+
+
 async def test_the_range_of_a_page_is_half_open(new_database: NewDatabase) -> None:
     database = await new_database(SCHEMA, *PEOPLE)
     next_t, page = await database.read_log(7, 9, size=1_000_000)

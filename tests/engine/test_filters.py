@@ -260,7 +260,7 @@ async def test_rewriting_that_fails_stops_right_before(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, instead: Any, says: str
 ) -> None:
     """Everything before that transaction is restored, also what was in flight; corrected, it continues."""
-    monkeypatch.setattr(history, "PAGE_DATOMS", 30)  # nor is anything of the pages after it
+    monkeypatch.setattr(history, "PAGE_WEIGHT", 30)  # nor is anything of the pages after it
     people = [f'[{{:p/name "{i}"}}]' for i in range(300)]
     source, target = await new_database(SCHEMA, *people), await new_database()
 

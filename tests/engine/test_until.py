@@ -88,8 +88,8 @@ async def test_restore_ends_at_a_time(
 ) -> None:
     database, store = await new_database(*dated(INSTANTS)), MemoryStore()
     if where in ("live in small pages", "row groups"):
-        monkeypatch.setattr(history, "PAGE_DATOMS", 3)
-        monkeypatch.setattr("asyncrestore.jobs.backup.PAGE_DATOMS", 3)
+        monkeypatch.setattr(history, "PAGE_WEIGHT", 3)
+        monkeypatch.setattr("asyncrestore.jobs.backup.PAGE_WEIGHT", 3)
     if "live" not in where:
         await backup(database, store, segment_size=2 if where == "many segments" else 1000)
     source: Any = database if "live" in where else store

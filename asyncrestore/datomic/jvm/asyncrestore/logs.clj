@@ -67,18 +67,28 @@
           (.add texts (values/payload kind v ref?)))))
     [n (frames/pack txs) (frames/pack es) (frames/pack as) (frames/pack numbers) (str kinds) (str added) texts]))
 
+(defn- weight
+  "One, and one more for every 64 characters or bytes of a value: `model.weight` in Python."
+  ^long [datom]
+  (let [v (nth datom 2)]
+    (cond
+      (string? v) (inc (quot (.length ^String v) 64))
+      (bytes? v) (inc (quot (alength ^bytes v) 64))
+      :else 1)))
+
 (defn page
-  "Whole transactions from the log with start <= t < end, until there are `size` datoms.
+  "Whole transactions from the log with start <= t < end, until their datoms weigh `size`.
   Answers [t to go on from, or nil when there is no more before end; columns]."
   [db start end size]
   (let [datoms (ArrayList.)]
-    (loop [transactions (seq (engine/log db start end))]
+    (loop [transactions (seq (engine/log db start end)), weighs 0]
       (if-let [{:keys [t data]} (first transactions)]
-        (do
-          (.addAll datoms ^java.util.Collection (vec data))
-          (if (and (>= (.size datoms) (long size)) (next transactions))
+        (let [data (vec data)
+              weighs (long (reduce (fn [^long sum datom] (+ sum (weight datom))) weighs data))]
+          (.addAll datoms ^java.util.Collection data)
+          (if (and (>= weighs (long size)) (next transactions))
             [(inc (long t)) (columns db datoms)]
-            (recur (next transactions))))
+            (recur (next transactions) weighs)))
         [nil (columns db datoms)]))))
 
 (defn schema
