@@ -6,10 +6,10 @@ PEER := .venv/ready-peer
 PLOTS := .venv/installed-bench
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-s3 test-histories test-crash lint bench clean
+.PHONY: help setup demo test test-s3 test-histories test-crash test-damage lint bench clean
 
 help:
-	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | test-damage | lint | bench | clean"
 
 setup: $(READY)
 
@@ -68,6 +68,10 @@ ENGINE ?= local
 # ENGINE=peer: the same on Pro's peer, but for the kills of processes, with which its databases would go.
 test-crash: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))
 	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED) --engine $(ENGINE)
+
+# A repair for a byte changed and for a cut at each position of a small backup, not at a sample of them only.
+test-damage: $(READY)
+	REPAIR_EVERYWHERE=1 $(BIN)/python -m pytest -s tests/engine/test_repair.py -k any_position
 
 lint: $(READY)
 	$(BIN)/ruff check .

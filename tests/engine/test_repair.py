@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SIZE = 10
+EVERYWHERE = "REPAIR_EVERYWHERE" in os.environ
+"""`make test-damage`: each position, in the place of a sample."""
 
 
 @pytest.fixture(scope="module")
@@ -151,22 +154,23 @@ async def test_what_was_repaired_is_damaged_again(source: BridgeDatabase, object
     }
 
 
-async def test_a_sample_of_positions_and_lengths(
-    source: BridgeDatabase, objects: Objects, tmp_path: Path
-) -> None:
-    """Read from the recorded log: a hundred repairs of each kind."""
+@pytest.mark.timeout(3600 if EVERYWHERE else 120)
+async def test_damage_at_any_position(source: BridgeDatabase, objects: Objects, tmp_path: Path) -> None:
+    """A byte changed there, and a segment cut there; read from the recorded log."""
     await record(source, tmp_path / "log")
     log: Any = recorded(tmp_path / "log")
     chance = random.Random(7)  # noqa: S311 - no secret
-    for _ in range(100):
-        key = chance.choice(sorted(objects))
-        data = bytearray(objects[key])
-        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
-        for wrong in (bytes(data), objects[key][: chance.randrange(len(data))]):
+    places = [(key, at) for key in sorted(objects) for at in range(len(objects[key]))]
+    chosen = places if EVERYWHERE else chance.sample(places, 100)
+    for key, at in chosen:
+        whole = objects[key]
+        changed = whole[:at] + bytes([whole[at] ^ chance.randrange(1, 256)]) + whole[at + 1 :]
+        for wrong in (changed, whole[:at]):
             store = await store_of({**objects, key: wrong})
             report = await repair(log, store, name=NAME, segment_size=SIZE)
-            assert report.ok
-            assert [each.key for each in report.aside] == [key]
+            assert report.ok, (key, at)
+            assert [each.key for each in report.aside] == [key], (key, at)
+    print(f"{2 * len(chosen)} repairs")  # noqa: T201 - shown by make test-damage
 
 
 async def test_on_disk(source: BridgeDatabase, objects: Objects, foreign: Objects, tmp_path: Path) -> None:
