@@ -213,6 +213,11 @@ class Builder:
         new = value == ("r", TX) or value[1] in self.new
         if attr.component and e.what in {"attribute", "past"} and new:
             return True
+        # Of a unique value Local keeps the spelling that it has. To retract the other one is then nothing,
+        # but lets a second entity have it (docs/restore-rules.md, known limits).
+        mine = self.model.values.get((e, attr), ()) if attr.unique else ()
+        if any(same(value, held) and value != held for held in mine):
+            return True
         holder = self.model.holder(attr, value) if attr.unique else None
         return holder not in {None, e} or (e in self.new and self._was_released(attr, value))
 
