@@ -50,7 +50,7 @@ def _place(b: Builder, what: str) -> Place | None:
     if what == "later":
         return Place("later", b.draw(st.integers(1, 12)))
     if what == "later transaction":
-        return Place("later-tx", b.draw(st.integers(1, 30)))
+        return Place("later-tx", b.draw(st.integers(2, 30)))  # 1 is the transaction itself, which is "tx"
     return None
 
 
