@@ -80,7 +80,8 @@ class Composites:
         """The components whose values in a composite are neither old nor in the log, or may be so.
 
         Local drops what is asserted over NaN, over a value that it takes for the same, or beside the
-        retraction of one, but makes composites of it. It does so again when it is told so again.
+        retraction of one, and NaN over a number, but makes composites of it. It does so again when it is told
+        so again.
         """
         asserted = {a for _, a, _, _, added in mine if added}
         old = next((raw for _, a, _, raw, added in mine if a == composite and not added), None)

@@ -187,7 +187,7 @@ class Builder:
         if self._is_impossible(e, attr, value):
             return False
         drops = self.model.is_part(attr) and any(
-            _is_nan(held) or (same(value, held) and value != held)
+            _is_nan(held) or _is_nan(value) or (same(value, held) and value != held)
             for held in self.model.values.get((e, attr), ())
         )
         if drops and not self._may_drop(e, attr):
