@@ -159,7 +159,7 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
 
 
 async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) -> None:
-    """What is asserted over NaN, or NaN beside a retraction, is in no datom but the composite's."""
+    """What is asserted over NaN, or NaN over a number or beside a retraction, is in no datom but the composite's."""
     source, target = (
         await new_database(
             "[{:db/ident :c/x :db/valueType :db.type/double :db/cardinality :db.cardinality/one}"
@@ -172,6 +172,7 @@ async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) 
             "[[:db/retract :e/a :c/x ##NaN] [:db/add :e/a :c/x 4.0]]",
             "[[:db/add :e/a :c/y 5]]",
             "[[:db/add :e/a :c/x 6.0]]",
+            "[[:db/add :e/a :c/x ##NaN] [:db/add :e/a :c/y 8]]",
             "[[:db/add :e/a :c/x ##NaN] [:db/retract :e/a :c/x 6.0] [:db/add :e/a :c/y 6]]",
             "[[:db/add :e/a :c/y 7]]",
         ),
