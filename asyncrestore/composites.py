@@ -6,6 +6,7 @@ unchanged, makes it do so and leaves nothing else in the log; it concerns every 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _SPELLED = "odfm"
 """Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
+
+_FAR_SCALE = 29
+"""Decimal places that a respelled decimal has more."""
 
 
 class Composites:
@@ -43,24 +47,46 @@ class Composites:
         known = self._schema.attributes.get(attribute)
         return (known.components if known else None) or ()
 
-    def to_assert_again(self, datoms: Sequence[Datom]) -> Iterator[tuple[int, int, str, Any]]:
+    def unsaid(self, datoms: Sequence[Datom]) -> Iterator[Datom]:
         """What makes the target compute that which the other datoms of a transaction do not.
 
         Args:
             datoms: of one transaction.
 
         Yields:
-            Entity, component, kind and raw value; what the entity has already, or what Local will drop.
+            Assertions of what an entity has already, or of what Local will drop; retractions of what it has
+            in another spelling.
         """
         if not self._ids:
             return
         for e, a, _, raw, added in datoms:
-            if added and a in self._ids and isinstance(raw, tuple):
+            if a in self._ids and isinstance(raw, tuple):
                 mine = [datom for datom in datoms if datom[0] == e]
                 slots = zip(self._components(a), raw, strict=True)
                 filled = {component: slot for component, slot in slots if slot is not None}
-                for component in self._unexplained(a, filled, mine):
-                    yield (e, component, *filled[component])
+                if added:
+                    for component in self._unexplained(a, filled, mine):
+                        yield (e, component, *filled[component], True)
+                else:
+                    for component, decimal in self._emptied(a, filled, mine):
+                        yield (e, component, "m", decimal, False)
+
+    def _emptied(
+        self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom]
+    ) -> Iterator[tuple[int, str]]:
+        """The decimals that a composite lost though their components did not.
+
+        Local drops the retraction of a decimal that is held in another spelling (1.0 of 1.00), but makes
+        composites without it. Which spelling was retracted is not in the log: any does that is not held.
+        """
+        new = next((raw for _, a, _, raw, added in mine if a == composite and added), None)
+        left: set[int] = set()
+        if isinstance(new, tuple):
+            left = {c for c, slot in zip(self._components(composite), new, strict=True) if slot is not None}
+        for component in slots.keys() - left - {a for _, a, *_ in mine}:
+            kind, raw = slots[component]
+            if kind == "m":
+                yield component, _respelled(raw)
 
     def _unexplained(
         self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom]
@@ -68,7 +94,8 @@ class Composites:
         """The components to assert again for a composite, given what the transaction says of its entity."""
         touched = {a for _, a, *_ in mine}
         dropped = self._dropped(composite, slots, mine, touched)
-        if dropped or not touched.isdisjoint(self._components(composite)):
+        had = any(a == composite and not added for _, a, _, _, added in mine)
+        if dropped or had or not touched.isdisjoint(self._components(composite)):
             return dropped
         # It is newer than its components, and one of them was asserted again: one whose other composites
         # changed as well, if there is one.
@@ -97,3 +124,10 @@ class Composites:
             return slot[0] in _SPELLED and self._of[component] <= touched
 
         return [component for component, slot in slots.items() if dropped(component, slot)]
+
+
+def _respelled(decimal: str) -> str:
+    """The same number with a scale that nobody gives it."""
+    sign, digits, exponent = Decimal(decimal).as_tuple()
+    unscaled = "".join(map(str, digits)) + "0" * _FAR_SCALE
+    return f"{'-' if sign else ''}{unscaled}E{int(exponent) - _FAR_SCALE}"

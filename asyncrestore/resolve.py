@@ -195,8 +195,9 @@ class Resolver:
 
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds what no datom of the source tells the target to do."""
-        for e, component, kind, raw in self._composites.to_assert_again(datoms):
-            work.adds += (work.position(e), work.attribute(component), kind, work.value(kind, raw))
+        for e, component, kind, raw, added in self._composites.unsaid(datoms):
+            said = work.adds if added else work.retracts
+            said += (work.position(e), work.attribute(component), kind, work.value(kind, raw))
         if work.apart:
             made = {datom[0] for datom in datoms}
             for entity, position in work.apart.items():

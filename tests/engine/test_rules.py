@@ -159,7 +159,7 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
 
 
 async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) -> None:
-    """What is asserted over NaN, or NaN over a number or beside a retraction, is in no datom but the composite's."""
+    """What is asserted over NaN, or NaN over a number or beside a retraction, only the composite tells."""
     source, target = (
         await new_database(
             "[{:db/ident :c/x :db/valueType :db.type/double :db/cardinality :db.cardinality/one}"
@@ -210,6 +210,32 @@ async def test_composite_in_another_spelling(new_database: NewDatabase) -> None:
     assert (await verify(source, against=target)).problems == []
     filled = await datoms(source, FIRST_T + 4)
     assert [raw for *_, kind, raw, _ in filled if kind == "t"] == [(("l", 1), ("o", "HTTP://A/"))]
+
+
+async def test_decimal_retracted_in_another_spelling(new_database: NewDatabase) -> None:
+    """It stays, but composites lose it."""
+    source, target = (
+        await new_database(
+            "[{:db/ident :c/x :db/valueType :db.type/bigdec :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/y :db/valueType :db.type/long :db/cardinality :db.cardinality/one}"
+            " {:db/ident :c/xy :db/valueType :db.type/tuple :db/tupleAttrs [:c/x :c/y]"
+            " :db/cardinality :db.cardinality/one}]",
+            "[{:db/ident :e/a :c/x 1.0M :c/y 1} {:db/ident :e/b :c/x -1E+3M}]",
+            "[[:db/add :e/a :c/x 1.00M]]",
+            "[[:db/retract :e/a :c/x 1.0M]]",
+            "[[:db/add :e/a :c/y 2]]",
+            "[[:db/retract :e/a :c/x 1.00M]]",
+            "[[:db/retract :e/b :c/x -1000M]]",
+        ),
+        await new_database(),
+    )
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
+    lost = [
+        [(k, added) for *_, k, _, added in await datoms(source, FIRST_T + t) if k in "mt"] for t in (3, 6)
+    ]
+    assert lost == [[("t", True), ("t", False)], [("t", False)]]
 
 
 @pytest.mark.parametrize("engine", [LOCAL, PEER])
