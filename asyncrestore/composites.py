@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from asyncrestore.model import Datom
     from asyncrestore.schema import Schema
 
-_SPELLED = "odfm"
-"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros."""
+SPELLED = "odfm"
+"""Kinds of values that Local may take for the same though they differ: URIs by case, NaN, zeros, scales."""
 
 _FAR_SCALE = 29
 """Decimal places that a respelled decimal has more."""
@@ -121,7 +121,7 @@ class Composites:
                 return component not in asserted
             if before:
                 return bool(before[component] != slot)
-            return slot[0] in _SPELLED and self._of[component] <= touched
+            return slot[0] in SPELLED and self._of[component] <= touched
 
         return [component for component, slot in slots.items() if dropped(component, slot)]
 

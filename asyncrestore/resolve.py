@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.blame import blame
-from asyncrestore.composites import Composites
+from asyncrestore.composites import SPELLED, Composites
 from asyncrestore.errors import DamageError, TransactionRejected
 from asyncrestore.ids import ENTITY_COUNTER, INDEX_BITS, TX_COUNTER, counter_of
 from asyncrestore.model import TxData, t_to_tx, tx_to_t
@@ -210,7 +210,8 @@ class Resolver:
 
         The source may have been told to retract the old value, too: then a second retraction stands in its
         log, elsewhere and perhaps of another value that Datomic takes for the same. Its own follows the
-        assertion.
+        assertion. Where there was no old value, a retraction of what Local takes for the new one stands
+        alone, elsewhere.
         """
         replaced: dict[tuple[int, int], tuple[str, Raw]] = {}
         if all(datom[4] for datom in datoms):
@@ -219,7 +220,8 @@ class Resolver:
         asserted = {(d[0], d[1]) for d in datoms if d[4] and d[1] in attributes and not attributes[d[1]].many}
         previous: tuple[int, int] | None = None
         for e, a, kind, raw, added in datoms:
-            if not added and (e, a) in asserted and (previous == (e, a) or (e, a) not in replaced):
+            may_stand_apart = (e, a) not in replaced and kind not in SPELLED
+            if not added and (e, a) in asserted and (previous == (e, a) or may_stand_apart):
                 replaced[e, a] = kind, raw
             previous = (e, a) if added else None
         return replaced

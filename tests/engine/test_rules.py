@@ -81,6 +81,26 @@ async def test_retraction_of_an_equal_value_beside_the_change(new_database: NewD
     assert sorted(retracted) == ["HTTP://A/", "http://a/"]
 
 
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
+async def test_many_values_change_in_one_transaction(new_database: NewDatabase) -> None:
+    """Which retractions are the engine's own is told by where they stand in its log."""
+    names, kinds = ("a", "b", "c"), {"double": "{}.5", "bigdec": "{}.0M", "string": '"{}"'}
+    attributes = [
+        f"{{:db/ident :p/{kind} :db/valueType :db.type/{kind} :db/cardinality :db.cardinality/one}}"
+        for kind in kinds
+    ]
+    rounds = [
+        " ".join(
+            f"[:db/add :e/{name} :p/{kind} {value.format(n + i)}]"
+            for i, name in enumerate(names)
+            for kind, value in kinds.items()
+        )
+        for n in range(3)
+    ]
+    entities = " ".join(f"{{:db/ident :e/{name}}}" for name in names)
+    await check(new_database, f"[{' '.join(attributes)} {entities}]", *(f"[{each}]" for each in rounds))
+
+
 @pytest.mark.parametrize("later", [2, 3, 1000])
 async def test_reference_to_a_transaction_still_to_come(new_database: NewDatabase, later: int) -> None:
     """No other entity stands for it: its id is known in advance. It may come, or never."""

@@ -186,20 +186,22 @@ class Builder:
         """Asserts a value if that conflicts with nothing; `at` is another place for the same entity."""
         if self._is_impossible(e, attr, value):
             return False
-        drops = self.model.is_part(attr) and any(
-            _is_nan(held) or _is_nan(value) or (same(value, held) and value != held)
-            for held in self.model.values.get((e, attr), ())
-        )
-        if drops and not self._may_drop(e, attr):
-            return False
+        there = self.model.values.get((e, attr), ())
+        # Local takes NaN for the same as any number, and drops what is asserted over what is the same.
+        drops = not attr.many and any(_is_nan(held) or _is_nan(value) for held in there)
+        if self.model.is_part(attr):
+            drops = drops or any(same(value, held) and value != held for held in there)
+            if drops and not self._may_drop(e, attr):
+                return False
         if self._is_held(e, attr, value) and self.model.is_ambiguous(e, attr):
             return False  # which of several components was asserted again: a known limit
         if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
             return False
         self.step.operations.append(Operation(True, at or e, attr.place, *value))
-        if drops:
+        if drops and self.model.is_part(attr):
             self.model.dropped.add((e, attr))
             self.feature("component that the engine drops")
+        if drops:
             return True
         values = self.model.values.setdefault((e, attr), [])
         values[:] = [held for held in values if attr.many and not same(held, value)]
@@ -260,7 +262,7 @@ class Builder:
         if not self.add(e, attr, new):
             return False
         self.step.operations.append(Operation(False, e, attr.place, *old))
-        self._released.append((attr, old))
+        self.release(e, attr, old)
         return True
 
     def _was_released(self, attr: Attr, value: Value) -> bool:
