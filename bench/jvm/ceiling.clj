@@ -70,8 +70,6 @@
   "One replay into a new database."
   [client db file]
   (let [conn (local/create client db)
-        ;; The loop shall not pay for what the round before left behind.
-        _ (System/gc)
         start (System/nanoTime)
         spent (replay conn file)
         taken (harness/seconds-since start)

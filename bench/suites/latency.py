@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.children import Jvm, python
 from bench.figures import TIMES, Figures
-from bench.restores import MEMORY, PEER, ceiling, restored, seed
+from bench.restores import MEMORY, PEER, ROUNDS, ceiling, restored, seed
 
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.sources import Source
 
 WAITING_MS = 5
-"""The round trip at which a restore that waits for each is measured."""
+"""The round trip at which a restore that waits for each is measured, and the predecessor with all."""
 
 
 def measure(source: Source, plan: Plan) -> Figures:
@@ -44,6 +44,8 @@ def _measure(figures: Figures, source: Source, plan: Plan, uri: str, jvm: Jvm) -
         for ms in plan.round_trips_ms:
             figures.add(f"predecessor {ms} ms", seed(source, "memory", plan.first, ms, 2, jvm))
             figures.add(f"restore first {ms} ms", _first(source, plan, uri, ms))
+        whole = seed(source, "memory", source.backup.transactions, WAITING_MS, jvm=jvm)
+        figures.add("predecessor whole", whole)
         figures.add("waiting", _first(source, plan, uri, WAITING_MS, in_flight=1))
     if "ceiling" in figures.runs:
         figures.rate("plain loop in the JVM (the ceiling), no round trip", "ceiling")
@@ -61,9 +63,9 @@ def network(round_trip_ms: float, jitter_ms: float = 0.0, **more: Any) -> dict[s
 
 def _whole(figures: Figures, source: Source, plan: Plan, uri: str) -> None:
     """All transactions: cold, then again in the same JVM; at first with nothing before the target."""
-    figures.add("restore", restored("nothing before the target", source.backup, uri, rounds=2))
+    figures.add("restore", restored("nothing before the target", source.backup, uri, rounds=ROUNDS))
     for ms in plan.round_trips_ms:
-        done = restored(f"{ms} ms", source.backup, uri, rounds=2, network=network(ms))
+        done = restored(f"{ms} ms", source.backup, uri, rounds=ROUNDS, network=network(ms))
         figures.add(f"restore {ms} ms", done)
 
 
@@ -96,6 +98,10 @@ def _predecessor_rows(figures: Figures, plan: Plan, first: str) -> None:
     for ms in plan.round_trips_ms:
         name = f"restore / predecessor, {first} of each, {ms} ms"
         figures.ratio(name, figures.rates(f"restore first {ms} ms"), theirs[ms], TIMES)
+    whole = figures.rates("predecessor whole")
+    figures.rate(f"predecessor's algorithm, {WAITING_MS} ms, all transactions", "predecessor whole")
+    name = f"restore / predecessor, all transactions of each, {WAITING_MS} ms"
+    figures.ratio(name, figures.rates(f"restore {WAITING_MS} ms"), whole, TIMES)
 
 
 def _waiting_rows(figures: Figures, first: str) -> None:
@@ -103,5 +109,7 @@ def _waiting_rows(figures: Figures, first: str) -> None:
     figures.rate(f"restore that waits for each, {WAITING_MS} ms, {first}", "waiting")
     name = f"restore / restore that waits for each ({first}), {WAITING_MS} ms"
     figures.ratio(name, figures.rates(f"restore {WAITING_MS} ms"), waiting, TIMES)
+    warm = figures.rates(f"restore {WAITING_MS} ms", "warm_seconds")
+    figures.ratio(f"{name}, the JVM warm", warm, waiting, TIMES)
     name = f"restore / restore that waits for each, {first} of both, {WAITING_MS} ms"
     figures.ratio(name, figures.rates(ours), waiting, TIMES)
