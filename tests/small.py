@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.schema import Attribute, Schema
 from asyncrestore.segment import SegmentRange, encode
 from tests.altered import chunk_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BASE = {
     10: "db/ident",
@@ -36,3 +41,11 @@ def segment(range_: SegmentRange, source: str = "a-source", *, name: str = "name
 def objects(source: str = "a-source", ranges: tuple[SegmentRange, ...] = RANGES) -> dict[str, bytes]:
     """Such a backup by key."""
     return {range_.key: segment(range_, source) for range_ in ranges}
+
+
+def write(store: Path) -> Path:
+    """Writes such a backup, `db`, into a directory that does not exist, and answers that."""
+    (store / "db").mkdir(parents=True)
+    for key, data in objects().items():
+        (store / "db" / key).write_bytes(data)
+    return store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncrestore import __version__
-from asyncrestore.cli import commands, upkeep
+from asyncrestore.cli import commands, looking, trying, upkeep
 from asyncrestore.cli.config import load_config
 from asyncrestore.cli.failures import tell
 from asyncrestore.cli.options import Settings, talking_options
@@ -62,18 +62,18 @@ def group(context: click.Context) -> None:
 
 
 for command in (
-    commands.setup,
+    trying.setup,
     commands.backup,
     commands.restore,
     commands.verify,
-    commands.info,
-    commands.query,
+    looking.info,
+    looking.query,
     upkeep.repair,
     upkeep.compact,
     upkeep.copy,
     upkeep.delete,
-    commands.validate_store,
-    commands.demo,
+    trying.validate_store,
+    trying.demo,
 ):
     group.add_command(command)
 

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from asyncrestore.cli.progress import Meter
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asyncrestore.cli.progress import Meter
     from asyncrestore.progress import OnProgress
     from asyncrestore.progress import Progress as Watermarks
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[OnProgress]:
+def progress_bar(label: str, meter: Meter) -> Iterator[OnProgress]:
     """A bar that is gone when the context ends; the summary says what there is to say then."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -30,7 +29,6 @@ def progress_bar(label: str) -> Iterator[OnProgress]:
         transient=True,
     )
     task = bar.add_task(label, total=None, done="starting")
-    meter = Meter()
 
     def on_progress(progress: Watermarks) -> None:
         rate = meter.measure(progress)["transactions_per_second"]

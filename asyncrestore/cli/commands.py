@@ -1,9 +1,7 @@
-"""The commands: arguments and options; what they do is the library's."""
+"""The commands that move and prove a history: arguments and options; what they do is the library's."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,29 +11,16 @@ from asyncrestore.cli import text
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import EPILOG as _FILTERING_EPILOG
 from asyncrestore.cli.filtering import filtering, filtering_options
-from asyncrestore.cli.options import Settings, talking_options
-from asyncrestore.cli.output import Output, document, send_logs
+from asyncrestore.cli.options import NAME_HELP, Settings, place_argument, talking_options
+from asyncrestore.cli.output import start
 from asyncrestore.cli.progress import show_progress
-from asyncrestore.cli.rows import grid, rows_of
 from asyncrestore.cli.run import run
-from asyncrestore.datomic.uri import ENGINES, LOCAL
-from asyncrestore.demo import next_commands, run_demo
-from asyncrestore.errors import HistoryDiffers, SegmentDamaged, UsageError
+from asyncrestore.errors import HistoryDiffers, UsageError
 
 if TYPE_CHECKING:
-    import anyio
-
-    from asyncrestore.jobs.info import DatabaseInfo, StoreInfo, SystemInfo
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.stores.encrypted import Encryption
 
-_NAME_HELP = "Of the backup, where the store holds several."
-
-_SETUP_EPILOG = """
-\b
-Examples: asyncrestore setup
-          asyncrestore setup local peer
-"""
 _BACKUP_EPILOG = """
 \b
 Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /backups
@@ -64,48 +49,6 @@ A target that was restored with --exclude, --rewrite or --until... is compared w
 Exit codes: 4 something is wrong · 10 no such backup or database
 13 TARGET was restored from another database, or with other --exclude or --rewrite
 """
-_INFO_EPILOG = """
-\b
-Examples: asyncrestore info /backups
-          asyncrestore info 'datomic:local://dev/music?storage-dir=/data'
-          asyncrestore info 'datomic:local://dev?storage-dir=/data'
-
-\b
-Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
-"""
-_QUERY_EPILOG = """
-\b
-Examples: asyncrestore query /backups 'SELECT attribute, count(*) FROM datoms GROUP BY ALL'
-          asyncrestore query /backups 'FROM transactions ORDER BY t DESC' --max-rows 5
-
-\b
-Exit codes: 2 DuckDB refuses the SQL · 4 the backup is damaged · 10 no such backup
-"""
-_VALIDATE_STORE_EPILOG = """
-\b
-Examples: asyncrestore validate-store s3://bucket/backups?region=eu-west-1
-          asyncrestore validate-store /mnt/share/backups
-
-\b
-Exit codes: 1 a promise was broken · 10 no such bucket · 12 not authorised
-"""
-_DEMO_EPILOG = """
-\b
-Example: asyncrestore demo --keep ./demo
-"""
-
-
-def start(settings: Settings) -> Output:
-    """What a command says goes there; what the package logs does so from now on."""
-    send_logs(settings)
-    return Output(settings)
-
-
-def place_argument(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """An argument that may be a store, but none that ends with this process."""
-    if value is not None and value.startswith("memory:"):
-        raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
-    return value
 
 
 def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -113,47 +56,6 @@ def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     if not (own.isascii() and own.isdigit() and shards.isascii() and shards.isdigit()):
         raise UsageError(f"--shard {value}: that is not I/N", hint="The first of four is 0/4, the last 3/4.")
     return int(own), int(shards)
-
-
-@click.command(epilog=_SETUP_EPILOG)
-@click.argument("engines", nargs=-1, type=click.Choice(ENGINES), metavar="[local] [peer]")
-@talking_options
-@click.pass_obj
-def setup(settings: Settings, engines: tuple[str, ...]) -> None:
-    """Fetch and compile what this machine needs, and try it.
-
-    For Datomic Local (local), Datomic Pro (peer) or both; for Local if none is named.
-
-    Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory
-    (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; here it is
-    by itself, to pre-fetch: a machine without network can take the whole cache directory of another one.
-    """
-    output = start(settings)
-
-    async def job(_stop: anyio.Event) -> dict[str, Any]:
-        # --version need not wait for all that this imports.
-        from asyncrestore.cli.ready import make_ready  # noqa: PLC0415
-
-        return await make_ready(engines or (LOCAL,))
-
-    output.note("Checking Java, Datomic's jars and the bridge. The first time takes about a minute.")
-    ready = run(output, job, kept="What was fetched stays. Run the same command again.")
-    output.result(
-        ready,
-        text.table(
-            "Ready",
-            [
-                ("Java", f"{ready['java']} ({ready['java_executable']})"),
-                *((engine, _engine_text(found)) for engine, found in ready["engines"].items()),
-                ("cache", ready["cache"]),
-            ],
-        ),
-    )
-
-
-def _engine_text(found: dict[str, Any]) -> str:
-    started = text.duration(found["start_seconds"])
-    return f"{found['jars']} jars, checked; the bridge started and answered in {started}"
 
 
 @click.command(epilog=_BACKUP_EPILOG)
@@ -217,7 +119,7 @@ def backup(
 @click.command(epilog=_RESTORE_EPILOG)
 @click.argument("source", metavar="STORE|SOURCE", callback=place_argument)
 @click.argument("target")
-@click.option("--name", help=_NAME_HELP)
+@click.option("--name", help=NAME_HELP)
 @click.option("--segments", type=click.IntRange(min=1), metavar="N",
               help="Restore so many segments at most.")  # fmt: skip
 @click.option("--spot-check", type=click.FloatRange(0, 1), default=0, show_default=True, metavar="PART",
@@ -279,7 +181,7 @@ def restore(
 @click.command(epilog=_VERIFY_EPILOG)
 @click.argument("source", metavar="STORE|SOURCE", callback=place_argument)
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
-@click.option("--name", help=_NAME_HELP)
+@click.option("--name", help=NAME_HELP)
 @click.option("--live", metavar="SOURCE",
               help="The database that the backup is of: nothing of it may be missing.")  # fmt: skip
 @filtering_options
@@ -336,104 +238,3 @@ def differs(report: VerifyReport) -> HistoryDiffers:
         f"{report.against} differs from {report.checked}: {problems}",
         hint="Do not use the target in the source's place. Restore into a new database and verify that.",
     )
-
-
-@click.command(epilog=_INFO_EPILOG)
-@click.argument("place", metavar="STORE|DATABASE", callback=place_argument)
-@click.option("--name", help="Of the one backup that is wanted.")
-@encryption_options
-@talking_options
-@click.pass_obj
-def info(settings: Settings, place: str, name: str | None, encryption: Encryption | None) -> None:
-    """Tell what is in a store, or in a database.
-
-    A database URI without a database lists those of the system.
-    """
-    output = start(settings)
-    found: StoreInfo | DatabaseInfo | SystemInfo = run(
-        output, lambda _: asyncrestore.info(place, name=name, encryption=encryption)
-    )
-    output.result(document(found), text.info_text(found))
-    if isinstance(found, asyncrestore.StoreInfo):
-        damaged = [backup.problem for backup in found.backups if backup.problem]
-        if damaged:
-            raise SegmentDamaged("; ".join(damaged), hint=f"See all of it with: asyncrestore verify {place}")
-
-
-@click.command(epilog=_QUERY_EPILOG)
-@click.argument("store", callback=place_argument)
-@click.argument("sql")
-@click.option("--name", help=_NAME_HELP)
-@click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
-              help="Rows told as text; --json gives all.")  # fmt: skip
-@encryption_options
-@talking_options
-@click.pass_obj
-def query(
-    settings: Settings,
-    store: str,
-    sql: str,
-    name: str | None,
-    max_rows: int,
-    encryption: Encryption | None,
-) -> None:
-    """Ask a backup in SQL, by DuckDB.
-
-    There are the views datoms, transactions and attributes, and the table macro as_of(t). The backup is only
-    read.
-    """
-    output = start(settings)
-    wanted = None if settings.json else max_rows + 1
-    found = run(
-        output,
-        lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted, encryption=encryption),
-    )
-    rows = rows_of(found)
-    shown = rows if settings.json else rows[:max_rows]
-    output.result({"columns": found.column_names, "rows": shown}, grid(found.column_names, shown))
-    if len(shown) < len(rows):
-        output.note(f"There are more than these {max_rows:,} rows: see --max-rows.")
-
-
-@click.command(epilog=_VALIDATE_STORE_EPILOG)
-@click.argument("store", callback=place_argument)
-@talking_options
-@click.pass_obj
-def validate_store(settings: Settings, store: str) -> None:
-    """Try whether STORE keeps the promises that backups need.
-
-    Writes and reads some 1,020 objects, 35 MB, under a name that no command takes for a backup, and leaves
-    them there: a store need not allow to delete.
-    """
-    output = start(settings)
-    output.note("Trying the store out.")
-    report = run(output, lambda _: asyncrestore.validate_store(store))
-    output.result({**document(report), "ok": report.ok}, text.validate_text(report))
-    report.raise_for_problems()
-
-
-@click.command(epilog=_DEMO_EPILOG)
-@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-              help="Keep databases and backup here; must be empty or not exist.")  # fmt: skip
-@talking_options
-@click.pass_obj
-def demo(settings: Settings, keep: Path | None) -> None:
-    """Show the whole story on real data, on this machine.
-
-    Makes a database with years of history, backs it up, restores it, verifies both, and asks both the same
-    question about the past. Takes about a minute.
-    """
-    output = start(settings)
-    output.note("Starting Datomic.")
-
-    started = monotonic()
-    report = run(
-        output,
-        lambda _: run_demo(keep, output.step, lambda label: show_progress(label, output, settings)),
-        kept="Nothing is left of it." if keep is None else f"Remove {keep} before another demo there.",
-    )
-    seconds = monotonic() - started
-    closing = f"\nAll of it took {text.duration(seconds)}. {next_commands(report)}"
-    output.summary(report, closing, ok=report.ok, seconds=seconds)
-    if not report.ok:
-        raise HistoryDiffers("The demo's copy is not what it should be; see above")

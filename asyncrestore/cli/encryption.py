@@ -51,7 +51,7 @@ def encryption_options(command: _Function) -> _Function:
                      help="Holds the key of the store's segments: 32 bytes in base64."),
     ):  # fmt: skip
         run = option(run)
-    return run  # type: ignore[return-value]
+    return run  # type: ignore[return-value]  # takes what the command takes
 
 
 def _encryption(file: Path | None, command: str | None, kms_key: str | None) -> Encryption | None:

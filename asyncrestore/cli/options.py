@@ -1,4 +1,4 @@
-"""Options that every command takes, before or after its name."""
+"""What commands have in common: the options that each takes, before or after its name, and arguments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asyncrestore.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+NAME_HELP = "Of the backup, where the store holds several."
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., Any] | click.Command")
 
@@ -40,3 +44,10 @@ def talking_options(command: _Decorated) -> _Decorated:
             name, is_flag=True, is_eager=True, expose_value=False, callback=_set, help=help_text
         )(command)
     return command
+
+
+def place_argument(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """An argument that may be a store, but none that ends with this process."""
+    if value is not None and value.startswith("memory:"):
+        raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
+    return value

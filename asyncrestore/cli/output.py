@@ -102,3 +102,9 @@ def send_logs(settings: Settings) -> None:
     package.handlers = [_LogHandler(Output(settings))]
     package.propagate = False
     package.setLevel(logging.DEBUG if settings.debug else logging.ERROR if settings.quiet else logging.INFO)
+
+
+def start(settings: Settings) -> Output:
+    """What a command says goes there; what the package logs does so from now on."""
+    send_logs(settings)
+    return Output(settings)

@@ -73,7 +73,7 @@ def show_progress(label: str, output: Output, settings: Settings) -> Iterator[On
         # rich takes as long to import as everything else that a small command needs.
         from asyncrestore.cli.bar import progress_bar  # noqa: PLC0415
 
-        with progress_bar(label) as on_progress:
+        with progress_bar(label, Meter()) as on_progress:
             yield on_progress
     else:
         yield lines(label, output, Meter())

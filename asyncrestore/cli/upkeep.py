@@ -8,10 +8,10 @@ import click
 
 import asyncrestore
 from asyncrestore.cli import text
-from asyncrestore.cli.commands import differs, place_argument, start
+from asyncrestore.cli.commands import differs
 from asyncrestore.cli.encryption import encryption_options
-from asyncrestore.cli.options import Settings, talking_options
-from asyncrestore.cli.output import document
+from asyncrestore.cli.options import Settings, place_argument, talking_options
+from asyncrestore.cli.output import document, start
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
 from asyncrestore.errors import DamageError, UsageError

@@ -148,6 +148,7 @@ async def verify(
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
+        # A database was refused above.
         async with open_connector() as connector, as_store(source, encryption) as store:  # type: ignore[arg-type]
             backup = await find_backup(store, name)
             history = None if live is None else await LiveHistory.open(await as_database(connector, live))

@@ -12,6 +12,7 @@ import pytest
 
 import asyncrestore
 from asyncrestore import open_connector
+from tests import small
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,12 @@ async def place(connector: Connector, tmp_path_factory: pytest.TempPathFactory) 
         foreign = await own.open(place.foreign, create=True)
         await foreign.transact_edn([SCHEMA])
     return place
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with a small backup, `db`."""
+    return small.write(tmp_path / "store")
 
 
 def command(*arguments: str) -> list[str]:

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from tests.s3 import Bucket, Exchange, Proxy
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A store with a small backup, `db`."""
-    directory = tmp_path / "store"
-    (directory / "db").mkdir(parents=True)
-    for key, data in small.objects().items():
-        (directory / "db" / key).write_bytes(data)
-    return directory
-
-
 # S3
 
 

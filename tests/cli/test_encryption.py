@@ -33,11 +33,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
     """A store with a small backup, `db`, not encrypted."""
-    directory = tmp_path / "plain"
-    (directory / "db").mkdir(parents=True)
-    for key, data in small.objects().items():
-        (directory / "db" / key).write_bytes(data)
-    return directory
+    return small.write(tmp_path / "plain")
 
 
 @pytest.fixture

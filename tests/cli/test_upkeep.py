@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 RANGES = [f"{range_.start:013d}-{range_.end:013d}" for range_ in small.RANGES]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A store with a small backup, `db`."""
-    directory = tmp_path / "store"
-    (directory / "db").mkdir(parents=True)
-    for key, data in small.objects().items():
-        (directory / "db" / key).write_bytes(data)
-    return directory
-
-
 def test_compact_and_delete(capsys: pytest.CaptureFixture[str], store: Path) -> None:
     ran = Ran(capsys, "compact", str(store))
     assert (ran.code, ran.err) == (0, "")

@@ -77,6 +77,7 @@ async def open_client(
         parsers = session.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=_timestamp)
         aws = aioboto3.Session(botocore_session=session, profile_name=profile, region_name=region)
+        # The stubs type each service by its literal name.
         opening = aws.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
         client = await opening.__aenter__()
     try:
