@@ -6,10 +6,10 @@ PEER := .venv/ready-peer
 PLOTS := .venv/installed-bench
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-s3 test-histories test-crash test-damage lint bench clean
+.PHONY: help setup demo test test-s3 test-histories test-crash test-damage lint bench bench-smoke clean
 
 help:
-	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | test-damage | lint | bench | clean"
+	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | test-damage | lint | bench | bench-smoke | clean"
 
 setup: $(READY)
 
@@ -85,6 +85,10 @@ $(PLOTS): $(READY)
 # All suites, or some: make bench SUITES="restore size"
 bench: $(PLOTS) $(PEER)
 	$(BIN)/python -m bench $(SUITES)
+
+# The shortest run of what needs every side of a comparison, so that none of them falls behind.
+bench-smoke: $(READY)
+	$(BIN)/python -m bench restore --quick --results .venv/bench-smoke
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
