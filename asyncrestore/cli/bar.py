@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asyncrestore.cli.progress import Meter
+    from asyncrestore.cli.meter import Meter
     from asyncrestore.progress import OnProgress
     from asyncrestore.progress import Progress as Watermarks
 
