@@ -7,9 +7,9 @@ import json
 import pytest
 
 from asyncrestore.cli import text
+from asyncrestore.cli.meter import Meter
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
-from asyncrestore.cli.meter import Meter
 from asyncrestore.cli.progress import lines, show_progress, statuses
 from asyncrestore.progress import Progress
 
