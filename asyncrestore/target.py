@@ -1,10 +1,9 @@
 """The target of a restore: what it holds, where to continue, and the bookkeeping installed in it.
 
 The target itself is the only record of progress. Bookkeeping is installed in two transactions dated at the
-epoch itself, so
-that every source instant can follow, and a restored database that is itself a source shows them as bootstrap:
-the first
-makes the attributes, the second names the source and stands for its last bootstrap transaction.
+epoch itself, so that every source instant can follow, and a restored database that is itself a source shows
+them as bootstrap: the first makes the attributes, the second names the source and stands for its last
+bootstrap transaction.
 """
 
 from __future__ import annotations
@@ -58,19 +57,24 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
         Conflict: it holds something else: data of its own, another source's, the same filtered in another
         way, or something written after the last restore.
     """
-    held = await _look(target)
+    name = _name_of_source(history, rules)
+    held, refusal = await _look(target), None
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
         _check_base(target, held.schema)
-        refusal = await _refusal(target, _ATTRIBUTES)
+        # Together: a target may be far away.
+        refusal = await _refusal(target, _ATTRIBUTES, name)
         held = await _look(target)
-        _check_installed(target, refusal, by_another=bool(held.attributes))
+        if refusal is not None and not held.attributes:
+            raise refusal
     marker = await _find_marker(target, history, rules, held)
     if marker is None:
-        refusal = await _refusal(target, _name_of_source(history, rules))
+        # A restore ended between the two, or is between them now: both may name the source, one will.
+        refusal = await _refusal(target, name)
         marker = await _find_marker(target, history, rules, await _look(target))
-        _check_installed(target, refusal, by_another=marker is not None)
-        assert marker is not None
+    if refusal is not None:
+        raise refusal if marker is None else _overtaken(target)
+    assert marker is not None
     return marker
 
 
@@ -131,10 +135,10 @@ def _check_nothing_own(target: Database, basis_t: int, beginning: Beginning) -> 
         )
 
 
-async def _refusal(target: Database, transaction: str) -> AsyncRestoreError | None:
-    """Commits one transaction (EDN); answers why the target refused it, if it did."""
+async def _refusal(target: Database, *transactions: str) -> AsyncRestoreError | None:
+    """Commits transactions (EDN), up to the first that the target refuses; answers why it did, if it did."""
     try:
-        await target.transact_edn([transaction])
+        await target.transact_edn(list(transactions))
     except Unavailable:
         raise
     except AsyncRestoreError as refusal:
@@ -142,14 +146,11 @@ async def _refusal(target: Database, transaction: str) -> AsyncRestoreError | No
     return None
 
 
-def _check_installed(target: Database, refusal: AsyncRestoreError | None, *, by_another: bool) -> None:
-    if refusal is not None and by_another:
-        raise Overtaken(
-            f"Another restore has just begun to write to {target.uri}",
-            hint="Let the other one finish, or run this again when it has ended.",
-        )
-    if refusal is not None:
-        raise refusal
+def _overtaken(target: Database) -> Overtaken:
+    return Overtaken(
+        f"Another restore has just begun to write to {target.uri}",
+        hint="Let the other one finish, or run this again when it has ended.",
+    )
 
 
 # Two restores may find a target empty at once: the swap lets only one of them install. (Unique idents do not:

@@ -43,8 +43,8 @@ HALF_MADE = 13
 
 POINTS = {
     "restore": {
-        "before-submit": 12, "after-submit": 12, "before-answer": 12, "before-transact-edn": 2,
-        "after-transact-edn": 2, "before-read": 4,
+        "before-submit": 12, "after-submit": 12, "before-answer": 12, "before-transact-edn": 1,
+        "after-transact-edn": 1, "before-read": 3,
     },
     "backup": {"before-publish": 5, "after-publish": 5, "before-read-log": 5},
 }  # fmt: skip

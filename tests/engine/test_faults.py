@@ -138,6 +138,54 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
         assert (await verify(sources.backups[1], against=target)).problems == []
 
 
+class CutShort:
+    """A target whose connection breaks when the first of several transactions has committed."""
+
+    def __init__(self, inner: Database) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+        done = await self._inner.transact_edn(transactions[:1])
+        if len(transactions) > 1:
+            raise Unavailable("cut short")
+        return done
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_an_installation_that_was_cut_short_is_finished(new_database: NewDatabase) -> None:
+    source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
+    with pytest.raises(Unavailable, match="cut short"):
+        await restore(source, CutShort(target))
+    await restore(source, target)
+    await check_same(source, target)
+    assert (await verify(source, against=target)).problems == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_installations_at_once(new_database: NewDatabase) -> None:
+    """Whoever names the source restores; nobody writes beside it."""
+    source = await new_database(SCHEMA, *PEOPLE)
+    for _ in range(5):
+        target = await new_database()
+        done: list[bool] = []
+
+        async def one(target: Database = target, done: list[bool] = done) -> None:
+            try:
+                await restore(source, target)
+                done.append(True)
+            except Overtaken:
+                done.append(False)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(one)
+        assert any(done)
+        await check_same(source, target)
+
+
 class Meeting:
     """Targets that send their first transactions only when all of them are about to."""
 
