@@ -55,11 +55,9 @@ def _beside_the_ceiling(figures: Figures, place: str, name: str) -> None:
         figures.rate(
             f"plain loop in the JVM (the ceiling) {name}{when}", f"ceiling {place}", f"{prefix}seconds"
         )
-        figures.ratio(f"restore / ceiling {name}{when}", ours, loop)
+        figures.ratio(f"restore / ceiling within transact {name}{when}", ours, loop)
         wall = figures.rates(f"ceiling {place}", f"{prefix}loop_seconds")
-        figures.ratio(
-            f"restore / that loop by the clock, with its decoding of the data, {name}{when}", ours, wall
-        )
+        figures.ratio(f"restore / ceiling by the clock {name}{when}", ours, wall)
 
 
 def _beside_the_predecessor(figures: Figures, place: str, name: str) -> None:

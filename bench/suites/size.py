@@ -53,14 +53,13 @@ def _rates_by_size(figures: Figures, plan: Plan) -> None:
             figures.rate(f"restore, {size:,} datoms{when}", f"restore {size}", measure_)
             figures.rate(f"the ceiling, {size:,} datoms{when}", f"ceiling {size}", measure_)
             ours, loop = (figures.rates(f"{side} {size}", measure_) for side in ("restore", "ceiling"))
-            figures.ratio(f"restore / ceiling, {size:,} datoms{when}", ours, loop)
+            figures.ratio(f"restore / ceiling within transact, {size:,} datoms{when}", ours, loop)
         for prefix, when in {"": "", "warm_": ", the JVM warm"}.items():
             ours, wall = (
                 figures.rates(f"restore {size}", f"{prefix}seconds"),
                 figures.rates(f"ceiling {size}", f"{prefix}loop_seconds"),
             )
-            name = f"restore / that loop by the clock, with its decoding of the data, {size:,} datoms{when}"
-            figures.ratio(name, ours, wall)
+            figures.ratio(f"restore / ceiling by the clock, {size:,} datoms{when}", ours, wall)
 
 
 def tenths(figures: Figures, side: str, size: int, prefix: str) -> list[list[float]]:
