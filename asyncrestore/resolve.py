@@ -220,10 +220,10 @@ class Resolver:
         asserted = {(d[0], d[1]) for d in datoms if d[4] and d[1] in attributes and not attributes[d[1]].many}
         previous: tuple[int, int] | None = None
         for e, a, kind, raw, added in datoms:
-            may_stand_apart = (e, a) not in replaced and kind not in SPELLED
-            if not added and (e, a) in asserted and (previous == (e, a) or may_stand_apart):
-                replaced[e, a] = kind, raw
-            previous = (e, a) if added else None
+            place = e, a
+            follows, previous = previous == place, place if added else None
+            if not added and place in asserted and (follows or not (place in replaced or kind in SPELLED)):
+                replaced[place] = kind, raw
         return replaced
 
     def _classify(self, entities: Iterable[int]) -> None:

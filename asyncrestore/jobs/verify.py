@@ -96,8 +96,7 @@ async def verify(
     """Verifies a backup by itself, or a target against a backup or a live source.
 
     By itself: every segment is there from t 0 on, is what was written, and can be decoded. Against a target:
-    every transaction
-    has the same place, instant and datoms, with entity ids renamed one to one.
+    every transaction has the same place, instant and datoms, with entity ids renamed one to one.
 
     Args:
         source: a store or, with `against`, also a database; open or as a URI.

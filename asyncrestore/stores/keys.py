@@ -55,7 +55,7 @@ async def open_keys(encryption: bytes | KmsKey) -> AsyncIterator[Keys]:
         yield _OneKey(Cipher(encryption))
         return
     # The AWS client takes 0.2 s to load.
-    from asyncrestore.stores.s3.kms import open_kms  # noqa: PLC0415 - an extra
+    from asyncrestore.stores.s3.kms import open_kms  # noqa: PLC0415
 
     async with open_kms(encryption.id) as service:
         yield _WrappedKeys(service)
