@@ -84,11 +84,11 @@ $(PLOTS): $(READY)
 
 # All suites, or some: make bench SUITES="restore size"
 bench: $(PLOTS) $(PEER)
-	$(BIN)/python -m bench $(SUITES)
+	$(BIN)/python -m bench --scratch .venv $(SUITES)
 
 # The shortest run of what needs every side of a comparison, so that none of them falls behind.
 bench-smoke: $(READY)
-	$(BIN)/python -m bench restore --quick --results .venv/bench-smoke
+	$(BIN)/python -m bench restore --quick --scratch .venv --results .venv/bench-smoke
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

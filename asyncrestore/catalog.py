@@ -211,6 +211,9 @@ async def find_backup(store: Store, name: str | None) -> Backup:
         if not names:
             raise NotFound(f"{store.uri} holds no backup", hint="Make one: asyncrestore backup SOURCE STORE")
         if len(names) > 1:
+            # A publishing that was killed may have left a directory with nothing in it.
+            names = [each for each in names if (await list_backup(store, each)).segments] or names[:1]
+        if len(names) > 1:
             raise UsageError(
                 f"{store.uri} holds several backups: {', '.join(names)}", hint="Say which one with --name."
             )

@@ -27,6 +27,12 @@ returns another of the same type. It must always give the same for the same, and
 the event loop.
 """
 
+_UNSTEADY_FAKES = frozenset({
+    "credit_card_expire", "credit_card_full", "firefox", "passport_dates", "passport_dob", "passport_full",
+    "passport_gender", "profile", "simple_profile", "user_agent", "xml", "zip",
+})  # fmt: skip
+"""Faker's providers that look at the clock, or draw from a generator that is not the seeded one."""
+
 KEY_BYTES = 16
 CONSTANT_CHARACTERS = 1000
 
@@ -178,16 +184,17 @@ def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
         ) from exc
     secret = _keyed(ident, "fake", key)
     generator = faker.Faker()
-    method = getattr(generator, provider, None)
+    method = None if provider == "seed" else getattr(generator, provider, None)  # to ask for that one raises
     maker = getattr(method, "__self__", None)
     if method is None or not isinstance(maker, BaseProvider):
         raise UsageError(
             f"Faker has no provider {provider!r}, which was asked for :{ident}",
             hint="Such as name, email, address; all are in Faker's documentation, under standard providers.",
         )
-    if isinstance(maker, date_time.Provider):
+    if isinstance(maker, date_time.Provider) or provider in _UNSTEADY_FAKES:
         raise UsageError(
-            f"Faker's {provider} depends on today's date: tomorrow it would give :{ident} other values",
+            f"Faker's {provider} depends on today's date or on chance: another day it would give :{ident} "
+            "other values",
             hint="Use constant:VALUE or a function.",
         )
 

@@ -27,10 +27,10 @@ Options come from the command line, else from the environment (ASYNCRESTORE_QUIE
 ASYNCRESTORE_BACKUP_PARALLEL=2), else from the TOML file (quiet = true; under [backup]: parallel = 2).
 
 \b
-Exit codes: 0 done · 1 failed · 2 usage · 3 stopped early, run again to continue
-4 damage, gap or difference found · 10 no such backup or database · 11 another restore
-moved the marker · 12 not authorised · 13 another database's data · 14 unavailable
-15 the target rejected a transaction · 130 interrupted
+Exit codes: 0 done · 1 failed · 2 usage · 4 damage, gap or difference found
+10 no such backup or database · 11 another restore moved the marker · 12 not authorised
+13 another database's data · 14 unavailable · 15 the target rejected a transaction
+130 interrupted, run again to continue
 """
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 ENCRYPTION_KEY = "ASYNCRESTORE_ENCRYPTION_KEY"
+_VARIABLES = (
+    ENCRYPTION_KEY, f"{ENCRYPTION_KEY}_FILE", f"{ENCRYPTION_KEY}_COMMAND", f"{ENCRYPTION_KEY[:-4]}_KMS_KEY"
+)  # fmt: skip
 _COMMAND_S = 120  # a person may have to type a password
 _FORM = "A key is 32 random bytes in base64: openssl rand -base64 32"
 
@@ -58,9 +61,10 @@ def _encryption(file: Path | None, command: str | None, kms_key: str | None) -> 
     """The key; asked for before anything else is done.
 
     Raises:
-        UsageError: more than one is given, or it is none.
+        UsageError: more than one is given, or it is none, or empty.
         NotAuthorized: the command failed.
     """
+    _check_none_empty(command, kms_key)
     given = [each for each in (file, command, kms_key, os.environ.get(ENCRYPTION_KEY)) if each]
     if len(given) > 1:
         raise UsageError(
@@ -78,6 +82,23 @@ def _encryption(file: Path | None, command: str | None, kms_key: str | None) -> 
     if command:
         return _key(_printed(command), "what the command for the encryption key printed")
     return _key(os.environ[ENCRYPTION_KEY].encode(), ENCRYPTION_KEY) if given else None
+
+
+def _check_none_empty(command: str | None, kms_key: str | None) -> None:
+    """A key that is given and empty is a mistake: taken for none, it would leave a backup in clear.
+
+    Raises:
+        UsageError: one is. (A file with such a name cannot be read anyway.)
+    """
+    given = {"--encryption-key-command": command, "--encryption-kms-key": kms_key}
+    given |= {name: os.environ.get(name) for name in _VARIABLES}  # click takes an empty one for none
+    for name, value in given.items():
+        if value is not None and not value.strip():
+            raise UsageError(
+                f"{name} is given, but empty",
+                hint="Give a key. Where nothing is to be encrypted, leave the option out and unset the "
+                "variable.",
+            )
 
 
 def _printed(command: str) -> bytes:

@@ -25,6 +25,8 @@ def _python(column: pa.ChunkedArray) -> list[Any]:
     import pyarrow as pa  # noqa: PLC0415 - --version need not wait for it
     import pyarrow.compute as pc  # noqa: PLC0415
 
+    if pa.types.is_map(column.type):
+        return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()  # type: ignore[no-any-return]
     # Python's datetime ends at the year 9999.
@@ -44,8 +46,8 @@ def _plain(value: Any) -> Any:
         case bytes():
             plain = base64.b64encode(value).decode()
         case dict():
-            plain = {name: _plain(each) for name, each in value.items()}
-        case [(_, _), *_] if all(isinstance(each, tuple) for each in value):  # a map
+            plain = {str(name): _plain(each) for name, each in value.items()}
+        case [(_, _), *_] if all(isinstance(each, tuple) for each in value):  # a map within
             plain = {str(key): _plain(each) for key, each in value}
         case list():
             plain = [_plain(each) for each in value]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from asyncrestore.errors import UsageError
 
@@ -62,7 +62,11 @@ def parse_uri(text: str) -> DatabaseUri:
 
 def _local(text: str) -> DatabaseUri:
     parts = urlsplit(text.removeprefix(SCHEME))
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.fragment:
+        raise UsageError(f"{text!r} has a hash in it", hint="Write %23 for it in a URI.")
+    # A plus is a plus here: a directory may have one in its name.
+    given = (option.partition("=") for option in parts.query.split("&") if option)
+    options = {unquote(name): unquote(value) for name, _, value in given}
     storage_dir = options.pop("storage-dir", "")
     if options:
         raise UsageError(f"{text!r}: unknown option {', '.join(sorted(options))}", hint=_EXAMPLE)

@@ -152,9 +152,10 @@ async def _store_info(store: Store, name: str | None) -> StoreInfo:
 
 async def _system_info(connector: Connector, uri: str) -> SystemInfo:
     names = sorted(await connector.databases(uri))
+    shown = parse_uri(uri).text  # without what may be secret
     if not names:
-        raise NotFound(f"{uri} has no databases", hint="Check the system's name and the storage directory.")
-    return SystemInfo(uri, names)
+        raise NotFound(f"{shown} has no databases", hint="Check the system's name and the storage directory.")
+    return SystemInfo(shown, names)
 
 
 def _names_hint(names: list[str]) -> str:

@@ -180,18 +180,7 @@ async def _restore(
     parts = history.parts(first_t + 1)[:segments]
     progress = Progress(start_t=first_t + 1, end_t=parts[-1].range.end if parts else history.end)
     on_progress(progress)
-    last_tx = marker.source_tx
-    checker = SpotCheck(target, cache, spot_check)
-
-    async def committed(batch: list[TxData]) -> None:
-        nonlocal last_tx
-        last_tx = batch[-1].tx
-        progress.committed_t = tx_to_t(last_tx) + 1
-        progress.transactions += len(batch)
-        progress.datoms += sum(len(data.source) for data in batch if data.source)
-        on_progress(progress)
-        await checker.check(batch)
-
+    commits = _Commits(progress, on_progress, SpotCheck(target, cache, spot_check), marker.source_tx)
     stages = Stages(
         history=history,
         marker=marker,
@@ -203,28 +192,46 @@ async def _restore(
         budget=budget,
         in_flight=in_flight,
         progress=progress,
-        on_commit=committed,
+        on_commit=commits.note,
         stop=stop,
     )
     await stages.run()
     if stop.is_set() and progress.committed_t < progress.end_t:
         raise StoppedEarly(
-            f"Stopped: {target.uri} has everything up to source t {tx_to_t(last_tx)}",
+            f"Stopped: {target.uri} has everything up to source t {tx_to_t(commits.last_tx)}",
             hint="Run the same command again: it continues there.",
         )
     return RestoreReport(
         history.identity,
         target.uri,
         first_t,
-        tx_to_t(last_tx),
+        tx_to_t(commits.last_tx),
         progress.transactions,
         progress.datoms,
         stages.parts_left,
-        checker.checked,
+        commits.checker.checked,
         monotonic() - started,
         cache.statistics,
         filter_.done if filter_ else [],
     )
+
+
+@dataclass
+class _Commits:
+    """Takes note of what is in the target: for the user, for the report, and for the spot check."""
+
+    progress: Progress
+    on_progress: OnProgress
+    checker: SpotCheck
+    last_tx: int
+
+    async def note(self, batch: list[TxData]) -> None:
+        self.last_tx = batch[-1].tx
+        self.progress.committed_t = tx_to_t(self.last_tx) + 1
+        self.progress.transactions += len(batch)
+        self.progress.datoms += sum(len(data.source) for data in batch if data.source)
+        self.on_progress(self.progress)
+        await self.checker.check(batch)
 
 
 def _check_common_past(history: History, target: Database, marker: Marker, state: State) -> None:

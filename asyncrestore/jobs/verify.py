@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 from asyncrestore.catalog import find_backup
 from asyncrestore.compare import Differences, compare
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import is_database_uri
-from asyncrestore.errors import Conflict, HistoryDiffers, NotFound, SegmentDamaged, UsageError
+from asyncrestore.datomic.uri import is_database_uri, parse_uri
+from asyncrestore.errors import (
+    Conflict,
+    DamageError,
+    HistoryDiffers,
+    NotAuthorized,
+    NotFound,
+    SegmentDamaged,
+    UsageError,
+)
 from asyncrestore.history import LiveHistory
 from asyncrestore.opening import as_database, as_filter, as_history, as_store
 from asyncrestore.progress import Progress
@@ -139,7 +147,8 @@ async def verify(
             )
     elif isinstance(source, str) and is_database_uri(source):
         raise UsageError(
-            f"{source} is a database; there is nothing to compare it with", hint="Add --against TARGET."
+            f"{parse_uri(source).text} is a database; there is nothing to compare it with",
+            hint="Add --against TARGET.",
         )
     elif exclude or exclude_schema or rewrite or until_t is not None or until_time is not None:
         raise UsageError(
@@ -215,8 +224,16 @@ def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
 async def _notes(backup: Backup) -> list[str]:
     """What is no problem, but should be known."""
     return [
-        *[f"{key} was put aside: {await backup.why_aside(key)}" for key in backup.aside],
+        *[f"{key} was put aside: {await _why_aside(backup, key)}" for key in backup.aside],
         *[f"{segment.key} is superseded by others" for segment in backup.superseded()],
         *[f"t {each.start} to {each.end - 1} are in two segments" for each in backup.overlaps()],
         *[f"{key} is no segment" for key in backup.foreign],
     ]
+
+
+async def _why_aside(backup: Backup, key: str) -> str:
+    """That it was put aside is no problem, so that nobody can tell why is none either."""
+    try:
+        return await backup.why_aside(key)
+    except (DamageError, NotAuthorized, NotFound, Conflict) as exc:
+        return f"why cannot be read: {exc}"

@@ -58,9 +58,20 @@ def _local_store(uri: str) -> Store:
     if uri == MemoryStore.uri:
         return MemoryStore()
     parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
+    is_file = parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/")
+    if is_file and not (parts.query or parts.fragment):
         return FilesystemStore(Path(unquote(parts.path)))
+    if is_file and (parts.query or parts.fragment):
+        raise UsageError(
+            f"{uri!r} has a question mark or a hash in its path", hint="Write %3F and %23 for them in a URI."
+        )
     raise UsageError(
-        f"{uri!r} is not a store this program knows",
+        f"{_without_secrets(uri)!r} is not a store this program knows",
         hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
     )
+
+
+def _without_secrets(uri: str) -> str:
+    """What was given for a store: perhaps a database's URI with its password, or keys before a host."""
+    before, question, _ = uri.partition("?")
+    return re.sub(r"(?<=//)[^/]*@", "...@", before) + ("?..." if question else "")

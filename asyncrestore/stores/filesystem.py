@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -97,7 +99,10 @@ class FilesystemStore:
                 return sorted(
                     name
                     for entry in self._root.iterdir()
-                    if entry.is_dir() and (name := name_of(entry.name)) is not None
+                    # Which the root of a file system often has, and only root can look into.
+                    if entry.name != "lost+found"
+                    and entry.is_dir()
+                    and (name := name_of(entry.name)) is not None
                 )
 
         return await to_thread.run_sync(run)
@@ -107,17 +112,10 @@ class FilesystemStore:
         folder = self._root / folder_of(name)
 
         def run() -> list[StoredObject]:
-            with _errors(folder), os.scandir(folder) as entries:
-                return sorted(
-                    StoredObject(entry.name, entry.stat().st_size)
-                    for entry in entries
-                    if entry.is_file() and not entry.name.startswith(".")
-                )
+            with _errors(folder):
+                return _listing(folder)
 
-        try:
-            return await to_thread.run_sync(run)
-        except NotFound:
-            return []
+        return await to_thread.run_sync(run)
 
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`."""
@@ -150,12 +148,32 @@ class FilesystemStore:
         await to_thread.run_sync(run)
 
 
+def _listing(folder: Path) -> list[StoredObject]:
+    found = []
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return []
+    with entries:
+        for entry in entries:
+            # What is deleted meanwhile is passed over.
+            with suppress(FileNotFoundError):
+                if entry.is_file() and not entry.name.startswith("."):
+                    found.append(StoredObject(entry.name, entry.stat().st_size))
+    return sorted(found)
+
+
 def _delete(path: Path) -> None:
     """Removes a file, and its directory with the last one."""
     path.unlink(missing_ok=True)
     if not path.parent.is_dir():
         return
     _sync_directory(path.parent)
+    left = list(path.parent.iterdir())
+    if all(_TEMPORARY.fullmatch(file.name) for file in left):
+        # Processes that were killed left them; they hold as much as what is deleted here.
+        for file in left:
+            file.unlink(missing_ok=True)
     try:
         path.parent.rmdir()
     except OSError as exc:

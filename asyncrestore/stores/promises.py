@@ -10,6 +10,7 @@ import anyio
 
 from asyncrestore.errors import NotFound, SegmentDamaged, StoreFailed
 from asyncrestore.stores.base import ChecksUploads
+from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,7 +91,7 @@ async def _race(store: Store, name: str, key: str) -> str:
         if await store.publish(name, key, content):
             created.append(content)
 
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         for number in range(WRITERS):
             tasks.start_soon(write, number)
     if len(created) != 1:
@@ -128,7 +129,7 @@ async def _check_listing(store: Store, name: str) -> str:
         async with places:
             await store.publish(name, key, b"x" * size)
 
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         for key, size in wanted.items():
             tasks.start_soon(write, key, size)
     listed = await store.list(name)

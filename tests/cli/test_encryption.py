@@ -114,6 +114,45 @@ def test_what_is_no_key(
     assert not text or text not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("option", "variable"),
+    [
+        ("--encryption-key-command", "ASYNCRESTORE_ENCRYPTION_KEY_COMMAND"),
+        ("--encryption-kms-key", "ASYNCRESTORE_ENCRYPTION_KMS_KEY"),
+        (None, "ASYNCRESTORE_ENCRYPTION_KEY_FILE"),
+        (None, "ASYNCRESTORE_ENCRYPTION_KEY"),
+    ],
+)
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_key_does_not_mean_in_clear(
+    capsys: pytest.CaptureFixture[str],
+    plain: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str | None,
+    variable: str,
+    empty: str,
+) -> None:
+    arguments = ["copy", str(plain), str(tmp_path / "made")]
+    if option:
+        ran = Ran(capsys, *arguments, option, empty)
+        assert (ran.code, f"{option} is given, but empty" in ran.err) == (2, True), ran.err
+    monkeypatch.setenv(variable, empty)
+    ran = Ran(capsys, *arguments)
+    assert (ran.code, "is given, but empty" in ran.err) == (2, True), ran.err
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_reason_that_cannot_be_read_is_no_problem(
+    capsys: pytest.CaptureFixture[str], store: Path, key_file: Path
+) -> None:
+    """Anybody may have put a segment aside, by an object beside it."""
+    (store / "db" / "0000000000030-0000000000040.parquet.aside").touch()
+    ran = Ran(capsys, "verify", str(store), "--encryption-key-file", str(key_file))
+    assert ran.code == 0, ran.err
+    assert "was put aside: why cannot be read: " in ran.out
+
+
 def test_keys_that_cannot_be_had(
     capsys: pytest.CaptureFixture[str], store: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

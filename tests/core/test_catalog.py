@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from asyncrestore.catalog import StoredSegment, aside_key, list_backup
+from asyncrestore.catalog import StoredSegment, aside_key, find_backup, list_backup
+from asyncrestore.errors import NotFound, UsageError
 from asyncrestore.segment import SegmentRange
+from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +84,20 @@ async def test_what_was_put_aside_is_not_read() -> None:
     assert (backup.aside, backup.foreign) == ((key(0, 9),), ("notes.aside",))
     assert aside_key(key(0, 9)) == "0000000000000-0000000000009.parquet.aside"
     assert await backup.why_aside(key(0, 9)) == "it is damaged"
+
+
+async def test_a_folder_without_segments_is_no_backup(tmp_path: Path) -> None:
+    """A publishing that was killed at its first segment leaves one."""
+    store = FilesystemStore(tmp_path)
+    for name in ("dead", "empty", "music"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "dead" / f".{key(0, 5)}.0123456789abcdef").touch()
+    with pytest.raises(NotFound, match="no backup named 'dead'; it holds dead, empty, music"):
+        await find_backup(store, "dead")
+    with pytest.raises(NotFound):
+        await find_backup(store, None)
+    await store.publish("music", key(0, 5), b"x")
+    assert (await find_backup(store, None)).name == "music"
+    await store.publish("empty", key(0, 5), b"x")
+    with pytest.raises(UsageError, match="holds several backups: empty, music"):
+        await find_backup(store, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import random
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import faker
 import pytest
+from faker.providers import date_time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncrestore.model import Datom
+    from asyncrestore.rewrites import Rewriter
 
 KEY = b"0123456789abcdef"
 MANY, ONE = frozenset({"db.cardinality/many"}), frozenset({"db.cardinality/one"})
@@ -102,6 +107,8 @@ def shout(_attribute: str, value: Any) -> Any:
         ({"rewrite": {"p/name": "math:pi"}}, "no function"),
         ({"rewrite": {"p/name": "fake:no_such"}}, "no provider 'no_such'"),
         ({"rewrite": {"p/name": "fake:seed_instance"}}, "no provider"),
+        ({"rewrite": {"p/name": "fake:seed"}}, "no provider"),
+        ({"rewrite": {"p/name": "fake:passport_gender"}}, "or on chance"),
         ({"rewrite": {"p/name": "fake:random_int"}}, "gives no values"),
         ({"rewrite": {"p/name": "fake:date"}}, "today's date"),
         ({"rewrite": {"p/name": "constant:" + "x" * 1001}}, "more than 1000"),
@@ -320,6 +327,42 @@ def test_fake_is_the_same_for_the_same() -> None:
     assert names[0] == names[2] != names[1]
     assert isinstance(make_rewriter("fake:random_int", "p/x", "db.type/long", KEY).rewrite(7), int)
     assert uuid.UUID(str(make_rewriter("fake:uuid4", "p/x", "db.type/uuid", KEY).rewrite("x")))
+
+
+def fakes() -> dict[str, Rewriter]:
+    """All providers that are taken for strings."""
+    taken = {}
+    for provider in sorted(name for name in dir(faker.Faker()) if not name.startswith("_")):
+        with suppress(UsageError):
+            taken[provider] = make_rewriter(f"fake:{provider}", "p/x", "db.type/string", KEY)
+    return taken
+
+
+def test_no_fake_asks_for_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = set(fakes())
+    assert len(taken) > 150
+    for name in [name for name in vars(date_time.Provider) if name.startswith(("date", "time", "unix"))]:
+        monkeypatch.setattr(date_time.Provider, name, _dated)
+    without = fakes()
+    assert set(without) == taken
+    for fake in without.values():
+        for raw in map(str, range(100)):
+            with suppress(TypeError):  # a few give no string, now and then
+                fake.rewrite(raw)
+
+
+def _dated(*_: Any, **__: Any) -> None:
+    raise AssertionError("asks for the date")
+
+
+def test_no_fake_draws_from_another_generator() -> None:
+    for (provider, first), again in zip(fakes().items(), fakes().values(), strict=True):
+        for raw in map(str, range(20)):
+            with suppress(TypeError):
+                random.seed(1)
+                made = first.rewrite(raw)
+                random.seed(2)
+                assert again.rewrite(raw) == made, provider
 
 
 def rules(options: dict[str, Any]) -> Iterable[str]:

@@ -40,6 +40,11 @@ async def test_errors_on_the_way_to_a_database_have_a_kind_and_hide_secrets(conn
         await connector.open("datomic:sql://db?jdbc:nosuch://h/d")
 
 
+async def test_no_secret_is_told_of_a_system() -> None:
+    with pytest.raises(NotFound, match=r"^datomic:mem://\?\.\.\. has no databases"):
+        await info("datomic:mem://?password=secret")
+
+
 async def test_databases_are_listed(connector: Connector) -> None:
     for name in ("listed-b", "listed-a"):
         await connector.open(f"datomic:mem://{name}", create=True)

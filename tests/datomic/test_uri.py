@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
+import asyncrestore
 from asyncrestore.datomic.uri import parse_uri
 from asyncrestore.errors import UsageError
 
@@ -41,9 +43,26 @@ def test_what_may_be_secret_is_not_shown() -> None:
     with pytest.raises(UsageError) as caught:
         parse_uri("datomic:cloud://h/music?password=secret")
     assert "secret" not in str(caught.value) + caught.value.hint
+    with pytest.raises(UsageError, match=r"music\?\.\.\. is a database; there is nothing") as caught:
+        anyio.run(asyncrestore.verify, "datomic:dev://h:1/music?password=secret")
+    assert "secret" not in str(caught.value) + caught.value.hint
 
 
 @pytest.mark.parametrize("uri", ["datomic:", "datomic:mem", "datomic:mem:music", "datomic:://music"])
 def test_no_engine(uri: str) -> None:
     with pytest.raises(UsageError, match="'missing' is not supported"):
         parse_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("written", "directory"),
+    [("/data/c++", "/data/c++"), ("/data/a%23b%26c%20d", "/data/a#b&c d"), ("/data/a=b", "/data/a=b")],
+)
+def test_directories_are_taken_as_they_are_written(written: str, directory: str) -> None:
+    place = parse_uri(f"datomic:local://prod/music?storage-dir={written}").place
+    assert place == {"storage-dir": directory, "system": "prod", "db": "music"}
+
+
+def test_a_hash_would_cut_a_directory_short() -> None:
+    with pytest.raises(UsageError, match="has a hash in it"):
+        parse_uri("datomic:local://prod/music?storage-dir=/data/a#b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -13,6 +14,9 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import check_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -99,3 +103,79 @@ async def test_opening(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             async with open_store(bad):
                 pass
+
+
+async def test_what_is_deleted_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemStore(tmp_path)
+    for key in ("1.parquet", "2.parquet", "3.parquet"):
+        await store.publish("a", key, b"one")
+    scandir = os.scandir
+
+    class Scan:
+        """The entries as they were read, and one of them deleted since."""
+
+        def __init__(self, folder: Path) -> None:
+            with scandir(folder) as entries:
+                self.entries = list(entries)
+            (folder / "2.parquet").unlink()
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self.entries)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Scan)
+    assert [each.key for each in await store.list("a")] == ["1.parquet", "3.parquet"]
+
+
+async def test_deleting_the_last_object_takes_what_killed_writers_left(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    for key in ("1.parquet", "2.parquet"):
+        await store.publish("a", key, b"one")
+    left = tmp_path / "a" / ".3.parquet.0123456789abcdef"
+    left.write_bytes(b"half")
+    await store.delete("a", "1.parquet")
+    assert left.exists()
+    await store.delete("a", "2.parquet")
+    assert not (tmp_path / "a").exists()
+
+    await store.publish("b", "1.parquet", b"one")
+    (tmp_path / "b" / ".mine").write_bytes(b"")
+    await store.delete("b", "1.parquet")
+    assert (tmp_path / "b" / ".mine").exists(), "only what publishing left is its to delete"
+
+
+async def test_the_root_of_a_disk_is_a_store(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    store = FilesystemStore(tmp_path)
+    await store.publish("a", "1.parquet", b"one")
+    assert await store.names() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("datomic:dev://host:4334/music?password=secret", "datomic:dev://host:4334/music?..."),
+        ("https://key:secret@host/path", "https://...@host/path"),
+        ("S3://key:secret@bucket/prefix?region=secret", "S3://...@bucket/prefix?..."),
+    ],
+)
+async def test_no_store_and_no_secret_told(uri: str, shown: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        async with open_store(uri):
+            pass
+    assert f"'{shown}' is not a store" in str(caught.value)
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("uri", ["file:///data/a#b", "file:///data/a?b"])
+async def test_a_path_is_not_cut_short(uri: str) -> None:
+    with pytest.raises(UsageError, match="a question mark or a hash"):
+        async with open_store(uri):
+            pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,6 +42,23 @@ async def test_what_is_left_is_no_backup(tmp_path: Path) -> None:
     assert (await asyncrestore.info(str(tmp_path))).backups == []  # type: ignore[union-attr]
     with pytest.raises(NotFound, match="holds no backup"):
         await asyncrestore.verify(str(tmp_path))
+
+
+async def test_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several writers fail at once; the report names the promise all the same."""
+    link, left = os.link, 10
+
+    def fill(*arguments: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", fill)
+    report = await asyncrestore.validate_store(str(tmp_path))
+    assert broken(report) == [ONE_OF_MANY]
+    assert [promise.kept for promise in report.promises] == [True, False, *[None] * 4]
 
 
 @pytest.fixture
