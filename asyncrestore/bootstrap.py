@@ -37,16 +37,14 @@ class Beginning:
         return f"{name}@{hashlib.sha256(repr(self.first).encode()).hexdigest()[:16]}"
 
 
-async def find_beginning(database: Database) -> Beginning:
-    """Finds where a database's own history begins."""
-    # In this order: another restore may just be installing its bookkeeping, and the log must not be read
-    # further than the schema is known.
-    basis = await database.basis_t()
-    return await beginning_until(database, basis, await database.schema_history())
-
-
 async def beginning_until(database: Database, basis: int, schema: LogChunk) -> Beginning:
-    """The same of a log that ends at t `basis`, given a schema that was read after that."""
+    """Finds where a database's own history begins, which ends at t `basis`.
+
+    Args:
+        database: whose log is read.
+        basis: its basis t at some moment.
+        schema: its `schema_history`, read after that moment.
+    """
     idents = _idents(schema)
     head: list[Transaction] = []
     start: int | None = 0

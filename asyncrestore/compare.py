@@ -142,18 +142,16 @@ class TargetReader:
         doubtful = []
         for transaction in transactions:
             for e, a, _, raw, added in transaction.datoms:
-                if a == self._original_id and isinstance(raw, int):
-                    if not added:
-                        self._differences.add(
-                            f"target t {transaction.t}: entity {e} lost its original id {raw}"
-                        )
-                    elif holders.setdefault(raw, e) != e:
-                        self._differences.add(
-                            f"target t {transaction.t}: original id {raw} is on two entities"
-                        )
-                    self._cache.put(e, raw)
-                    if not self._seen.is_new(raw):
-                        doubtful.append(raw)
+                if a != self._original_id or not isinstance(raw, int):
+                    continue
+                self._cache.put(e, raw)
+                if not added:
+                    self._differences.add(f"target t {transaction.t}: entity {e} lost its original id {raw}")
+                    continue
+                if holders.setdefault(raw, e) != e:
+                    self._differences.add(f"target t {transaction.t}: original id {raw} is on two entities")
+                if not self._seen.is_new(raw):
+                    doubtful.append(raw)
         # Original ids come in the order of their counters: one below those seen before may have been given
         # before.
         for source, entities in zip(doubtful, await self._target.holders(ORIGINAL_ID, doubtful), strict=True):
@@ -271,8 +269,14 @@ class Comparison:
         attribute = self._schema.attributes.get(a)
         name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
         entity = f"entity {e}" if e >= 0 else f"the target's own entity {-e}"
-        value = raw if isinstance(raw, str) else to_python(kind, raw)
-        return f"{'+' if added else '-'} {entity} {name} {value!r}"
+        return f"{'+' if added else '-'} {entity} {name} {_told(kind, raw)!r}"
+
+
+def _told(kind: str, raw: Any) -> Any:
+    """A value for people; a reference to an entity that the source lacks is in words already."""
+    if isinstance(raw, tuple):
+        return tuple(None if slot is None else _told(*slot) for slot in raw)
+    return raw if isinstance(raw, str) else to_python(kind, raw)
 
 
 async def compare(

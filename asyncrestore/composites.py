@@ -57,11 +57,14 @@ class Composites:
             Assertions of what an entity has already, or of what Local will drop; retractions of what it has
             in another spelling.
         """
-        if not self._ids:
+        if self._ids.isdisjoint(datom[1] for datom in datoms):
             return
+        by_entity: dict[int, list[Datom]] = {}
+        for datom in datoms:
+            by_entity.setdefault(datom[0], []).append(datom)
         for e, a, _, raw, added in datoms:
             if a in self._ids and isinstance(raw, tuple):
-                mine = [datom for datom in datoms if datom[0] == e]
+                mine = by_entity[e]
                 slots = zip(self._components(a), raw, strict=True)
                 filled = {component: slot for component, slot in slots if slot is not None}
                 if added:

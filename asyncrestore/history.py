@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from anyio import to_thread
 
-from asyncrestore.bootstrap import find_beginning
+from asyncrestore.bootstrap import beginning_until
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import Conflict, SegmentDamaged
 from asyncrestore.ids import SeenIds
@@ -236,10 +236,12 @@ class LiveHistory:
     @classmethod
     async def open(cls, database: Database) -> LiveHistory:
         """The history up to now."""
+        # In this order: a restore may just be installing its bookkeeping, and the log must not be read
+        # further than the schema is known.
         basis_t = await database.basis_t()
-        beginning = await find_beginning(database)
-        schemas = SchemaHistory(await database.schema_history(), beginning.bootstrap_t)
-        return cls(database, schemas, beginning, basis_t)
+        schema = await database.schema_history()
+        beginning = await beginning_until(database, basis_t, schema)
+        return cls(database, SchemaHistory(schema, beginning.bootstrap_t), beginning, basis_t)
 
     def schema_as_of(self, t: int) -> Schema:
         """The schema after the transaction with that t, or the last before it."""
@@ -277,4 +279,4 @@ class LiveHistory:
 
     async def schema(self) -> Schema:
         """See `History`."""
-        return self._schemas.as_of(self.end)
+        return self._schemas.as_of(self.end - 1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.errors import DamageError
+from asyncrestore.ids import SCHEMA_COUNTER, counter_of
 from asyncrestore.model import tx_to_t
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Attribute:
 
 
 def _present(attribute: Attribute) -> frozenset[str]:
+    if attribute.value_type is None:
+        return frozenset()
     cardinality = "db.cardinality/many" if attribute.many else "db.cardinality/one"
     return frozenset({cardinality, attribute.unique or cardinality})
 
@@ -133,6 +137,9 @@ class Schema:
 
     def _tuple_attrs(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
+            unknown = [name for _, name in raw if name not in self._named]
+            if unknown:
+                raise DamageError(f"The composite {attribute.ident} has the unknown attribute {unknown[0]}")
             attribute.components = tuple(self._named[name] for _, name in raw)
 
     def _predicates(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
@@ -144,19 +151,19 @@ class Schema:
         return self._named.get(ident)
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as plain data; entities with an ident that are no attribute are left out."""
+        """The schema as plain data; entities with an ident that cannot become attributes are left out."""
+        kept = {entity: a for entity, a in self.attributes.items() if self._may_be_attribute(entity)}
         return {
             "base": {str(entity): ident for entity, ident in self.base.items()},
             "attributes": {
                 str(entity): [a.ident, a.value_type, a.many, a.unique, a.components and list(a.components)]
-                for entity, a in self.attributes.items()
-                if a.value_type is not None
+                for entity, a in kept.items()
             },
             # A former name still leads to its attribute, until another takes it.
             "names": {
                 name: entity
                 for name, entity in self._named.items()
-                if self.attributes[entity].value_type is not None and self.attributes[entity].ident != name
+                if entity in kept and kept[entity].ident != name
             },
             # What few attributes have, and older segments do not: left out where there is nothing.
             **{
@@ -165,6 +172,12 @@ class Schema:
                 if found
             },
         }
+
+    def _may_be_attribute(self, entity: int) -> bool:
+        """Whether it is one, or may become one: in Pro an entity may have its ident long before."""
+        if self.attributes[entity].value_type is not None:
+            return True
+        return entity not in self.base and counter_of(entity) == SCHEMA_COUNTER
 
     def _past(self) -> dict[int, list[str]]:
         """Of each attribute what it was once and is no more."""

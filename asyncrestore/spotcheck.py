@@ -11,8 +11,9 @@ import random
 from typing import TYPE_CHECKING
 
 from asyncrestore.compare import mentioned
-from asyncrestore.errors import HistoryDiffers
+from asyncrestore.errors import BridgeDied, HistoryDiffers, Unavailable
 from asyncrestore.model import tx_to_t
+from asyncrestore.pipeline.patience import Patience
 from asyncrestore.schema import ORIGINAL_ID
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.ids import IdCache
     from asyncrestore.model import TxData
+
+
+PATIENCE_S = 60.0
 
 
 class SpotCheck:
@@ -46,6 +50,7 @@ class SpotCheck:
 
         Raises:
             HistoryDiffers: an id stands for another entity than it is taken for.
+            Unavailable: the target did not answer for `PATIENCE_S`.
         """
         if not self._rate:
             return
@@ -55,7 +60,7 @@ class SpotCheck:
         targets = [target for target in believed.values() if target is not None]
         if not targets:
             return
-        found = await self._target.values(ORIGINAL_ID, targets)
+        found = await self._ask(targets)
         for source, target, original in zip(sources, targets, found, strict=True):
             if original != source:
                 raise HistoryDiffers(
@@ -65,3 +70,14 @@ class SpotCheck:
                     "database, without the id cache (size 0), and report this.",
                 )
         self.checked += len(targets)
+
+    async def _ask(self, targets: list[int]) -> list[int | None]:
+        """The original ids; what is a sample only must not end a restore that would get over an outage."""
+        patience = Patience(PATIENCE_S)
+        while True:
+            try:
+                return await self._target.values(ORIGINAL_ID, targets)
+            except BridgeDied:
+                raise
+            except Unavailable as reason:
+                await patience.wait(reason)

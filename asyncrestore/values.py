@@ -160,7 +160,7 @@ def _name(value: Keyword | Symbol) -> str:
 
 # What Java's parser takes too: a scheme, and only the characters of URIs.
 _URI = re.compile(
-    r"[A-Za-z][\w+.-]*:(//)?([\w.~/?@!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+(#([\w.~/?@-]|%[0-9A-Fa-f]{2})*)?"
+    r"[A-Za-z][A-Za-z0-9+.-]*:(?!//\Z)(//)?([\w.~/?@!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+(#([\w.~/?@-]|%[0-9A-Fa-f]{2})*)?"
 )
 
 
@@ -173,6 +173,9 @@ def _uri(value: Uri) -> str:
 def _decimal(value: Decimal) -> str:
     if not value.is_finite():
         raise ValueError("it is no number")
+    # What a BigDecimal of Java's has room for.
+    if max(abs(int(value.as_tuple().exponent)), abs(value.adjusted())) >= 1 << 31:
+        raise ValueError("its exponent does not fit into 32 bits")
     return str(value)
 
 

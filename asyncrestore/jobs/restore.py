@@ -178,7 +178,8 @@ async def _restore(
     resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
     parts = history.parts(first_t + 1)[:segments]
-    progress = Progress(start_t=first_t + 1, end_t=parts[-1].range.end if parts else history.end)
+    end_t = min(parts[-1].range.end, history.end) if parts else history.end
+    progress = Progress(start_t=first_t + 1, end_t=end_t)
     on_progress(progress)
     commits = _Commits(progress, on_progress, SpotCheck(target, cache, spot_check), marker.source_tx)
     stages = Stages(

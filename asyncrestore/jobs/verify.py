@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import find_backup
 from asyncrestore.compare import Differences, compare
+from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.errors import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncrestore.catalog import Backup
-    from asyncrestore.datomic.base import Database
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
     from asyncrestore.opening import AnyDatabase, AnyHistory
@@ -145,9 +145,10 @@ async def verify(
             report = await _verify_target(
                 wanted, filter_, target, differences, on_progress or (lambda _: None)
             )
-    elif isinstance(source, str) and is_database_uri(source):
+    elif isinstance(source, Database) or (isinstance(source, str) and is_database_uri(source)):
+        uri = parse_uri(source).text if isinstance(source, str) else source.uri
         raise UsageError(
-            f"{parse_uri(source).text} is a database; there is nothing to compare it with",
+            f"{uri} is a database; there is nothing to compare it with",
             hint="Add --against TARGET.",
         )
     elif exclude or exclude_schema or rewrite or until_t is not None or until_time is not None:
@@ -156,8 +157,7 @@ async def verify(
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
-        # A database was refused above.
-        async with open_connector() as connector, as_store(source, encryption) as store:  # type: ignore[arg-type]
+        async with open_connector() as connector, as_store(source, encryption) as store:
             backup = await find_backup(store, name)
             history = None if live is None else await LiveHistory.open(await as_database(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))

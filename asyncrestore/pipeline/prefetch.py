@@ -90,11 +90,12 @@ async def _start_loading(
         for part in parts:
             await budget.acquire(part.size)
             loading = _Loading(part)
-            tasks.start_soon(_load, history, loading)
             try:
                 await output.send(loading)
             except anyio.BrokenResourceError:
                 return  # told to stop: nobody takes them any more
+            # Only now: what waits for room in the stream would be one more.
+            tasks.start_soon(_load, history, loading)
 
 
 async def _load(history: History, loading: _Loading) -> None:

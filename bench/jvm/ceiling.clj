@@ -32,7 +32,7 @@
   (let [[_ tx & pairs] (frames/unpack answer)]
     {:tx-data (if (string? columns)
                 (edn/read-string {:readers *data-readers*} columns)
-                (vec (first (transactions/decode columns ->Id))))
+                (vec (first (:batch (transactions/decode columns ->Id)))))
      :tx      tx
      :made    (mapv (fn [[source id]] [(str source) id]) (partition 2 pairs))}))
 

@@ -329,6 +329,22 @@ def test_fake_is_the_same_for_the_same() -> None:
     assert uuid.UUID(str(make_rewriter("fake:uuid4", "p/x", "db.type/uuid", KEY).rewrite("x")))
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("o", Uri("my_app:y")),
+        ("o", Uri("http://")),
+        ("m", Decimal("1E+2147483648")),
+        ("m", Decimal("1E-2147483648")),
+        ("m", Decimal("12E+2147483647")),
+        ("m", Decimal("Infinity")),
+    ],
+)
+def test_what_java_has_not_is_no_value(kind: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"it is no|does not fit"):
+        to_raw(kind, value)
+
+
 def fakes() -> dict[str, Rewriter]:
     """All providers that are taken for strings."""
     taken = {}

@@ -9,9 +9,11 @@ import anyio
 import psutil
 import pytest
 
+from asyncrestore import positions
 from asyncrestore.datomic.bridge import start_bridge
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotFound, Unavailable
+from asyncrestore.model import TxData
 from asyncrestore.values import Keyword
 from tests.histories import PEOPLE, SCHEMA, VALUES, VALUES_SCHEMA
 
@@ -166,3 +168,22 @@ async def test_query_with_arguments_and_as_of(new_database: NewDatabase) -> None
     now = await database.query(query, '"ann@x"')
     assert sorted(now, key=str) == [("Anne", Keyword("y")), ("Anne", Keyword("z"))]
     assert await database.query(query, '"ann@x"', as_of_ms=0) == []
+
+
+async def test_a_value_that_java_has_not_fails_its_own_transaction_only(new_database: NewDatabase) -> None:
+    database = await new_database(VALUES_SCHEMA)
+    before = await database.basis_t()
+    entity, attribute = positions.tempid(1), positions.ident("v/bigdec")
+
+    def transaction(number: int, decimal: str) -> TxData:
+        return TxData(number, [entity, attribute, "m", decimal], [])
+
+    submission = await database.submit(
+        [transaction(1, "1.5"), transaction(2, "2.5"), transaction(3, "many"), transaction(4, "4.5")]
+    )
+    result = await submission.result()
+
+    assert len(result.committed) == 2
+    assert await database.basis_t() == before + 2
+    assert result.anomaly is not None
+    assert result.anomaly.category == "incorrect"

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.anyio
 async def test_errors_on_the_way_to_a_database_have_a_kind_and_hide_secrets(connector: Connector) -> None:
     with pytest.raises(NotFound, match=r"datomic:mem://nowhere: .*Could not find nowhere"):
         await connector.open("datomic:mem://nowhere")
+    with pytest.raises(UsageError, match="Invalid database URI"):
+        await connector.open("datomic:floppy://a/b?", create=True)
     with pytest.raises(UsageError, match="Invalid database URI") as caught:
         await connector.open("datomic:floppy://a/b?password=secret", create=True)
     assert "secret" not in str(caught.value)

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.anyio
 SEGMENT, SEGMENTS = 10, 60
 MANY = [f'[{{:p/email "m{i}@x"}}]' for i in range(SEGMENT * SEGMENTS - 6 - len(PEOPLE))]
 
-AHEAD = PARTS_AT_ONCE + 5
-"""Segments read, and not in the target: those loading or waiting for their turn (one more than load at once),
+AHEAD = PARTS_AT_ONCE + 4
+"""Segments read, and not in the target: those loading or waiting for their turn,
 one each on its way to the resolver, in it and on its way to the target, and one in flight (a window of 8)."""
 
 
@@ -46,7 +46,7 @@ class CountingStore(MemoryStore):
         return await super().read(name, key)
 
 
-@pytest.mark.parametrize(("prefetch_bytes", "most"), [(32 << 20, AHEAD), (1, AHEAD - PARTS_AT_ONCE)])
+@pytest.mark.parametrize(("prefetch_bytes", "most"), [(32 << 20, AHEAD), (1, AHEAD - PARTS_AT_ONCE + 1)])
 async def test_a_slow_target_stops_the_prefetcher(
     new_database: NewDatabase, prefetch_bytes: int, most: int
 ) -> None:
@@ -66,3 +66,22 @@ async def test_a_slow_target_stops_the_prefetcher(
     assert len(store.ahead) >= SEGMENTS
     assert 1 < max(store.ahead) <= most < SEGMENTS / 2
     await check_same(source, inner)
+
+
+async def test_what_is_not_wanted_is_not_loaded(new_database: NewDatabase) -> None:
+    source, target = await new_database(SCHEMA, *PEOPLE, *MANY[:60]), await new_database()
+    keys: list[str] = []
+
+    class Noting(MemoryStore):
+        async def read(self, name: str, key: str) -> bytes:
+            keys.append(key)
+            return await super().read(name, key)
+
+    store = Noting()
+    await backup(source, store, segment_size=SEGMENT)
+    listed = [each.key for each in await store.list(source.name)]
+    keys.clear()
+
+    assert (await restore(store, target, segments=1)).segments_left == len(listed) - 1
+
+    assert set(keys) == {listed[0], listed[-1]}, "the last one has the schema"

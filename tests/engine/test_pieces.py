@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore import history
-from asyncrestore.errors import HistoryDiffers, SegmentGap, UsageError
+from asyncrestore.errors import HistoryDiffers, SegmentGap, Unavailable, UsageError
 from asyncrestore.ids import IdCache
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
@@ -19,11 +19,12 @@ from asyncrestore.pipeline import stages
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
+from bench.recording import Passing
 from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncrestore.datomic.database import BridgeDatabase
     from tests.altered import Row
@@ -180,6 +181,23 @@ async def test_spot_check_finds_a_wrong_cached_id(
     ):
         await restore(source, checked, spot_check=1)
     assert (await restore(source, unchecked)).transactions == 2 + len(MOVES)
+
+
+async def test_a_spot_check_gets_over_an_outage(new_database: NewDatabase) -> None:
+    source, inner = await new_database(SCHEMA, ANN, *MOVES), await new_database()
+
+    class Away(Passing):
+        times = 2
+
+        async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+            self.times -= 1
+            if self.times >= 0:
+                raise Unavailable("away")
+            return await super().values(attribute, entities)
+
+    target = Away(inner)
+    assert (await restore(source, target, spot_check=1)).transactions == 2 + len(MOVES)
+    assert target.times < -1
 
 
 async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:

@@ -9,16 +9,19 @@ import pytest
 
 from asyncrestore import history
 from asyncrestore.errors import Conflict, UsageError
+from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
+from bench.recording import EndingAt
 from tests.histories import ODD, PEOPLE, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncrestore.datomic.database import BridgeDatabase
+    from asyncrestore.progress import Progress
 
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
@@ -36,8 +39,11 @@ async def test_restore_ends_at_a_t_and_continues(
     source, target, store = await new_database(*ODD), await new_database(), MemoryStore()
     await backup(source, store, segment_size=segment_size)
 
-    report = await restore(store, target, until_t=t)
+    told: list[Progress] = []
 
+    report = await restore(store, target, until_t=t, on_progress=told.append)
+
+    assert (told[-1].end_t, told[-1].committed_t) == (t + 1, t + 1), "not where the segment would end"
     assert (report.last_t, report.transactions) == (t, t - FIRST_T + 1)
     for checked in (store, source):
         verified = await verify(checked, against=target, until_t=t)
@@ -139,3 +145,16 @@ async def test_ends_that_cannot_be(new_database: NewDatabase) -> None:
     assert (await restore(store, target)).first_t == 8
     with pytest.raises(Conflict, match="another database"):
         await restore(await new_database(SCHEMA), target, until_t=6)
+
+
+async def test_a_live_history_knows_the_schema_of_its_end(new_database: NewDatabase) -> None:
+    """A transaction that comes between two questions to the source is no part of it."""
+    source = await new_database(SCHEMA, *PEOPLE)
+    basis_t = await source.basis_t()
+    await source.transact_edn(['[{:db/id :p/name :db/doc "x" :db/ident :p/renamed}]'])
+
+    schema = await (await LiveHistory.open(EndingAt(source, basis_t))).schema()
+
+    attribute = schema.find("p/name")
+    assert attribute is not None
+    assert schema.attributes[attribute].ident == "p/name"

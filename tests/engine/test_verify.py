@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncrestore import compare, history
 from asyncrestore.errors import Conflict, HistoryDiffers, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -147,6 +148,29 @@ async def test_altered_target_is_caught(
         report.raise_for_problems()
 
 
+@pytest.mark.parametrize("weight", [history.PAGE_WEIGHT, 8])
+async def test_an_entity_that_lost_its_original_id(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, weight: int
+) -> None:
+    """Also when that is in a later page of the log than where it got it."""
+    monkeypatch.setattr(history, "PAGE_WEIGHT", weight)
+    source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
+    await restore(source, target)
+    [(email,)] = await target.query("[:find (min ?email) :where [_ :p/email ?email]]")
+    await target.transact_edn([f'[[:db/retractEntity [:p/email "{email}"]]]'])
+
+    report = await verify(source, against=target)
+
+    lost = t_to_tx(0) ^ LAST
+    assert any(f"target t {lost + 1}: entity" in each and "lost its" in each for each in report.problems)
+    assert any("that no restore wrote" in each for each in report.problems), report.problems
+
+
+def test_a_reference_to_what_the_source_lacks_can_be_told_within_a_tuple() -> None:
+    raw = (("r", "target entity 5"), None, ("l", 3), ("r", 7))
+    assert compare._told("t", raw) == ("target entity 5", None, 3, 7)
+
+
 async def test_only_the_first_differences_are_told_but_all_are_counted(new_database: NewDatabase) -> None:
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     await restore(source, target)
@@ -162,5 +186,7 @@ async def test_what_cannot_be_compared(new_database: NewDatabase) -> None:
         await verify(source, against=target)
     with pytest.raises(UsageError, match="nothing to compare"):
         await verify("datomic:local://system/db?storage-dir=:mem", against=None)
+    with pytest.raises(UsageError, match="nothing to compare"):
+        await verify(source)
     with pytest.raises(UsageError, match="max_differences"):
         await verify(MemoryStore(), max_differences=0)

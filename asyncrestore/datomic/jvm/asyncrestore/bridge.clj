@@ -23,7 +23,7 @@
   (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
         data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
                  (some ex-data causes))
-        named (fn [k] (some-> data (get k) name))
+        named (fn [k] (let [v (get data k)] (when (or (instance? clojure.lang.Named v) (string? v)) (name v))))
         message (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
         id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))
         ;; Of a tuple's slot only the text says which lookup ref it was.
@@ -35,9 +35,15 @@
      "present" (when (int? (:v data)) (:v data))}))
 
 (defn- begin
-  "Begins the transactions of a batch, in order."
+  "Begins the transactions of a batch, in order. One that could not be decoded fails when its turn comes, as if the
+  engine had refused it: those before it commit."
   [db columns]
-  (mapv #(engine/transact db %) (transactions/decode columns)))
+  (let [{:keys [batch failure]} (transactions/decode columns)
+        begun (mapv #(engine/transact db %) batch)]
+    (if failure
+      (conj begun (delay (throw (ex-info (str (ex-message failure)) {:cognitect.anomalies/category :cognitect.anomalies/incorrect}
+                                         failure))))
+      begun)))
 
 (def ^:private definite?
   "Whether what failed so is over: what was begun behind it is answered soon."
@@ -142,8 +148,9 @@
         (try
           (let [[^ExecutorService executor run finish] (prepare engine databases request)]
             (.execute executor (if finish
-                                 #(let [result (run)]
-                                    (.execute ^ExecutorService @readers (fn [] (answer id (fn [] (finish result))))))
+                                 #(let [result (try (run) (catch Throwable e e))
+                                        ended (fn [] (if (instance? Throwable result) (throw result) (finish result)))]
+                                    (.execute ^ExecutorService @readers (fn [] (answer id ended))))
                                  #(answer id run))))
           (catch Throwable e (answer id #(throw e))))
         (recur)))))

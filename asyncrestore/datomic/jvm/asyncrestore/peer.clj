@@ -62,7 +62,7 @@
                    (some ex-message (reverse causes))
                    (str (class thrown)))
         [place options] (str/split (str uri) #"\?" 2)
-        message (if options (str/replace reason options "...") reason)]
+        message (if (str/blank? options) reason (str/replace reason options "..."))]
     (ex-info (if uri (str place ": " message) message)
              (assoc (dissoc data :cognitect.anomalies/message)
                     :cognitect.anomalies/category (category data causes)))))

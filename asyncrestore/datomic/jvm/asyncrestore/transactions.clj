@@ -37,31 +37,37 @@
     \t (slots (.next texts) at)
     (values/decode (str kind) (.next texts))))
 
+(defn- decode-into
+  "Adds each transaction of the columns to `batch`."
+  [^ArrayList batch [sizes entities attributes ^String kinds numbers ^List texts swaps names] entity]
+  (let [sizes (frames/unpack sizes)
+        es (frames/unpack entities) as (frames/unpack attributes) ns (frames/unpack numbers)
+        swaps (frames/unpack swaps)
+        names (idents names)
+        at (fn [p] (position names entity p))
+        texts (.iterator texts)]
+    (loop [t 0 op 0 swap 0]
+      (when (< t (alength sizes))
+        (let [adds (aget sizes t)
+              end (+ op adds (aget sizes (+ t 1)))
+              swapping (aget sizes (+ t 2))
+              data (ArrayList. (int (+ (- end op) swapping)))]
+          (loop [i op]
+            (when (< i end)
+              (.add data [(if (< (- i op) adds) :db/add :db/retract)
+                          (at (aget es i)) (at (aget as i))
+                          (value (.charAt kinds (int i)) (aget ns i) texts at)])
+              (recur (inc i))))
+          (when (== swapping 1)
+            (.add data [:db/cas (at (aget swaps swap)) (at (aget swaps (+ swap 1))) nil (aget swaps (+ swap 2))]))
+          (.add batch data)
+          (recur (+ t 3) (long end) (+ swap (* 3 swapping))))))))
+
 (defn decode
-  "A batch from its columns: a vector of transaction data. `entity` is called with each entity id."
+  "A batch from its columns: {:batch [transaction data ..]}, with :failure if the transaction after these has a value
+  that Java has not. `entity` is called with each entity id."
   ([columns] (decode columns identity))
-  ([[sizes entities attributes ^String kinds numbers ^List texts swaps names] entity]
-   (let [sizes (frames/unpack sizes)
-         es (frames/unpack entities) as (frames/unpack attributes) ns (frames/unpack numbers)
-         swaps (frames/unpack swaps)
-         names (idents names)
-         at (fn [p] (position names entity p))
-         texts (.iterator texts)
-         batch (ArrayList.)]
-     (loop [t 0 op 0 swap 0]
-       (if (== t (alength sizes))
-         (vec batch)
-         (let [adds (aget sizes t)
-               end (+ op adds (aget sizes (+ t 1)))
-               swapping (aget sizes (+ t 2))
-               data (ArrayList. (int (+ (- end op) swapping)))]
-           (loop [i op]
-             (when (< i end)
-               (.add data [(if (< (- i op) adds) :db/add :db/retract)
-                           (at (aget es i)) (at (aget as i))
-                           (value (.charAt kinds (int i)) (aget ns i) texts at)])
-               (recur (inc i))))
-           (when (== swapping 1)
-             (.add data [:db/cas (at (aget swaps swap)) (at (aget swaps (+ swap 1))) nil (aget swaps (+ swap 2))]))
-           (.add batch data)
-           (recur (+ t 3) (long end) (+ swap (* 3 swapping)))))))))
+  ([columns entity]
+   (let [batch (ArrayList.)
+         failure (try (decode-into batch columns entity) nil (catch Exception e e))]
+     {:batch (vec batch) :failure failure})))
