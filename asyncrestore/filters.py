@@ -183,7 +183,7 @@ def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
     try:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises
-        why = f"{rewriter.depends['how']}: {type(exc).__name__}: {exc}"
+        why = f"{rewriter.depends['how']}: {exc}"
         raise _failure(t, datom[0], ident, why, hint="Correct it and run the same command again.") from exc
 
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import beginning_until
 from asyncrestore.catalog import find_backup
-from asyncrestore.errors import Conflict, SegmentDamaged
+from asyncrestore.errors import Conflict, Overtaken, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
@@ -265,6 +265,12 @@ class LiveHistory:
     async def state(self, tx: int) -> State:
         """See `History`."""
         if tx_to_t(tx) >= self.end:
+            if tx_to_t(tx) <= await self._database.basis_t():
+                raise Overtaken(
+                    f"{self.where} has gone on since, and another restore has already restored its t "
+                    f"{tx_to_t(tx)}",
+                    hint="Let the other one finish, or run this again when it has ended.",
+                )
             raise Conflict(
                 f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
                 hint="The source was put back to an earlier state since the target was restored from it. "

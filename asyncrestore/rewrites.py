@@ -45,8 +45,8 @@ class Rewriter:
         kind: of the values, before and after.
         way: ``hash``, ``constant``, ``fake`` or ``function``.
         depends: all that its results depend on, as the target records it.
-        rewrite: gives the new raw value for a raw value; raises whatever the function raises, `TypeError` or
-            `ValueError`.
+        rewrite: gives the new raw value for a raw value; raises `TypeError` or `ValueError`, which do not
+            tell the value.
     """
 
     kind: str
@@ -103,12 +103,17 @@ def load_function(name: str) -> Callable[[str, Any], Any]:
 def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rewriter:
     module = getattr(function, "__module__", "?")
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return Rewriter(
-        kind,
-        "function",
-        {"how": f"{module}:{name}"},
-        lambda raw: to_raw(kind, function(ident, to_python(kind, raw))),
-    )
+
+    def rewrite(raw: Any) -> Raw:
+        value = to_python(kind, raw)
+        try:
+            made = function(ident, value)
+        except Exception as exc:
+            # Its text may be the value itself, which is not to be told: a KeyError's is.
+            raise ValueError(f"it raised {type(exc).__name__}") from exc
+        return to_raw(kind, made)
+
+    return Rewriter(kind, "function", {"how": f"{module}:{name}"}, rewrite)
 
 
 def _keyed(ident: str, how: str, key: bytes | None) -> bytes:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ class Output:
             raise AsyncRestoreError(f"the output cannot be written: {exc.strerror}") from exc
 
     def _stderr(self, data: dict[str, Any], text: str) -> None:
-        click.echo(json.dumps(data) if self._settings.json else text, err=True)
+        # A full disk or a reader that went away must not end a job that goes well.
+        with suppress(OSError):
+            click.echo(json.dumps(data) if self._settings.json else text, err=True)
 
 
 class _LogHandler(logging.Handler):

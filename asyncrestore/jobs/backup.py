@@ -144,13 +144,14 @@ class _Backup:
         on_progress: OnProgress,
     ) -> BackupReport:
         started = monotonic()
-        if self._history.end == self._history.bootstrap_t + 1:
-            return (
-                self._report
-            )  # nothing but what every database is born with, so nothing to know it again by
         self._there = await list_backup(self._store, self._name)
+        if self._history.end == self._history.bootstrap_t + 1:
+            # Nothing but what every database is born with, so nothing to know it again by.
+            self._check_not_ahead(self._there, self._history.end)
+            return self._report
         await self._check(self._there)
-        wanted = _within(self._there.gaps(self._history.end), start_t, end_t)
+        end = self._history.end  # others may be ahead of it
+        wanted = _within(self._there.gaps(end), start_t, end if end_t is None else min(end, end_t))
         ranges = list(islice(self._plan(wanted, shard), segments))
         self._progress = Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges))
         self._on_progress = on_progress
@@ -179,12 +180,20 @@ class _Backup:
                 hint="Give this backup another --name.",
             )
         if there.end > self._history.end:
+            # Another backup that began later may have been faster.
+            self._check_not_ahead(there, await self._database.basis_t() + 1)
+        for stored in reversed(there.chain()):
+            if segment.info.last_t is not None:
+                break
+            segment = await there.read(stored)
+        await self._check_common_past(segment)
+
+    def _check_not_ahead(self, there: Backup, end: int) -> None:
+        if there.end > end:
             raise Conflict(
-                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t "
-                f"{self._history.end - 1}",
+                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t {end - 1}",
                 hint=_PUT_BACK,
             )
-        await self._check_common_past(segment)
 
     async def _check_common_past(self, newest: Segment) -> None:
         """The last stored transaction must be the source's: put back, it may have gone on otherwise."""

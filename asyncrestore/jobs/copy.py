@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -136,6 +137,13 @@ async def _check_same(backup: Backup, there: Backup) -> None:
             )
 
 
+def _covered(range_: SegmentRange, there: Backup) -> bool:
+    """Whether one segment there covers it: the same, or one that a compaction made."""
+    ranges = [segment.range for segment in there.chain()]
+    at = bisect_right(ranges, range_.start, key=lambda each: each.start)
+    return at > 0 and range_.end <= ranges[at - 1].end
+
+
 async def _newest(backup: Backup) -> SegmentInfo | None:
     """What the newest readable segment with transactions says of itself."""
     for stored in reversed(backup.chain()):
@@ -164,8 +172,7 @@ class _Copy:
         self.report = CopyReport(backup.where())
 
     async def run(self, parallel: int) -> None:
-        present = {segment.range for segment in self._there.segments}
-        wanted = [segment for segment in self._backup.chain() if segment.range not in present]
+        wanted = [segment for segment in self._backup.chain() if not _covered(segment.range, self._there)]
         self._progress = Progress(start_t=0, end_t=sum(s.range.end - s.range.start for s in wanted))
         self._on_progress(self._progress)
         left_to_do = iter(wanted)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import aside_key, list_backup
-from asyncrestore.errors import Conflict, NotFound, UsageError
+from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, UsageError
 from asyncrestore.opening import as_store
 from asyncrestore.stores.base import Deletes
 
@@ -87,6 +88,9 @@ async def _check_whole(backup: Backup) -> None:
     """What is read of a backup must be all of it, and sound."""
     backup.check_contiguous()
     sources = {(await backup.inspect(stored)).source for stored in backup.chain()}
+    for stored in backup.superseded():
+        with suppress(SegmentDamaged, NotFound):
+            sources.add((await backup.inspect(stored)).source)
     if len(sources) > 1:
         raise Conflict(
             f"{backup.where()} has segments of several databases: {', '.join(sorted(sources))}",

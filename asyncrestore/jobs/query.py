@@ -79,7 +79,8 @@ async def query(
                 datoms = _Datoms(history, schema, portal)
                 try:
                     return await _in_thread(datoms, sql, max_rows)
-                except duckdb.Error as exc:
+                except (duckdb.Error, OSError, pa.ArrowException) as exc:
+                    # The latter are DuckDB's errors too, where they come while rows are taken from a stream.
                     raise _explained(exc, datoms.failure) from exc
                 finally:
                     await portal.stop(cancel_remaining=True)
@@ -90,7 +91,10 @@ def _explained(error: Exception, failure: Exception | None) -> Exception:
 
     if failure is not None:
         return failure
-    if isinstance(error, duckdb.OperationalError):
+    limits = ("IO Error", "Out of Memory")  # what an error out of a stream begins with
+    if isinstance(error, duckdb.OperationalError) or (
+        not isinstance(error, duckdb.Error) and str(error).startswith(limits)
+    ):
         return AsyncRestoreError(f"DuckDB cannot answer: {str(error).strip()}")
     return UsageError(f"DuckDB refuses the query: {str(error).strip()}", hint=_HINT)
 

@@ -106,7 +106,12 @@ async def repair(
         done = await backup(
             database, opened, name=name, segment_size=segment_size, parallel=parallel, on_progress=tell
         )
-        verified = await verify(opened, live=database, name=name, on_progress=tell)
+        # Up to where that backup went: the source may be written to meanwhile.
+        verified = await verify(opened, name=name, on_progress=tell)
+        for gap in done.missing:
+            if gap.start >= verified.end:
+                verified.problem_count += 1
+                verified.problems.append(f"no segment holds t {gap.start} to {gap.end - 1} (the tail)")
     return RepairReport(aside, done, verified, monotonic() - started)
 
 

@@ -1,9 +1,11 @@
-"""Signals, sent by the job itself, so that the order is certain."""
+"""Running a job: signals, sent by the job itself, so that the order is certain; notes that nobody takes."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -14,6 +16,8 @@ from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
 from asyncrestore.cli.run import run
 from asyncrestore.errors import NotFound, StoppedEarly
+from tests import small
+from tests.cli.conftest import command, environment
 
 OUTPUT = Output(Settings())
 
@@ -77,3 +81,21 @@ def test_errors_come_as_themselves() -> None:
 
     with pytest.raises(NotFound, match="gone"):
         run(OUTPUT, fails)
+
+
+def test_notes_that_cannot_be_written_end_nothing(tmp_path: Path) -> None:
+    store = small.write(tmp_path / "store")
+    with Path("/dev/full").open("w") as full:
+        for arguments, code in (
+            (["verify", str(store), "--debug"], 0),
+            (["verify", str(store), "--name", "other"], 10),
+        ):
+            done = subprocess.run(
+                command(*arguments),
+                stdout=subprocess.PIPE,
+                stderr=full,
+                env=environment(),
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == code

@@ -128,6 +128,11 @@ async def test_nothing_is_deleted_of_a_backup_that_is_not_whole_without_it() -> 
     store = await store_of({**TINY, SegmentRange(30, 31).key: small.segment(SegmentRange(30, 31))})
     with pytest.raises(SegmentGap):
         await delete(store, NAME, superseded=True, confirmed=True)
+    # Two databases of one name, whose backups began at once.
+    store = await store_of({**TINY, WHOLE.key: small.segment(WHOLE, "another")})
+    with pytest.raises(Conflict, match="several databases: a-source, another"):
+        await delete(store, NAME, superseded=True, confirmed=True)
+    assert len(await load(store)) == END + 1
     last = SegmentRange(END, END + 1)
     store = await store_of({**TINY, last.key: small.segment(last, "another")})
     with pytest.raises(Conflict):
@@ -192,6 +197,19 @@ async def test_only_what_is_read_is_copied() -> None:
     await compact(source)
     assert (await copy(source, target)).segments == [WHOLE]
     assert list(await load(target)) == [WHOLE.key]
+
+
+async def test_what_a_compacted_copy_has_is_not_copied_again() -> None:
+    source, target = await store_of(TINY), MemoryStore()
+    await copy(source, target)
+    await compact(target)
+    await delete(target, NAME, superseded=True, confirmed=True)
+    more = SegmentRange(END, END + 3)
+    await source.publish(NAME, more.key, small.segment(more))
+
+    report = await copy(source, target)
+
+    assert (report.ok, report.segments) == (True, [more])
 
 
 async def test_damage_is_not_copied_nor_hidden() -> None:

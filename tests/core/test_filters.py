@@ -187,13 +187,13 @@ def test_entity_left_with_nothing_is_still_made() -> None:
 
 
 def raising(_attribute: str, _value: Any) -> Any:
-    raise LookupError("not in the list")
+    raise LookupError(f"{_value} is not in the list")
 
 
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        (raising, "LookupError: not in the list"),
+        (raising, "raising: it raised LookupError$"),
         (lambda _a, _v: 7, "a int instead of a str"),
         (lambda _a, _v: None, "a NoneType instead of a str"),
         (lambda _a, _v: "\ud800", "surrogates not allowed"),
@@ -206,6 +206,7 @@ def test_function_that_fails(how: Any, says: str) -> None:
     assert (caught.value.t, caught.value.entity, caught.value.attribute) == (9, ENTITY, "p/name")
     assert caught.value.exit_code == 1
     assert "t 9" in str(caught.value)
+    assert "Ann" not in str(caught.value) + caught.value.hint
 
 
 def test_value_of_another_type_than_the_attribute_is_not_rewritten() -> None:

@@ -223,8 +223,19 @@ async def test_what_is_missing_damaged_or_foreign_is_not_passed_over() -> None:
         await query(store, "FROM transactions")
     key = SegmentRange(7, 8).key
     store._objects["db", key] = store._objects["db", key][:-9] + b"!" + store._objects["db", key][-8:]
-    with pytest.raises(SegmentDamaged, match=key):
-        await query(store, "SELECT count(*) FROM datoms")
+    for sql in ("SELECT count(*) FROM datoms", "SELECT e, value FROM datoms"):
+        for max_rows in (None, 50):
+            with pytest.raises(SegmentDamaged, match=key):
+                await query(store, sql, max_rows=max_rows)
+
+
+async def test_an_error_among_the_first_rows() -> None:
+    store = MemoryStore()
+    await put(store, 0, 7, named(6))
+    with pytest.raises(UsageError, match="Could not convert string 'x' to INT"):
+        await query(
+            store, "SELECT (CASE WHEN i > 5000 THEN 'x' END)::int FROM range(9000) t(i)", max_rows=8000
+        )
 
 
 @pytest.mark.parametrize(

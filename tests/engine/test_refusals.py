@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.datomic.uri import ENGINES, PEER
 from asyncrestore.errors import (
     Conflict,
     NotFound,
+    Overtaken,
     SegmentDamaged,
     SegmentGap,
     StoreFailed,
@@ -21,9 +23,11 @@ from asyncrestore.errors import (
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model import t_to_tx, tx_to_t
+from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from bench.recording import Passing
 from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
 
@@ -160,6 +164,55 @@ async def test_live_source_that_was_put_back(new_database: NewDatabase) -> None:
         await restore(PutBack(original, earlier), target)
     assert caught.value.exit_code == 13
     assert "put back" in caught.value.hint
+
+
+async def test_a_newest_segment_without_transactions_hides_no_other_past(new_database: NewDatabase) -> None:
+    """The peer's t is sparse."""
+    original, store = await new_database(SCHEMA, *PEOPLE[:4], of=PEER), MemoryStore()
+    _, chunk = await original.read_log(0, await original.basis_t() + 1, size=100_000)
+    ts = list(map(tx_to_t, chunk.txs()))
+    before = next(t for t, after in pairwise(ts) if after > t + 1)
+    await backup(original, store, name="db", end_t=before + 2, segment_size=before + 1)
+    assert (await store.list("db"))[-1].key == SegmentRange(before + 1, before + 2).key
+
+    def otherwise(rows: list[Row]) -> list[Row]:
+        return [
+            (tx, (e, a, kind, raw + 1 if kind == "i" and isinstance(raw, int) else raw, added))
+            for tx, (e, a, kind, raw, added) in rows
+        ]
+
+    with pytest.raises(Conflict, match=f"have parted: t {before}"):
+        await backup(AlteredDatabase(original, otherwise), store, name="db")
+
+
+async def test_an_empty_database_under_the_name_of_a_backup(new_database: NewDatabase) -> None:
+    original, empty, store = await new_database(SCHEMA), await new_database(), MemoryStore()
+    assert (await backup(empty, store, name="db")).segments == []
+    await backup(original, store, name="db")
+    with pytest.raises(Conflict, match="goes up to t 6, but") as caught:
+        await backup(empty, store, name="db")
+    assert "put back" in caught.value.hint
+
+
+async def test_others_that_began_later_and_were_faster(new_database: NewDatabase) -> None:
+    """The source goes on between this one's first look at it and at what there is."""
+    source, target, store = await new_database(SCHEMA, *PEOPLE[:2]), await new_database(), MemoryStore()
+    earlier = await source.basis_t()
+    await source.transact_edn(PEOPLE[2:4])
+    await backup(source, store, name="db")
+    await restore(source, target)
+
+    class Late(Passing):
+        asked = 0
+
+        async def basis_t(self) -> int:
+            self.asked += 1
+            return earlier if self.asked == 1 else await super().basis_t()
+
+    report = await backup(Late(source), store, name="db")
+    assert (report.segments, report.missing) == ([], [])
+    with pytest.raises(Overtaken, match="has gone on since"):
+        await restore(Late(source), target)
 
 
 async def test_source_that_went_on_without_the_targets_newest(new_database: NewDatabase) -> None:

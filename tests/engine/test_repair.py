@@ -19,6 +19,7 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from bench.recording import Passing
 from tests.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
 from tests.histories import ODD, SCHEMA
 from tests.recorded import record, recorded
@@ -210,3 +211,20 @@ async def test_a_newer_version_s_segments_are_not_damaged(
         await repair(source, store, name=NAME)
     assert await load(store) == before
     assert not (await verify(store)).ok
+
+
+async def test_a_source_that_is_written_to_meanwhile(new_database: NewDatabase, tmp_path: Path) -> None:
+    """What comes while a repair runs is the next backup's."""
+    source = await new_database(*ODD)
+    await backup(source, str(tmp_path), name=NAME, segment_size=SIZE)
+    damaged = min((tmp_path / NAME).iterdir())
+    damaged.write_bytes(b"no segment")
+
+    class Busy(Passing):
+        async def basis_t(self) -> int:
+            await source.transact_edn(["[]"])
+            return await super().basis_t()
+
+    report = await repair(Busy(source), str(tmp_path), name=NAME, segment_size=SIZE)
+
+    assert (report.verified.problems, [each.key for each in report.aside]) == ([], [damaged.name])
