@@ -176,6 +176,9 @@ class Filter:
         return [d for d in datoms if d[1] not in self._rewritten or (d[0], d[1], d[3]) not in idle]
 
 
+_CORRECT = "Correct it and run this again; --debug shows all that was raised, perhaps with the value."
+
+
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
     if datom[2] != rewriter.kind:
         why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
@@ -184,7 +187,7 @@ def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises
         why = f"{rewriter.depends['how']}: {exc}"
-        raise _failure(t, datom[0], ident, why, hint="Correct it and run the same command again.") from exc
+        raise _failure(t, datom[0], ident, why, hint=_CORRECT) from exc
 
 
 def _failure(t: int, entity: int, ident: str, why: str, *, hint: str) -> RewriteFailed:

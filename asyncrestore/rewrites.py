@@ -108,7 +108,7 @@ def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rew
         value = to_python(kind, raw)
         try:
             made = function(ident, value)
-        except Exception as exc:
+        except Exception as exc:  # whatever somebody's function raises
             # Its text may be the value itself, which is not to be told: a KeyError's is.
             raise ValueError(f"it raised {type(exc).__name__}") from exc
         return to_raw(kind, made)

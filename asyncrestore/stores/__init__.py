@@ -58,13 +58,13 @@ def _local_store(uri: str) -> Store:
     if uri == MemoryStore.uri:
         return MemoryStore()
     parts = urlsplit(uri)
-    is_file = parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/")
-    if is_file and not (parts.query or parts.fragment):
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
+        if parts.query or parts.fragment:
+            raise UsageError(
+                f"{uri!r} has a question mark or a hash in its path",
+                hint="Write %3F and %23 for them in a URI.",
+            )
         return FilesystemStore(Path(unquote(parts.path)))
-    if is_file and (parts.query or parts.fragment):
-        raise UsageError(
-            f"{uri!r} has a question mark or a hash in its path", hint="Write %3F and %23 for them in a URI."
-        )
     raise UsageError(
         f"{_without_secrets(uri)!r} is not a store this program knows",
         hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
