@@ -11,6 +11,9 @@ import anyio
 if TYPE_CHECKING:
     from asyncrestore.errors import AsyncRestoreError
 
+PATIENCE_S = 60.0
+"""How long a target may be busy, away or behind in its clock, without anything committing."""
+
 FIRST_S = 0.05
 CAP_S = 5.0
 

@@ -26,7 +26,7 @@ from asyncrestore.errors import (
 from asyncrestore.model import BatchResult, tx_to_t
 from asyncrestore.pipeline.dangling import made_here
 from asyncrestore.pipeline.outcomes import Outcome, is_fault, judge
-from asyncrestore.pipeline.patience import Patience
+from asyncrestore.pipeline.patience import PATIENCE_S, Patience
 from asyncrestore.positions import TX, ident
 from asyncrestore.target import read_restored
 from asyncrestore.tasks import task_group
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
 
 WEIGHT_IN_FLIGHT = 65_536
 """Bounds memory. Two submissions may be in flight however large they are."""
-
-PATIENCE_S = 60.0
-"""How long a target may be busy, away or behind in its clock, without anything committing."""
 
 FAULTS = 3
 """At so many faults without a name, each at the same transaction, first in line, its data is taken for the
