@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from asyncrestore.errors import UsageError
 
@@ -47,10 +47,15 @@ def parse_uri(text: str) -> DatabaseUri:
     """Reads a database URI.
 
     Raises:
-        UsageError: not a Datomic URI, an engine that is not supported, or a part is missing or unknown.
+        UsageError: not a Datomic URI, an engine that is not supported, or a part is missing, unknown or
+            no text.
     """
     if not is_database_uri(text):
         raise UsageError(f"{text!r} is not a Datomic URI", hint=_EXAMPLE)
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{_without_secrets(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
     kind, found, _ = text.removeprefix(SCHEME).partition("://")
     if not found or not kind or kind in _UNSUPPORTED:
         raise UsageError(
@@ -61,23 +66,42 @@ def parse_uri(text: str) -> DatabaseUri:
 
 
 def _local(text: str) -> DatabaseUri:
-    parts = urlsplit(text.removeprefix(SCHEME))
-    if parts.fragment:
+    # Not by `urlsplit`, which has rules for hosts and drops what is no character of URIs.
+    if "#" in text:
         raise UsageError(f"{text!r} has a hash in it", hint="Write %23 for it in a URI.")
+    before, _, query = text.removeprefix(f"{SCHEME}{LOCAL}://").partition("?")
+    system, _, db = map(_unquoted, before.partition("/"))
     # A plus is a plus here: a directory may have one in its name.
-    given = (option.partition("=") for option in parts.query.split("&") if option)
-    options = {unquote(name): unquote(value) for name, _, value in given}
+    given = (option.partition("=") for option in query.split("&") if option)
+    options = {_unquoted(name): _unquoted(value) for name, _, value in given}
     storage_dir = options.pop("storage-dir", "")
     if options:
         raise UsageError(f"{text!r}: unknown option {', '.join(sorted(options))}", hint=_EXAMPLE)
     if not storage_dir:
         raise UsageError(f"{text!r} does not say its storage directory", hint=_EXAMPLE)
-    system, db = unquote(parts.netloc), unquote(parts.path.removeprefix("/"))
-    if not system or "/" in db:
+    # Both are names of directories, one in the other.
+    if not system or "/" in db or {system, db} & {".", ".."}:
         raise UsageError(f"{text!r} needs one system and one database", hint=_EXAMPLE)
     if storage_dir != MEMORY:
-        storage_dir = str(Path(storage_dir).expanduser().absolute())
+        storage_dir = str(_expanded(storage_dir).absolute())
     return DatabaseUri(text, LOCAL, db, {"storage-dir": storage_dir, "system": system, "db": db})
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{text!r} is not UTF-8 behind its percent signs", hint=_EXAMPLE) from exc
+
+
+def _expanded(storage_dir: str) -> Path:
+    try:
+        return Path(storage_dir).expanduser()
+    except RuntimeError as exc:
+        raise UsageError(
+            f"The storage directory {storage_dir!r} is in a home directory that is not known",
+            hint="Write its whole path.",
+        ) from exc
 
 
 def _peer(text: str) -> DatabaseUri:

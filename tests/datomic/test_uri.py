@@ -56,11 +56,41 @@ def test_no_engine(uri: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "directory"),
-    [("/data/c++", "/data/c++"), ("/data/a%23b%26c%20d", "/data/a#b&c d"), ("/data/a=b", "/data/a=b")],
+    [
+        ("/data/c++", "/data/c++"),
+        ("/data/a%23b%26c%20d", "/data/a#b&c d"),
+        ("/data/a=b", "/data/a=b"),
+        ("/data/a?b/[c", "/data/a?b/[c"),
+        ("/data/a\tb", "/data/a\tb"),
+    ],
 )
 def test_directories_are_taken_as_they_are_written(written: str, directory: str) -> None:
     place = parse_uri(f"datomic:local://prod/music?storage-dir={written}").place
     assert place == {"storage-dir": directory, "system": "prod", "db": "music"}
+
+
+@pytest.mark.parametrize(("written", "system"), [("[a", "[a"), ("\u2100x", "\u2100x"), ("a:b@c", "a:b@c")])
+def test_a_system_is_no_host(written: str, system: str) -> None:
+    assert parse_uri(f"datomic:local://{written}/music?storage-dir=/data").place["system"] == system
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("datomic:local://prod/..?storage-dir=/data", "needs one system and one database"),
+        ("datomic:local://%2E./music?storage-dir=/data", "needs one system and one database"),
+        (
+            "datomic:local://prod/music?storage-dir=~nobody-of-this-name/data",
+            "home directory that is not known",
+        ),
+        ("datomic:local://prod/music?storage-dir=/data/%ff", "is not UTF-8 behind"),
+        ("datomic:local://prod/music?storage-dir=/data/\udcff", "is not in UTF-8"),
+        ("datomic:mem://\udcff", "is not in UTF-8"),
+    ],
+)
+def test_names_that_lead_astray(uri: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_uri(uri)
 
 
 def test_a_hash_would_cut_a_directory_short() -> None:
