@@ -9,6 +9,7 @@ import base64
 import io
 import struct
 import sys
+import threading
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,20 @@ _MAX_FRAME = 1 << 29
 
 # One reader for all: as long as no handler is registered it is the native decoder without state.
 _reader = Reader("msgpack")
-# Likewise one writer: to make one takes 0.2 ms, to look for a package that the native encoder does without.
-_written = io.BytesIO()
-_writer = Writer(_written, "msgpack")
+
+
+class _Encoder(threading.local):
+    """A writer and what it has written. One a thread, for each may have an event loop with bridges.
+
+    To make one takes 0.2 ms, to look for a package that the native encoder does without.
+    """
+
+    def __init__(self) -> None:
+        self.written = io.BytesIO()
+        self.writer = Writer(self.written, "msgpack")
+
+
+_encoder = _Encoder()
 
 
 def keyword(name: str) -> Any:
@@ -39,10 +51,11 @@ def keyword(name: str) -> Any:
 
 def encode(value: Any) -> bytes:
     """One value as a frame."""
-    _written.seek(0)
-    _written.truncate()
-    _writer.write(value)
-    payload = _written.getvalue()
+    written = _encoder.written
+    written.seek(0)
+    written.truncate()
+    _encoder.writer.write(value)
+    payload = written.getvalue()
     return _LENGTH.pack(len(payload)) + payload
 
 
