@@ -17,6 +17,7 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import (
     AsyncRestoreError,
     BridgeDied,
@@ -222,7 +223,12 @@ async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
     # A session of its own: Ctrl-C in the terminal is for this process, which then ends the bridge in good
     # order.
     process = await anyio.open_process(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=jvm_environment(),
     )
     send, receive = anyio.create_memory_object_stream[bytes](1)
     bridge = Bridge(process, send)

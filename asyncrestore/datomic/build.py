@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 
 from asyncrestore.datomic.cache import locked, publish, unusable
+from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import SetupFailed
 
 if TYPE_CHECKING:
@@ -218,7 +219,9 @@ async def _run(command: list[str], timeout_s: float) -> str:
     """Run a JVM to its end; returns the end of what it said if it failed, else an empty string."""
     try:
         with anyio.fail_after(timeout_s):
-            result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
+            result = await anyio.run_process(
+                command, stdin=subprocess.DEVNULL, check=False, env=jvm_environment()
+            )
     except TimeoutError:
         return f"not done after {timeout_s:g} s"
     if result.returncode == 0:

@@ -51,6 +51,17 @@ class _MissingError(_UnusableError):
     """There is no `java` in this place."""
 
 
+def jvm_environment() -> dict[str, str]:
+    """Return the environment of every JVM started here.
+
+    A JVM names files in its locale's encoding, and in that of the locale C it knows ASCII only: every other
+    letter becomes a question mark, in the class path and in storage directories. (Where not LC_ALL but LANG
+    says C, or nothing does, Python itself chooses C.UTF-8, also for what it starts.)
+    """
+    plain = os.environ.get("LC_ALL") in {"C", "POSIX"}
+    return {**os.environ, "LC_ALL": "C.UTF-8"} if plain else dict(os.environ)
+
+
 async def find_java() -> Java:
     """Return the Java runtime to use.
 
@@ -135,7 +146,11 @@ async def _probe(path: str) -> Java:
     try:
         with anyio.fail_after(PROBE_TIMEOUT_S):
             result = await anyio.run_process(
-                command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                check=False,
+                env=jvm_environment(),
             )
     except TimeoutError:
         raise _UnusableError(f"{path} did not answer within {PROBE_TIMEOUT_S:g} s") from None

@@ -11,6 +11,7 @@ import pytest
 
 from asyncrestore import positions
 from asyncrestore.datomic.bridge import start_bridge
+from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotFound, Unavailable
 from asyncrestore.model import TxData
@@ -19,6 +20,7 @@ from tests.histories import PEOPLE, SCHEMA, VALUES, VALUES_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
 
@@ -95,6 +97,16 @@ async def test_the_jvm_ends_when_its_stdin_does() -> None:
         await bridge.request("databases", {"storage-dir": ":mem", "system": "s"})
         jvm = psutil.Process(bridge.pid)
     assert not jvm.is_running()
+
+
+async def test_a_directory_of_any_letters_in_the_locale_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    async with open_connector() as connector:
+        await connector.open(f"datomic:local://süd/größe?storage-dir={tmp_path}/é 中", create=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["é 中"]
+    assert (tmp_path / "é 中" / "süd" / "größe").is_dir()
 
 
 async def test_a_cancelled_request_leaves_the_bridge_usable(new_database: NewDatabase) -> None:

@@ -14,7 +14,7 @@ import pytest
 from asyncrestore.datomic import build
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.jars import ensure_jars, read_lock
-from asyncrestore.datomic.java import find_java
+from asyncrestore.datomic.java import find_java, jvm_environment
 from asyncrestore.datomic.runtime import SOURCES, bridge_command, command_for
 from asyncrestore.errors import SetupFailed
 
@@ -161,6 +161,16 @@ def test_without_an_archive_it_starts_all_the_same(
     assert sorted(path.name for path in directory.iterdir()) == ["bridge.jar", "no-archive.txt"]
     assert workshop.command() == command
     assert workshop.warm_ups() == 2  # it was not tried again
+
+
+def test_a_directory_of_any_letters_in_the_locale_c(
+    tmp_path: Path, clojure_jars: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "POSIX")
+    workshop = Workshop(tmp_path / "é 中", clojure_jars)
+    command = workshop.command()
+    assert archive_of(workshop.builds()[0]).exists()
+    assert subprocess.check_output(command, env=jvm_environment(), timeout=60) == b"ready\n"
 
 
 def test_sources_that_do_not_compile(workshop: Workshop) -> None:
