@@ -27,9 +27,26 @@ _LOCK_POLL_S = 0.1
 
 
 def cache_dir() -> Path:
-    """Return the cache directory (absolute; it need not exist)."""
+    """Return the cache directory (absolute; it need not exist).
+
+    Raises:
+        SetupFailed: there is no home directory, or Java could not use the directory.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("asyncrestore")
+    try:
+        cache = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("asyncrestore")
+        cache = cache.absolute()
+    except RuntimeError as error:
+        raise SetupFailed(
+            f"it is not known where the cache directory is: {error}",
+            hint=f"Set {CACHE_VARIABLE} to a directory, by its whole path.",
+        ) from error
+    if os.pathsep in str(cache):
+        raise SetupFailed(
+            f"the cache directory {cache} has {os.pathsep!r} in its name, which a class path cannot have",
+            hint=f"Set {CACHE_VARIABLE} to another directory.",
+        )
+    return cache
 
 
 def unusable(cache: Path, error: OSError) -> SetupFailed:
@@ -48,7 +65,7 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
     It is polled: no system call waits for a file lock and can be given up.
 
     Raises:
-        SetupFailed: the cache directory cannot be written.
+        SetupFailed: the cache directory cannot be written, or its file system has no locks.
         Unavailable: another process still holds the lock after `timeout_s` seconds.
     """
     path = cache / f"{name}.lock"
@@ -57,9 +74,12 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
     except OSError as error:
         raise unusable(cache, error) from error
     try:
-        with anyio.move_on_after(timeout_s) as scope:
-            while not _try_lock(handle):  # noqa: ASYNC110 - the holder is another process
-                await anyio.sleep(_LOCK_POLL_S)
+        try:
+            with anyio.move_on_after(timeout_s) as scope:
+                while not _try_lock(handle):  # noqa: ASYNC110 - the holder is another process
+                    await anyio.sleep(_LOCK_POLL_S)
+        except OSError as error:
+            raise unusable(cache, error) from error
         if scope.cancelled_caught:
             raise Unavailable(
                 f"another process has held {path} for more than {timeout_s:g} s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -16,7 +17,7 @@ import anyio
 import pytest
 
 from asyncrestore.datomic import jars
-from asyncrestore.datomic.cache import locked
+from asyncrestore.datomic.cache import cache_dir, locked
 from asyncrestore.datomic.jars import Jar, ensure_jars, read_lock
 from asyncrestore.datomic.runtime import SOURCES
 from asyncrestore.errors import DamageError, SetupFailed, Unavailable
@@ -213,6 +214,43 @@ def test_a_cache_directory_that_cannot_be_used(lock_file: Path, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupFailed, match="cannot be used") as caught:
         anyio.run(ensure_jars, lock_file, tmp_path / "file")
+    assert "ASYNCRESTORE_CACHE_DIR" in caught.value.hint
+
+
+def test_a_cache_directory_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")  # as some network file systems say
+
+    async def hold() -> None:
+        async with locked(tmp_path, "jars"):
+            pytest.fail("it is not held")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(SetupFailed, match=r"cannot be used: .*No locks available") as caught:
+        anyio.run(hold)
+    assert "ASYNCRESTORE_CACHE_DIR" in caught.value.hint
+
+
+def no_home(_: object) -> str:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ("", "it is not known where"),
+        ("~nobody-of-this-name/cache", "it is not known where"),
+        (f"a{os.pathsep}b", "class path"),
+    ],
+)
+def test_a_place_that_can_be_no_cache_directory(
+    chosen: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", chosen)
+    # Without HOME the user's entry among the system's users is asked: a container's user may have none.
+    monkeypatch.setattr("platformdirs.user_cache_path", no_home)
+    with pytest.raises(SetupFailed, match=says) as caught:
+        cache_dir()
     assert "ASYNCRESTORE_CACHE_DIR" in caught.value.hint
 
 
