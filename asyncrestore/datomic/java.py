@@ -187,8 +187,8 @@ def _recall(file: Path, path: str) -> Java | None:
 def _remember(file: Path, path: str, java: Java) -> None:
     entry = {"java": asdict(java), "signatures": [_signature(path), _signature(java.executable)]}
     try:
-        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        entries: dict[str, Any] = dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
         entries = {}
     entries[path] = entry
     temporary = file.with_name(f"{file.name}.{os.getpid()}")

@@ -155,11 +155,12 @@ def test_java_is_started_once_until_it_changes(tmp_path: Path, monkeypatch: pyte
     assert starts(home) == 2
 
 
-def test_a_spoilt_memory_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spoilt", ['{"half a fi', "null", "[1]"])
+def test_a_spoilt_memory_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str) -> None:
     home = make_home(tmp_path / "home", GOOD)
     monkeypatch.setenv("JAVA_HOME", str(home))
     found = find()
-    (tmp_path / "cache" / "java.json").write_text('{"half a fi')
+    (tmp_path / "cache" / "java.json").write_text(spoilt)
     assert find() == found
 
 
