@@ -3,12 +3,13 @@
 A process and not a thread, because only a process can be ended at a deadline: the client's time-outs are for
 each read, so a server that sends a byte now and then would hold a thread, and the exit of Python, for ever.
 
-Usage: `python -m asyncrestore.datomic.fetch DIRECTORY REPOSITORY-URL-OR-EMPTY GROUP:ARTIFACT:VERSION...`
+Usage: `python -m asyncrestore.datomic.fetch DIRECTORY GROUP:ARTIFACT:VERSION...`
 Each jar appears in DIRECTORY when it is complete. Exit code 1, and the reason on stderr, when one fails.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import threading
@@ -17,14 +18,18 @@ from pathlib import Path
 
 from jgo.maven import MavenContext
 
+from asyncrestore.datomic.jars import REPOSITORY_VARIABLE
+
 # To connect, and between two reads. Three tries against a silent host end within 30 s.
 READ_TIMEOUT_S = 8
 PARALLEL = 4
 
 
-def main(directory: str, repository: str, *coordinates: str) -> int:
+def main(directory: str, *coordinates: str) -> int:
     """Download all coordinates; stop at the first that fails. Returns the exit code."""
     target = Path(directory)
+    # Not an argument, which other users of the machine could see: there may be a password in it.
+    repository = os.environ.get(REPOSITORY_VARIABLE, "")
     with tempfile.TemporaryDirectory(dir=target) as unfinished:
         context = MavenContext(
             repo_cache=Path(unfinished),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -132,13 +132,14 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
 
 async def _download(jars: list[Jar], directory: str) -> str:
     """Download jars into `directory`; returns why not all came, or an empty string."""
-    repository = os.environ.get(REPOSITORY_VARIABLE, "")
     coordinates = [jar.coordinate for jar in jars]
-    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", directory, repository, *coordinates]
+    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", directory, *coordinates]
     result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
     if result.returncode == 0:
         return ""
-    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    # A repository's URL may have a user and a password in it.
+    said = re.sub(r"//[^/\s]*@", "//...@", result.stderr.decode(errors="replace"))
+    lines = said.strip().splitlines()
     return lines[-1] if lines else f"the download ended with exit code {result.returncode}"
 
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import anyio
+import psutil
 import pytest
 
 from asyncrestore.datomic import jars
@@ -44,6 +45,7 @@ class Repository(ThreadingHTTPServer):
         self.files = {f"/{Jar(c, '').path.as_posix()}": content for c, content in CONTENTS.items()}
         self.faults: dict[str, list[str]] = {}
         self.requests: Counter[str] = Counter()
+        self.asked_by: list[str] = []
         self.closing = threading.Event()
 
     @property
@@ -56,6 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         repository = self.server
         assert isinstance(repository, Repository)
         repository.requests[self.path] += 1
+        repository.asked_by += [word for each in psutil.Process().children() for word in each.cmdline()]
         content = repository.files.get(self.path)
         faults = repository.faults.get(self.path)
         fault = faults.pop(0) if faults else ""
@@ -186,6 +189,19 @@ def test_no_network(lock_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatc
         assert coordinate in str(caught.value)
     for part in ("asyncrestore setup", "ASYNCRESTORE_MAVEN_REPOSITORY", str(cache)):
         assert part in caught.value.hint
+
+
+def test_a_password_of_the_repository_is_not_told(
+    repository: Repository, lock_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del repository.files[ALPHA]
+    url = repository.url.replace("//", "//user:s3cr@t@")
+    monkeypatch.setenv("ASYNCRESTORE_MAVEN_REPOSITORY", url)
+    with pytest.raises(Unavailable, match=r"//\.\.\.@127\.0\.0\.1") as caught:
+        anyio.run(ensure_jars, lock_file, cache)
+    assert "s3cr" not in str(caught.value) + caught.value.hint
+    assert "asyncrestore.datomic.fetch" in repository.asked_by
+    assert "s3cr" not in " ".join(repository.asked_by)
 
 
 def test_a_stalled_repository_is_given_up(
