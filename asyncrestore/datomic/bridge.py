@@ -87,7 +87,7 @@ class Bridge:
         self._open: dict[int, Request] = {}
         self._last_number = 0
         self._last_words: deque[str] = deque(maxlen=20)
-        self._died: str | None = None
+        self._died = ""
 
     @property
     def pid(self) -> int:
@@ -110,7 +110,7 @@ class Bridge:
         Raises:
             BridgeDied: the process has ended.
         """
-        if self._died is not None:
+        if self._died:
             raise self._death()
         self._last_number += 1
         request = self._open[self._last_number] = Request(self._last_number, operation, anyio.Event())
@@ -118,6 +118,9 @@ class Bridge:
             with anyio.fail_after(REQUEST_TIMEOUT_S):
                 await self._outbox.send(frames.encode((request.number, operation, *arguments)))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            # Its stdin is closed; a moment later it has ended, and how is known.
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                await request.done.wait()
             raise self._death() from None
         except TimeoutError as exc:
             self._open.pop(request.number, None)
@@ -146,7 +149,7 @@ class Bridge:
     def _death(self) -> BridgeDied:
         words = "".join(f"\n    {line}" for line in self._last_words)
         return BridgeDied(
-            f"The JVM process that speaks to Datomic ended ({self._died or 'closed'})"
+            f"The JVM process that speaks to Datomic ended ({self._died})"
             + (f". Its last words:{words}" if words else ""),
             hint="Run the same command again: it continues where the target is.",
         )
@@ -168,6 +171,18 @@ class Bridge:
                 logger.debug("the bridge closed its stdin")
 
     async def _read(self) -> None:
+        try:
+            await self._read_answers()
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                await self._process.wait()
+        finally:
+            # Also when this is cancelled: who waits in another task has no answer to wait for any more.
+            status = self._process.returncode
+            self._died = "closed" if status is None else f"exit status {status}"
+            for request in self._open.values():
+                request.done.set()
+
+    async def _read_answers(self) -> None:
         assert self._process.stdout is not None
         buffer = frames.FrameBuffer()
         try:
@@ -183,11 +198,6 @@ class Bridge:
             # What comes after cannot be told from it. Options of the user's that make a JVM print do this.
             self._last_words.append(f"its stdout is {error}; is JAVA_TOOL_OPTIONS set?")
             self._process.kill()
-        with anyio.move_on_after(CLOSE_TIMEOUT_S):
-            await self._process.wait()
-        self._died = f"exit status {self._process.returncode}"
-        for request in self._open.values():
-            request.done.set()
 
     async def _listen(self) -> None:
         """Keeps what the JVM says on stderr, for the error if it dies."""

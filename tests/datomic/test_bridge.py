@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from asyncrestore import positions
-from asyncrestore.datomic.bridge import start_bridge
+from asyncrestore.datomic.bridge import Bridge, start_bridge
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotFound, Unavailable
@@ -84,6 +84,44 @@ async def test_a_process_that_dies_fails_all_that_wait_with_its_last_words() -> 
     assert len(errors) == 3
     assert "exit status 1" in str(errors[-1])
     assert any("the disk is on fire" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_still_waits_when_a_bridge_is_closed_is_told(*, cancelled: bool) -> None:
+    told = []
+
+    async def ask(bridge: Bridge) -> None:
+        with pytest.raises(BridgeDied) as caught:
+            await bridge.answer(await bridge.send("basis", 0), timeout_s=100)
+        told.append(caught.value)
+
+    with anyio.fail_after(50):
+        async with anyio.create_task_group() as outer:
+            with anyio.CancelScope() as scope:
+                async with start_bridge(SILENT) as bridge:
+                    for _ in range(3):
+                        outer.start_soon(ask, bridge)
+                    await anyio.wait_all_tasks_blocked()
+                    if cancelled:
+                        scope.cancel()
+    assert len(told) == 3
+    with pytest.raises(BridgeDied):
+        await bridge.request("basis", 0)
+
+
+async def test_the_exit_status_is_known_also_to_what_could_not_be_sent() -> None:
+    errors: list[str] = []
+
+    async def ask(bridge: Bridge) -> None:
+        with pytest.raises(BridgeDied) as caught:
+            await bridge.request("basis", "x" * 1_000_000)
+        errors.append(str(caught.value))
+
+    for _ in range(10):
+        async with start_bridge(DYING) as bridge, anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(ask, bridge)
+    assert ["exit status 1" in error for error in errors] == [True] * 30
 
 
 async def test_a_process_that_prints_among_the_frames_is_ended_at_once() -> None:
