@@ -87,6 +87,7 @@ class Bridge:
         self._open: dict[int, Request] = {}
         self._last_number = 0
         self._last_words: deque[str] = deque(maxlen=20)
+        self._answered = False
         self._died = ""
 
     @property
@@ -151,7 +152,10 @@ class Bridge:
         return BridgeDied(
             f"The JVM process that speaks to Datomic ended ({self._died})"
             + (f". Its last words:{words}" if words else ""),
-            hint="Run the same command again: it continues where the target is.",
+            hint="Run the same command again: it continues where the target is."
+            if self._answered
+            else "It never answered. If JAVA_TOOL_OPTIONS or JDK_JAVA_OPTIONS is set, try without: a garbage"
+            " collector, for one, cannot be chosen there. Otherwise run the same command again.",
         )
 
     def start(self, tasks: TaskGroup, outbox: MemoryObjectReceiveStream[bytes]) -> None:
@@ -188,6 +192,7 @@ class Bridge:
         try:
             async for data in self._process.stdout:
                 for number, outcome, value in buffer.feed(data):
+                    self._answered = True
                     request = self._open.get(number)
                     if request is not None:
                         request.reply = (outcome, value)
@@ -204,7 +209,7 @@ class Bridge:
         assert self._process.stderr is not None
         try:
             async for text in TextReceiveStream(self._process.stderr, errors="replace"):
-                for line in text.splitlines():
+                for line in filter(str.strip, text.splitlines()):
                     logger.debug("bridge: %s", line)
                     self._last_words.append(line)
         except anyio.BrokenResourceError:

@@ -130,6 +130,16 @@ async def test_a_process_that_prints_among_the_frames_is_ended_at_once() -> None
             await bridge.request("basis", 0)
 
 
+async def test_options_that_keep_a_jvm_from_starting_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = await bridge_command()
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:+UseSerialGC")
+    async with start_bridge(command) as bridge:
+        with pytest.raises(BridgeDied, match="Multiple garbage collectors selected") as caught:
+            await bridge.request("basis", 0)
+    assert "JAVA_TOOL_OPTIONS" in caught.value.hint
+    assert "continues" not in caught.value.hint
+
+
 async def test_the_jvm_ends_when_its_stdin_does() -> None:
     async with start_bridge(await bridge_command()) as bridge:
         await bridge.request("databases", {"storage-dir": ":mem", "system": "s"})
