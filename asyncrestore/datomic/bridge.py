@@ -95,6 +95,11 @@ class Bridge:
         """Process id of the JVM."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether the JVM is known to have ended: every request fails from then on."""
+        return bool(self._died)
+
     async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
         """Sends a request and waits for its answer.
 
@@ -111,7 +116,7 @@ class Bridge:
         Raises:
             BridgeDied: the process has ended.
         """
-        if self._died:
+        if self.ended:
             raise self._death()
         self._last_number += 1
         request = self._open[self._last_number] = Request(self._last_number, operation, anyio.Event())

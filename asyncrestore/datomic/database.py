@@ -142,13 +142,13 @@ class Connector:
         self._closing = anyio.Event()
 
     async def bridge(self, engine: str) -> Bridge:
-        """The running bridge of an engine, started at first use.
+        """The running bridge of an engine, started at first use, and again when it has died.
 
         Raises:
             SetupFailed, Unavailable, DamageError: as `runtime.bridge_command`.
         """
         async with self._starting:
-            if engine not in self._bridges:
+            if engine not in self._bridges or self._bridges[engine].ended:
                 self._bridges[engine] = await self._tasks.start(
                     self._run_bridge, await bridge_command(engine)
                 )

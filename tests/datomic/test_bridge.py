@@ -140,6 +140,20 @@ async def test_options_that_keep_a_jvm_from_starting_are_named(monkeypatch: pyte
     assert "continues" not in caught.value.hint
 
 
+async def test_a_connector_outlives_its_jvm(tmp_path: Path) -> None:
+    uri = f"datomic:local://s/db?storage-dir={tmp_path}"
+    async with open_connector() as connector:
+        database = await connector.open(uri, create=True)
+        await database.transact_edn(["[]"])
+        psutil.Process((await connector.bridge("local")).pid).kill()
+        with pytest.raises(BridgeDied):
+            await database.basis_t()
+        again = await connector.open(uri)
+        assert await again.basis_t() == 6
+        with pytest.raises(BridgeDied):
+            await database.basis_t()
+
+
 async def test_the_jvm_ends_when_its_stdin_does() -> None:
     async with start_bridge(await bridge_command()) as bridge:
         await bridge.request("databases", {"storage-dir": ":mem", "system": "s"})
