@@ -109,7 +109,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "y": Symbol,
     "u": uuid.UUID,
     "o": Uri,
-    "n": int,
+    # By way of a decimal: `int` takes no text of more than 4,300 digits, nor `str` such a number.
+    "n": lambda text: int(Decimal(text)),
     "m": Decimal,
     "x": base64.b64decode,
     "t": _tuple,
@@ -190,7 +191,7 @@ _ENCODERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Raw]]] = {
     "y": ((Symbol,), _name),
     "u": ((uuid.UUID,), str),
     "o": ((Uri,), _uri),
-    "n": ((int,), str),
+    "n": ((int,), lambda value: str(Decimal(value))),
     "m": ((Decimal,), _decimal),
     "x": ((bytes,), lambda value: base64.b64encode(value).decode()),
 }

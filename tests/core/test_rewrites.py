@@ -117,6 +117,11 @@ def test_python_values_go_back_to_their_raw_form(value: tuple[str, Any]) -> None
         assert to_raw(kind, to_python(kind, raw)) == raw
 
 
+def test_a_bigint_has_any_number_of_digits() -> None:
+    for raw in ("9" * 6000, "-" + "9" * 6000):
+        assert to_raw("n", to_python("n", raw)) == raw
+
+
 def test_fake_is_the_same_for_the_same() -> None:
     first = make_rewriter("fake:name", "p/x", "db.type/string", KEY)
     second = make_rewriter("fake:name", "p/x", "db.type/string", KEY)
