@@ -14,17 +14,18 @@ import shutil
 import subprocess
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
-from asyncrestore.datomic.cache import locked, publish, unusable
+from asyncrestore.datomic.cache import locked, publish, scratch, unusable
 from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import SetupFailed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asyncrestore.datomic.java import Java
 
 COMPILE_TIMEOUT_S = 300.0
@@ -155,10 +156,8 @@ def _done(build: Build) -> bool:
 
 async def _compile(build: Build) -> None:
     _log.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
-    parent = build.directory.parent
-    await anyio.to_thread.run_sync(lambda: parent.mkdir(parents=True, exist_ok=True))
-    async with anyio.TemporaryDirectory[str](dir=str(parent), prefix=".compile-") as temporary:
-        classes, result = Path(temporary, "classes"), Path(temporary, "result")
+    async with scratch(build.directory.parent, ".compile-") as directory:
+        classes, result = directory / "classes", directory / "result"
         await anyio.to_thread.run_sync(classes.mkdir)
         await anyio.to_thread.run_sync(result.mkdir)
         failure = await _run(

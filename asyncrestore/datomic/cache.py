@@ -6,6 +6,7 @@ Everything in it can be made again, so deleting it is always safe while no bridg
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,6 +89,23 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
         yield
     finally:
         os.close(handle)
+
+
+@asynccontextmanager
+async def scratch(directory: Path, prefix: str) -> AsyncIterator[Path]:
+    """A directory to work in, which goes with the context; what killed processes left of theirs goes first.
+
+    The caller holds the lock of such work.
+    """
+
+    def clear() -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        for left in directory.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    await anyio.to_thread.run_sync(clear)
+    async with anyio.TemporaryDirectory[str](dir=str(directory), prefix=prefix) as temporary:
+        yield Path(temporary)
 
 
 def publish(source: Path, target: Path) -> None:

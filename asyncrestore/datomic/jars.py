@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, unusable
+from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
@@ -113,14 +113,14 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
     reason = ""
     try:
         with anyio.move_on_after(FETCH_TIMEOUT_S) as scope:
-            async with anyio.TemporaryDirectory[str](dir=str(cache), prefix=".fetch-") as temporary:
+            async with scratch(cache, ".fetch-") as temporary:
                 for pause_s in (0.0, *BACKOFF_S):
                     await anyio.sleep(pause_s)
                     missing = await anyio.to_thread.run_sync(_missing, jars, directory)
                     if not missing:
                         return
                     reason = await _download(missing, temporary)
-                    await anyio.to_thread.run_sync(_keep, missing, Path(temporary), directory)
+                    await anyio.to_thread.run_sync(_keep, missing, temporary, directory)
         if scope.cancelled_caught:
             reason = f"not done after {FETCH_TIMEOUT_S:g} s"
         missing = await anyio.to_thread.run_sync(_missing, jars, directory)
@@ -130,10 +130,10 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
         raise _cannot_fetch(missing, jars, cache, reason)
 
 
-async def _download(jars: list[Jar], directory: str) -> str:
+async def _download(jars: list[Jar], directory: Path) -> str:
     """Download jars into `directory`; returns why not all came, or an empty string."""
     coordinates = [jar.coordinate for jar in jars]
-    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", directory, *coordinates]
+    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", str(directory), *coordinates]
     result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
     if result.returncode == 0:
         return ""

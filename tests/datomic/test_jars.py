@@ -119,6 +119,14 @@ def test_missing_jars_are_fetched_once(repository: Repository, lock_file: Path, 
     assert "jgo" not in sys.modules  # importing it costs more than the whole check
 
 
+@pytest.mark.usefixtures("repository")
+def test_what_a_killed_process_left_is_removed(lock_file: Path, cache: Path) -> None:
+    (cache / ".fetch-killed").mkdir(parents=True)
+    (cache / ".fetch-killed" / "alpha-1.0.jar").write_bytes(b"half a jar")
+    anyio.run(ensure_jars, lock_file, cache)
+    assert not leftovers(cache)
+
+
 def test_two_processes_fetch_once(repository: Repository, lock_file: Path, cache: Path) -> None:
     program = (
         "import anyio, sys; from pathlib import Path; from asyncrestore.datomic.jars import ensure_jars;"
