@@ -173,7 +173,7 @@ async def _compile(build: Build) -> None:
         if failure:
             raise SetupFailed(
                 f"the bridge does not compile with {build.java.description}: {failure}",
-                hint="Install asyncrestore again, or try another Java by JAVA_HOME.",
+                hint="If the disk is not full: install asyncrestore again, or try another Java by JAVA_HOME.",
             )
         await anyio.to_thread.run_sync(_make_jar, classes, result / build.jar.name)
         # Whatever is there without its jar is no build.
@@ -203,7 +203,11 @@ async def _make_archive(build: Build) -> None:
         if not failure and not await anyio.to_thread.run_sync(unfinished.exists):
             failure = "the JVM wrote none (it may lack its own base archive)"
     if failure:
-        _log.warning("the bridge will start more slowly, without a class-data archive: %s", failure)
+        _log.warning(
+            "the bridge will start more slowly, without a class-data archive, until %s is deleted: %s",
+            build.no_archive,
+            failure,
+        )
         await anyio.to_thread.run_sync(_give_up_archive, build, unfinished, failure)
     else:
         await anyio.to_thread.run_sync(publish, unfinished, build.archive)

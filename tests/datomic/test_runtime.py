@@ -156,6 +156,7 @@ def test_without_an_archive_it_starts_all_the_same(
     command = workshop.command()
     assert "without a class-data archive" in caplog.text
     assert "exit code 3" in caplog.text
+    assert f"until {workshop.builds()[0] / 'no-archive.txt'} is deleted" in caplog.text
     assert output(command) == "ready\n"
     [directory] = workshop.builds()
     assert sorted(path.name for path in directory.iterdir()) == ["bridge.jar", "no-archive.txt"]
