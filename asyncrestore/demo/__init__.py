@@ -103,7 +103,7 @@ async def run_demo(keep: Path | None, say: Say, show: Show) -> DemoReport:
         show: gives the `on_progress` for a step, by its name.
 
     Raises:
-        UsageError: `keep` is not empty.
+        UsageError: `keep` is not empty, or cannot be a directory.
         SetupFailed, Unavailable: Datomic cannot be started here.
     """
     async with _directory(keep) as directory, asyncrestore.open_connector() as connector:
@@ -120,9 +120,13 @@ async def _directory(keep: Path | None) -> AsyncIterator[Path]:
             yield Path(directory)
     else:
         kept = await anyio.Path(keep).absolute()
-        if await kept.exists() and [entry async for entry in kept.iterdir()]:
+        try:
+            await kept.mkdir(parents=True, exist_ok=True)
+            empty = not [entry async for entry in kept.iterdir()]
+        except OSError as exc:
+            raise UsageError(f"{keep} cannot be used: {exc}", hint="Name another directory.") from exc
+        if not empty:
             raise UsageError(f"{keep} is not empty", hint="Name a directory that is empty or does not exist.")
-        await kept.mkdir(parents=True, exist_ok=True)
         yield Path(kept)
 
 

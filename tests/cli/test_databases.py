@@ -120,6 +120,13 @@ def test_databases_that_do_not_fit(place: Place, tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+def test_a_place_where_the_demo_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run_cli(["demo", "--keep", str(tmp_path / "file" / "demo")])
+    assert ran.returncode == 2, ran.stderr
+    assert "cannot be used" in ran.stderr
+
+
 def test_the_demo_on_its_first_months(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
