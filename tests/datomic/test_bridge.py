@@ -190,6 +190,14 @@ async def test_errors_of_the_engine_keep_their_kind(connector: Connector, new_da
         await bridge.request("make-coffee", 0)
 
 
+async def test_a_directory_that_cannot_be_used_is_told_with_the_reason(
+    connector: Connector, tmp_path: Path
+) -> None:
+    (tmp_path / "s").symlink_to("nowhere")
+    with pytest.raises(AsyncRestoreError, match=r"NoSuchFile.*/s/db"):
+        await connector.open(f"datomic:local://s/db?storage-dir={tmp_path}", create=True)
+
+
 async def test_databases_of_a_system(connector: Connector) -> None:
     uri = "datomic:local://listing/{}?storage-dir=:mem"
     for name in ("b", "a"):

@@ -12,10 +12,19 @@
             [clojure.edn :as edn])
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
                     FileDescriptor FileInputStream FileOutputStream)
+           (java.nio.file FileSystemException)
            (java.util ArrayList)
            (java.util.concurrent ExecutorService Executors ThreadFactory)))
 
 (set! *warn-on-reflection* true)
+
+(defn- said
+  "What an exception says. Of what failed at a file often only the class does, and the text is the file's name."
+  [^Throwable thrown causes]
+  (let [file (some #(when (instance? FileSystemException %) %) causes)]
+    (if (and file (nil? (.getReason ^FileSystemException file)))
+      (str (.getSimpleName (class file)) ": " (.getMessage ^Throwable file))
+      (or (.getMessage thrown) (class thrown)))))
 
 (defn- anomaly
   "What an exception says, in values that the pipe can carry. Causes are searched: engines wrap their exceptions."
@@ -24,7 +33,7 @@
         data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
                  (some ex-data causes))
         named (fn [k] (let [v (get data k)] (when (or (instance? clojure.lang.Named v) (string? v)) (name v))))
-        message (str (or (:cognitect.anomalies/message data) (.getMessage thrown) (class thrown)))
+        message (str (or (:cognitect.anomalies/message data) (said thrown causes)))
         id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))
         ;; Of a tuple's slot only the text says which lookup ref it was.
         id-in (fn [text] (some-> (re-find #"\[:asyncrestore/original-id (\d+)\] in tuple" text) second parse-long))]
