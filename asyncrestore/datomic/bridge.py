@@ -115,23 +115,31 @@ class Bridge:
 
         Raises:
             BridgeDied: the process has ended.
+            Unavailable: the process took nothing for `REQUEST_TIMEOUT_S`.
         """
         if self.ended:
             raise self._death()
         self._last_number += 1
         request = self._open[self._last_number] = Request(self._last_number, operation, anyio.Event())
         try:
+            await self._hand_over(request, arguments)
+        except BaseException:
+            # Also when it is cancelled: nobody will wait for an answer.
+            del self._open[request.number]
+            raise
+        return request
+
+    async def _hand_over(self, request: Request, arguments: tuple[Any, ...]) -> None:
+        try:
             with anyio.fail_after(REQUEST_TIMEOUT_S):
-                await self._outbox.send(frames.encode((request.number, operation, *arguments)))
+                await self._outbox.send(frames.encode((request.number, request.operation, *arguments)))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # Its stdin is closed; a moment later it has ended, and how is known.
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 await request.done.wait()
             raise self._death() from None
         except TimeoutError as exc:
-            self._open.pop(request.number, None)
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
-        return request
 
     async def answer(self, request: Request, *, timeout_s: float) -> Any:
         """Waits for the answer to a request; raises as `request`."""

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.anyio
 # Stand-ins for a JVM that misbehaves as no real one does on request.
 SILENT = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
 STUBBORN = [sys.executable, "-c", "import sys, threading; sys.stdin.buffer.read(); threading.Event().wait()"]
+DEAF = [sys.executable, "-c", "import threading; threading.Event().wait()"]
 DYING = [sys.executable, "-c", "import sys; sys.stdin.buffer.read(4); sys.exit('the disk is on fire')"]
 
 TALKATIVE = [
@@ -178,6 +179,22 @@ async def test_a_cancelled_request_leaves_the_bridge_usable(new_database: NewDat
             scope.cancel()
             await database.basis_t()
     assert await database.basis_t() == 6
+
+
+async def test_a_request_that_could_not_be_sent_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncrestore.datomic.bridge.CLOSE_TIMEOUT_S", 0.1)
+    large = "x" * 1_000_000  # more than a pipe holds
+    async with start_bridge(DEAF) as bridge:
+        for _ in range(5):
+            with anyio.move_on_after(0.01) as scope:
+                await bridge.request("basis", large)
+            assert scope.cancelled_caught
+        monkeypatch.setattr("asyncrestore.datomic.bridge.REQUEST_TIMEOUT_S", 0.01)
+        with pytest.raises(Unavailable, match="taken no request"):
+            await bridge.request("basis", large)
+        assert not bridge._open
 
 
 async def test_errors_of_the_engine_keep_their_kind(connector: Connector, new_database: NewDatabase) -> None:
