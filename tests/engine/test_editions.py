@@ -100,6 +100,21 @@ async def test_entities_keep_their_partitions(new_database: NewDatabase) -> None
     assert here["named"] == partition
 
 
+@pytest.mark.parametrize("choice", [{}, {"exclude": ["x/gone"], "exclude_schema": True}], ids=["all", "less"])
+async def test_stand_in_is_not_among_the_attributes(
+    new_database: NewDatabase, choice: dict[str, Any]
+) -> None:
+    """There Pro would give its id to the next attribute: of what never was, and of an attribute left out."""
+    made = "[{{:db/ident :x/{} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}]"
+    first = made.format("gone") if choice else '[[:db/add [:pro/name "bytes"] :pro/friend 100000]]'
+    source = await new_database(*PRO[:2], first, made.format("later"), of=PEER)
+    target = await new_database(of=PEER)
+
+    await restore(source, target, **choice)
+
+    assert (await verify(source, against=target, **choice)).problems == []
+
+
 NAME = """[{:db/ident :x/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"""
 NAMED = '[{:db/id "x" :x/name "x"}]'
 

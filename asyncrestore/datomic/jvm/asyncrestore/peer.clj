@@ -97,6 +97,12 @@
       (>= p (long first-implicit-partition)) (d/implicit-part (- p (long first-implicit-partition)))
       :else (named-partition conn partitions p))))
 
+(defn- stand-in?
+  "Whether the transaction data says nothing of a tempid but its original id: it is only referred to, or all of it is
+  left out. Among attributes Pro would give the id of such an entity away again, to the next attribute."
+  [tx-data tempid]
+  (not-any? (fn [[_ e attribute]] (and (= e tempid) (not= attribute original-id))) tx-data))
+
 (defn- in-partitions
   "The transaction data with the wish that new entities be in the partitions that they had in the source."
   [conn partitions tx-data]
@@ -106,7 +112,7 @@
                            :let [[_ tempid attribute id] operation]
                            :when (and (= attribute original-id) (string? tempid) (not= tempid "datomic.tx"))
                            :let [chosen (partition-of conn partitions id)]
-                           :when chosen]
+                           :when (and chosen (not (and (= chosen :db.part/db) (stand-in? tx-data tempid))))]
                        [tempid chosen]))]
     (if (empty? forced) tx-data (conj (vec tx-data) {:db/force-partition forced}))))
 
