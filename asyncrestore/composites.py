@@ -123,10 +123,15 @@ class Composites:
             if component in touched:
                 return component not in asserted
             if before:
-                return bool(before[component] != slot)
+                return bool(before[component] != slot) and not _lagged(before[component], slot)
             return slot[0] in SPELLED and self._of[component] <= touched
 
         return [component for component, slot in slots.items() if dropped(component, slot)]
+
+
+def _lagged(old: tuple[str, Any] | None, new: tuple[str, Any]) -> bool:
+    """Whether it is a decimal in another spelling: in the log a change, to a composite none."""
+    return old is not None and old[0] == new[0] == "m" and Decimal(old[1]) == Decimal(new[1])
 
 
 def _respelled(decimal: str) -> str:

@@ -24,7 +24,7 @@ from asyncrestore.stores.memory import MemoryStore
 from tests.generated.histories import histories
 from tests.generated.journeys import Journey, journeys, restore, travel
 from tests.generated.keep import keep
-from tests.generated.plain import check_copy_of_copy
+from tests.generated.plain import check_copy
 from tests.generated.player import Player
 from tests.generated.variety import Variety
 
@@ -90,7 +90,7 @@ class _Check:
             second = await self._new()
             await restore(journey, target, second)
             assert (await verify(target, against=second)).problems == []
-            await check_copy_of_copy(source, target, second)
+            await check_copy(source, target, second)
         _, log = await source.read_log(0, await source.basis_t() + 1, size=1 << 40)
         self._variety.take(player, log, journey)
 

@@ -1,74 +1,87 @@
-"""A copy of a copy in the ids of the first source, with nothing of what the library compares with."""
+"""A copy, or a copy of one, in the ids of its source, with nothing of what the library compares with."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model import TX_PARTITION, Transaction
+from asyncrestore.model import TX_PARTITION, Transaction, tx_to_t
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.model import Datom
 
-IDENT, BOOTSTRAP_T = 10, 5
-"""Of Datomic Local, where all of these databases are: the entity id of :db/ident, the last bootstrap t."""
+IDENT = 10
+"""The entity id of :db/ident, in Local as in Pro."""
+FIRST_T = {"local": 6, "mem": 1000}
+"""The first t that is not of the bootstrap, by the scheme of a database's URI."""
 
 
-class _Copy:
-    """A restored database: its log, its bookkeeping attributes, and original ids by entity."""
+class _Reading:
+    """A database as it is: its log, what it was born with, and of a copy its bookkeeping and original ids."""
 
-    def __init__(self, log: list[Transaction]) -> None:
+    def __init__(self, log: list[Transaction], born_with: dict[str, int]) -> None:
+        self.born_with = born_with
         idents = {raw: e for t in log for e, a, kind, raw, _ in t.datoms if a == IDENT and kind == "k"}
-        self.bookkeeping = {e for name, e in idents.items() if str(name).startswith("asyncrestore/")}
-        original = idents["asyncrestore/original-id"]
-        pairs = [(e, raw) for t in log for e, a, _, raw, _ in t.datoms if a == original]
+        self._bookkeeping = {e for name, e in idents.items() if str(name).startswith("asyncrestore/")}
+        self.log = log
+        if self._bookkeeping:
+            self._take_original_ids(idents["asyncrestore/original-id"])
+            self.log = [self._without_bookkeeping(transaction) for transaction in log[2:]]
+
+    def _take_original_ids(self, attribute: int) -> None:
+        pairs = [(e, raw) for t in self.log for e, a, _, raw, _ in t.datoms if a == attribute]
         assert len({e for e, _ in pairs}) == len(pairs) == len({raw for _, raw in pairs}), "one id an entity"
         self._originals: dict[int, int] = dict(pairs)  # type: ignore[arg-type]
         self._newest = max(entity for entity in self._originals if entity >> 42 == TX_PARTITION)
 
-    def name(self, entity: int) -> int:
-        """The source's id of an entity of the copy."""
-        if entity >> 42 == TX_PARTITION and entity > self._newest:
-            return entity - self._newest + self._originals[self._newest]  # a transaction that never came
-        return self._originals.get(entity, entity)
+    def _without_bookkeeping(self, transaction: Transaction) -> Transaction:
+        own = [datom for datom in transaction.datoms if datom[1] not in self._bookkeeping]
+        return Transaction.of(transaction.tx, own)
 
-    def _value(self, kind: str, raw: Any) -> Any:
-        if kind == "t":
-            return tuple(None if slot is None else (slot[0], self._value(*slot)) for slot in raw)
-        return self.name(raw) if kind == "r" else raw
+    def renamed(self, transactions: list[Transaction], source: _Reading) -> list[Transaction]:
+        """Transactions of this copy in its source's ids."""
+        base = {e: source.born_with.get(name, -e) for name, e in self.born_with.items()}
 
-    def renamed(self, transactions: list[Transaction]) -> list[Transaction]:
-        """Transactions in the source's ids."""
+        def name(entity: int) -> int:
+            assert entity not in self._bookkeeping
+            if entity >> 42 == TX_PARTITION and entity > self._newest:
+                # A transaction that never came.
+                return entity - self._newest + self._originals[self._newest]
+            return self._originals.get(entity) or base.get(entity, -entity)
+
+        def value(kind: str, raw: Any) -> Any:
+            if kind == "t":
+                return tuple(None if slot is None else (slot[0], value(*slot)) for slot in raw)
+            return name(raw) if kind == "r" else raw
+
         return [
             Transaction.of(
-                self.name(t.tx),
-                [
-                    (self.name(e), self.name(a), k, self._value(k, raw), added)
-                    for e, a, k, raw, added in t.datoms
-                ],
+                name(t.tx), [(name(e), name(a), k, value(k, raw), added) for e, a, k, raw, added in t.datoms]
             )
             for t in transactions
         ]
 
 
-async def _log(database: Database) -> list[Transaction]:
-    _, chunk = await database.read_log(BOOTSTRAP_T + 1, await database.basis_t() + 1, size=1 << 40)
-    return list(chunk.transactions())
+async def _read(database: Database) -> _Reading:
+    first = FIRST_T[database.uri.split(":")[1]]
+    _, chunk = await database.read_log(first, await database.basis_t() + 1, size=1 << 40)
+    rows = (await database.schema_history()).rows()
+    born_with = {
+        str(raw): e for tx, (e, a, _, raw, added) in rows if a == IDENT and added and tx_to_t(tx) < first
+    }
+    return _Reading(list(chunk.transactions()), born_with)
 
 
 def _counted(transactions: list[Transaction]) -> list[tuple[int, Counter[Datom]]]:
     return [(transaction.tx, Counter(transaction.datoms)) for transaction in transactions]
 
 
-async def check_copy_of_copy(source: Database, copy: Database, second: Database) -> None:
-    """The second copy, made of the first, has the source's history, and none of the first's bookkeeping."""
-    log = await _log(second)
-    first, last = _Copy(await _log(copy)), _Copy(log)
-    own = [
-        Transaction.of(t.tx, [datom for datom in t.datoms if datom[1] not in last.bookkeeping])
-        for t in log[2:]
-    ]
-    as_first = last.renamed(own)
-    assert not [d for t in as_first for d in t.datoms if {d[0], d[1]} & first.bookkeeping]
-    assert _counted(first.renamed(as_first)) == _counted(await _log(source))
+async def check_copy(source: Database, copy: Database, *further: Database) -> None:
+    """The copy, or the last of several made of each other, has the source's history and nothing else."""
+    readings = [await _read(database) for database in (source, copy, *further)]
+    log = readings[-1].log
+    for its_source, reading in reversed(list(pairwise(readings))):
+        log = reading.renamed(log, its_source)
+    assert _counted(log) == _counted(readings[0].log)
