@@ -264,8 +264,10 @@ def _excision(tx: int, entity: int) -> TransactionRejected:
     return TransactionRejected(
         f"Source t {tx_to_t(tx)}: entity {entity} asks for an excision (:db/excise), which is not replayed",
         t=tx_to_t(tx),
+        # All that a request may have: Local refuses the rest of one too.
         hint="What was excised is not in the source's log any more. Without the request: "
-        "--exclude :db/excise, into a new database.",
+        "--exclude :db/excise --exclude :db.excise/attrs --exclude :db.excise/before "
+        "--exclude :db.excise/beforeT, into a new database.",
     )
 
 
