@@ -304,7 +304,7 @@ class _Work:
         if entity == self.tx:
             return positions.TX
         if self._resolver.seen.is_new(entity):
-            if counter_of(entity) == TX_COUNTER:
+            if counter_of(entity) == TX_COUNTER and entity > self.tx:
                 # A transaction that is still to come: no other entity can stand for it until then.
                 return entity + self._resolver.tx_offset
             position = positions.tempid(entity)

@@ -13,7 +13,7 @@ from asyncrestore.ids import INDEX_BITS
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import tx_to_t
+from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PRO
 
@@ -113,6 +113,19 @@ async def test_stand_in_is_not_among_the_attributes(
     await restore(source, target, **choice)
 
     assert (await verify(source, against=target, **choice)).problems == []
+
+
+@pytest.mark.parametrize("there", [LOCAL, PEER])
+async def test_id_among_transactions_that_none_of_them_has(new_database: NewDatabase, there: str) -> None:
+    """Pro's t are sparse, and it takes an entity id in between; no transaction is to come there."""
+    source, target = await new_database(NAME, NAMED, of=PEER), await new_database(of=there)
+    skipped = t_to_tx(await source.basis_t() + 1)
+    ((made, _), *_) = await source.transact_edn([f'[[:db/add {skipped} :x/name "between"]]', NAMED])
+    assert made > skipped
+
+    await restore(source, target)
+
+    assert (await verify(source, against=target)).problems == []
 
 
 NAME = """[{:db/ident :x/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"""
