@@ -56,13 +56,14 @@ test-s3: $(VERSITYGW)
 HISTORIES ?= 5000
 SEED ?= $(shell date +%s)
 
+ENGINE ?= local
+
 # Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
-test-histories: $(READY)
-	HISTORIES=$(HISTORIES) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(BIN)/python -m pytest -s tests/engine/test_any_history.py
+# ENGINE=peer: to, from and between databases of Pro's peer.
+test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))
+	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(BIN)/python -m pytest -s tests/engine/test_any_history.py
 
 N ?= 100
-
-ENGINE ?= local
 
 # Kills, lost answers, reordering, two restores at once; a run is repeated by its seed: make test-crash N=1 SEED=...
 # ENGINE=peer: the same on Pro's peer, but for the kills of processes, with which its databases would go.

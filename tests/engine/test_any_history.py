@@ -1,4 +1,4 @@
-"""Any history that Datomic Local takes is the same after a journey to another database.
+"""Any history that Datomic Local or Pro takes is the same after a journey to another database.
 
 Histories and journeys are drawn by Hypothesis (`tests/generated`): some hundred in `make test`, and thousands
 in `make test-histories`, of a new seed, which it prints. A seed gives the same scripts again, but Local draws
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from tests.generated.histories import histories
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from tests.generated.script import Step
 
-HISTORIES = int(os.environ.get("HISTORIES", "300"))
+HISTORIES = {LOCAL: 300, PEER: 45}
+if "HISTORIES" in os.environ:
+    HISTORIES = {os.environ.get("ENGINE", LOCAL): int(os.environ["HISTORIES"])}
 SEED = int(os.environ.get("SEED", "1"))
+PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)]}
+"""From which engine to which: history by history, in turn."""
 ENOUGH_FOR_VARIETY = 300
 """Of so many histories every kind must be among them."""
 PER_JVM = 200
@@ -51,15 +56,21 @@ pytestmark = pytest.mark.anyio
 class _Check:
     """One batch of histories, in a JVM of its own."""
 
-    def __init__(self, connector: Connector, variety: Variety, directory: Path) -> None:
+    def __init__(self, connector: Connector, engine: str, variety: Variety, directory: Path) -> None:
         self._connector = connector
+        self._pairs = PAIRS[engine]
         self._variety = variety
         self._directory = directory
         self._numbers = itertools.count()
         self.failures: list[str] = []
 
-    async def _new(self) -> BridgeDatabase:
-        uri = f"datomic:local://histories/db{next(self._numbers)}?storage-dir=:mem"
+    async def _new(self, engine: str) -> BridgeDatabase:
+        name = f"db{next(self._numbers)}"
+        uri = (
+            f"datomic:local://histories/{name}?storage-dir=:mem"
+            if engine == LOCAL
+            else f"datomic:mem://{name}"
+        )
         return await self._connector.open(uri, create=True)
 
     async def histories(self, numbers: Iterator[int]) -> None:
@@ -67,27 +78,32 @@ class _Check:
         for number in numbers:
             # Not in a thread, short as it is: Python 3.11 cannot compile in two threads at once, as imports
             # on the way may need (SystemError: AST constructor recursion depth mismatch).
-            await self._history(number, *_draw(number))
+            here, there = self._pairs[number % len(self._pairs)]
+            steps, journey = _draw(number, frozenset({here, there}))
+            await self._history(number, steps, journey, here, there)
 
-    async def _history(self, number: int, steps: list[Step], journey: Journey) -> None:
+    async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
         """Takes a history to another database, and compares; one that fails is kept."""
-        source = await self._new()
+        source = await self._new(here)
         try:
-            await self._journey(steps, journey, source)
+            await self._journey(steps, journey, source, here, there)
         except Exception as failure:  # noqa: BLE001 (whatever it is, the history is needed to understand it)
             directory = self._directory / f"history-{number}"
             self.failures.append(await keep(directory, failure, source, steps, journey))
 
-    async def _journey(self, steps: list[Step], journey: Journey, source: BridgeDatabase) -> None:
-        target, store, player = await self._new(), MemoryStore(), Player(source)
+    async def _journey(
+        self, steps: list[Step], journey: Journey, source: BridgeDatabase, here: str, there: str
+    ) -> None:
+        target, store, player = await self._new(there), MemoryStore(), Player(source)
         await travel(journey, steps, player, source, store, target)
 
         for origin in (store, source):
             report = await verify(origin, against=target)
             assert report.problems == []
         assert (await verify(store)).problems == []
+        await check_copy(source, target)
         if journey.chained:
-            second = await self._new()
+            second = await self._new(here)
             await restore(journey, target, second)
             assert (await verify(target, against=second)).problems == []
             await check_copy(source, target, second)
@@ -95,7 +111,7 @@ class _Check:
         self._variety.take(player, log, journey)
 
 
-def _draw(number: int) -> tuple[list[Step], Journey]:
+def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:
     """The history of a number. Hypothesis only draws; whether it holds is found out elsewhere.
 
     So nothing is shrunk: what is played again is another history, by Local's own dice. Each has a run of its
@@ -111,7 +127,7 @@ def _draw(number: int) -> tuple[list[Step], Journey]:
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(histories(), journeys())
+    @given(histories(engines=engines), journeys())
     def run(steps: list[Step], journey: Journey) -> None:
         drawn.append((steps, journey))
 
@@ -119,19 +135,21 @@ def _draw(number: int) -> tuple[list[Step], Journey]:
     return drawn[-1]
 
 
-@pytest.mark.timeout(120 + 10 * HISTORIES)  # a tenth of it on a machine that does nothing else
+@pytest.mark.timeout(120 + 10 * max(HISTORIES.values()))  # a tenth of it on a machine that does nothing else
+@pytest.mark.parametrize("engine", HISTORIES)
 async def test_any_history_is_identical_after_a_journey(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {QUICK_TO_START}")
-    variety, failures, started = Variety(), [], monotonic()
+    variety, failures, started = Variety(on_pro=engine == PEER), [], monotonic()
+    wanted = HISTORIES[engine]
     # Where make test-histories lets them stay.
     directory = Path(os.environ.get("FAILED_HISTORIES", tmp_path))
-    for start in range(0, HISTORIES, PER_JVM):
+    for start in range(0, wanted, PER_JVM):
         first = SEED * 1_000_000 + start
         async with open_connector() as connector, anyio.create_task_group() as lanes:
-            check = _Check(connector, variety, directory)
-            numbers = iter(range(first, first + min(PER_JVM, HISTORIES - start)))
+            check = _Check(connector, engine, variety, directory)
+            numbers = iter(range(first, first + min(PER_JVM, wanted - start)))
             for _ in range(LANES):
                 lanes.start_soon(check.histories, numbers)
         failures += check.failures
@@ -142,5 +160,5 @@ async def test_any_history_is_identical_after_a_journey(
     print(f"seed {SEED}: {variety}")  # noqa: T201
 
     assert not failures, f"seed {SEED}, {len(failures)} histories differ:\n" + "\n".join(failures)
-    lacking = variety.lacking() if HISTORIES >= ENOUGH_FOR_VARIETY else []
+    lacking = variety.lacking() if wanted >= ENOUGH_FOR_VARIETY else []
     assert not lacking, "\n".join(lacking)

@@ -21,7 +21,10 @@ BASE = ["db/ident", "db.part/user", "db.type/string", "db/doc", "db.cardinality/
 def _reference(b: Builder) -> Place:
     """What a reference may lead to."""
     options = ["new", "an old entity", "an old entity", "an old entity", "tx", "past", "enum", "attribute",
-               "base", "never", "later", "later transaction"]  # fmt: skip
+               "base", "never", "later"]  # fmt: skip
+    if not b.model.on_pro:
+        # Pro's t are sparse: how far away a later transaction is, nobody can tell (docs/restore-rules.md).
+        options.append("later transaction")
     what = b.pick(options)
     place = _place(b, what)
     b.feature(f"reference to {what if place else 'new'}")
@@ -62,7 +65,7 @@ def _value(b: Builder, attr: Attr) -> Value:
         return "r", _reference(b)
     if attr.type == "tuple":
         return "t", tuple(_slot(b, slot) for slot in attr.slots)
-    return b.draw(value_of(attr.type))
+    return b.draw(value_of(attr.type, on_pro=b.model.on_pro_only))
 
 
 def _slot(b: Builder, slot: str) -> Any:

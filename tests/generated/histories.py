@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
+from asyncrestore.datomic.uri import LOCAL
 from tests.generated import data, schema
 from tests.generated.model import Builder, Model
 
@@ -24,9 +25,11 @@ _STEPS: list[Callable[[Builder], None]] = [
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, max_steps: int = 20) -> list[Step]:
-    """A script of transactions; an engine takes nearly all of them."""
-    model = Model()
+def histories(
+    draw: st.DrawFn, *, engines: frozenset[str] = frozenset({LOCAL}), max_steps: int = 20
+) -> list[Step]:
+    """A script of transactions; each of the engines takes nearly all of them."""
+    model = Model(engines)
     steps: list[Step] = []
     now: int | None = draw(st.sampled_from([0, 1, 946_684_799_999, 1_600_000_000_123]))
     for number in range(draw(st.integers(6, max_steps))):

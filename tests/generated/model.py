@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.values import to_python
 from tests.generated.script import TX, Operation, Place, Step, ident
 
@@ -27,6 +28,8 @@ class Attr:
 
     Attributes:
         late: of a composite, whether a component had values before it: these lack it until they are touched.
+        indexed: whether it has an index of its own; only Pro tells that apart.
+        used: whether anything ever had a value of it.
     """
 
     place: Place
@@ -38,6 +41,8 @@ class Attr:
     slots: tuple[str, ...] = ()
     parts: tuple[Attr, ...] = ()
     late: bool = False
+    indexed: bool = False
+    used: bool = False
 
 
 DOC = Attr(ident("db/doc"), "db/doc", "string")
@@ -45,16 +50,34 @@ DOC = Attr(ident("db/doc"), "db/doc", "string")
 
 @dataclass
 class Model:
-    """What is there, if the engine took all of it."""
+    """What is there, if the engine took all of it.
+
+    Attributes:
+        engines: source and target: what one of them has not, or does otherwise, is not drawn.
+        with_nan: what has NaN, or had.
+    """
+
+    engines: frozenset[str] = frozenset({LOCAL})
 
     attrs: list[Attr] = field(default_factory=list)
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
     values: dict[Key, list[Value]] = field(default_factory=dict)
     dropped: set[Key] = field(default_factory=set)
+    with_nan: set[Key] = field(default_factory=set)
     free_names: list[str] = field(default_factory=list)
     steps: int = 0
     numbers: int = 0
+
+    @property
+    def on_pro(self) -> bool:
+        """Whether Pro has to take it."""
+        return PEER in self.engines
+
+    @property
+    def on_pro_only(self) -> bool:
+        """Whether what only Pro has may be drawn."""
+        return self.engines == {PEER}
 
     def number(self) -> int:
         """A number not used before."""
@@ -153,6 +176,7 @@ class Builder:
         self.step = Step()
         self.new: set[Place] = set()
         self.at_end: list[Callable[[], object]] = []
+        self.closed: set[Attr] = set()
         self._settled: set[Any] = set()
         self._released: list[tuple[Attr, Value]] = []
 
@@ -198,6 +222,9 @@ class Builder:
         if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
             return False
         self.step.operations.append(Operation(True, at or e, attr.place, *value))
+        attr.used = True
+        if _is_nan(value):
+            self.model.with_nan.add((e, attr))
         if drops and self.model.is_part(attr):
             self.model.dropped.add((e, attr))
             self.feature("component that the engine drops")
@@ -210,6 +237,10 @@ class Builder:
 
     def _is_impossible(self, e: Place, attr: Attr, value: Value) -> bool:
         """Whether the engine or the copy would refuse it."""
+        if attr in self.closed or self._is_beside_nan(e, attr, value):
+            return True
+        if attr.unique and self.is_odd_when_unique(value):
+            return True
         # A new component of an attribute Local refuses, and one of a transaction becomes the present one;
         # where that is a component, what is new may get its partition (docs/restore-rules.md, known limits).
         new = value == ("r", TX) or value[1] in self.new
@@ -222,6 +253,18 @@ class Builder:
             return True
         holder = self.model.holder(attr, value) if attr.unique else None
         return holder not in {None, e} or (e in self.new and self._was_released(attr, value))
+
+    def _is_beside_nan(self, e: Place, attr: Attr, value: Value) -> bool:
+        """Whether several values would have NaN among them, now or before.
+
+        An engine may then not find the others (docs/restore-rules.md, known limits).
+        """
+        beside = _is_nan(value) and self.model.values.get((e, attr))
+        return attr.many and bool(beside or (e, attr) in self.model.with_nan)
+
+    def is_odd_when_unique(self, value: Value) -> bool:
+        """Whether engines may disagree on what is equal to it (docs/restore-rules.md, known limits)."""
+        return len(self.model.engines) > 1 and _is_nan(value)
 
     def _is_held(self, e: Place, attr: Attr, value: Value) -> bool:
         return any(same(value, held) for held in self.model.values.get((e, attr), ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.generated.model import Attr, Builder, same
@@ -28,6 +29,10 @@ def install(b: Builder, type_: str, *, name: str | None = None, **flags: object)
     attr = Attr(Place("attribute", number), name or f"g/a{number}", type_)
     attr = replace(attr, **flags)  # type: ignore[arg-type]
     assert attr.name is not None
+    if b.model.on_pro_only and not attr.parts and b.chance(2):
+        attr.indexed = True
+        b.fact(attr.place, "db/index", "b", 1)
+        b.feature("index")
     place = attr.place
     b.fact(place, "db/ident", "k", attr.name)
     b.fact(place, "db/valueType", "r", ident(f"db.type/{type_}"))
@@ -53,6 +58,10 @@ def install(b: Builder, type_: str, *, name: str | None = None, **flags: object)
     return attr
 
 
+def _types(b: Builder) -> list[str]:
+    return [*TYPES, "bytes", "bytes"] if b.model.on_pro_only else TYPES
+
+
 def start(b: Builder) -> None:
     """The first schema: what most other steps need."""
     install(b, b.pick(["string", "long", "keyword", "uuid"]), unique="identity")
@@ -60,17 +69,19 @@ def start(b: Builder) -> None:
     install(b, "ref", many=True)
     install(b, "ref")
     install(b, "ref", many=b.chance(2), component=True)
-    install(b, b.pick(TYPES), many=True)
+    install(b, b.pick(_types(b)), many=True)
     for _ in range(3):
-        install(b, b.pick(TYPES))
+        install(b, b.pick(_types(b)))
 
 
 def attributes(b: Builder) -> None:
     """More attributes."""
     for _ in range(b.pick([1, 2])):
-        type_ = b.pick([*TYPES, "ref", "ref"])
+        type_ = b.pick([*_types(b), "ref", "ref"])
         many = b.chance(3)
-        unique = b.pick(UNIQUE) if not many and type_ not in {"ref", "boolean"} and b.chance(3) else None
+        unique = None
+        if not many and type_ not in {"ref", "boolean", "bytes"} and b.chance(3):
+            unique = b.pick(UNIQUE)
         install(b, type_, many=many, unique=unique, component=type_ == "ref" and b.chance(3))
 
 
@@ -113,7 +124,12 @@ def composite(b: Builder) -> None:
 
 
 def _may_be_part(attr: Attr) -> bool:
-    return not attr.many and attr.type not in {"tuple", "float"} and attr.name is not None and not attr.parts
+    return (
+        not attr.many
+        and attr.type not in {"tuple", "float", "bytes"}
+        and attr.name is not None
+        and not attr.parts
+    )
 
 
 def enum(b: Builder) -> None:
@@ -135,7 +151,7 @@ def reuse(b: Builder) -> None:
     """Another attribute gets a name that one had."""
     name = _free_name(b)
     if name:
-        install(b, b.pick([*TYPES, "ref"]), name=name, many=b.chance(2))
+        install(b, b.pick([*_types(b), "ref"]), name=name, many=b.chance(2))
     else:
         rename(b)
 
@@ -212,15 +228,21 @@ def cardinality(b: Builder) -> None:
 
 def unique(b: Builder) -> None:
     """Uniqueness on, off, or of the other kind."""
-    attr = _some(b, lambda a: not a.many and a.type != "boolean")
+    attr = _some(b, lambda a: not a.many and a.type not in {"boolean", "bytes"})
     if attr is None:
         return
     values: list[Value] = [value for _, _, value in b.model.held(lambda a: a is attr)]
     if any(same(one, other) for i, one in enumerate(values) for other in values[:i]):
         return
+    if any(b.is_odd_when_unique(value) for value in values):
+        return
     kind = None if attr.unique and b.chance(2) else b.pick(UNIQUE)
     if kind == attr.unique:
         return
+    if b.model.on_pro and not (attr.unique or attr.indexed):
+        if attr.used or attr.parts:
+            return  # Pro refuses that, also of values of the same transaction (docs/restore-rules.md)
+        b.closed.add(attr)
     place = ident(f"db.unique/{kind or attr.unique}")
     if b.fact(attr.place, "db/unique", "r", place, added=kind is not None):
         b.feature("uniqueness on" if kind else "uniqueness off")
@@ -245,12 +267,17 @@ def describe(b: Builder) -> None:
     attr = _some(b)
     if attr is None:
         return
-    what = b.pick(["db/doc", "db/noHistory", "db/isComponent"])
+    what = b.pick(["db/doc", "db/noHistory", "db/isComponent", *["db/index"] * b.model.on_pro_only])
     if what == "db/doc":
         b.fact(attr.place, what, "s", b.draw(texts))
         b.feature("doc of an attribute")
     elif what == "db/noHistory" and b.fact(attr.place, what, "b", b.pick([0, 1])):
         b.feature("noHistory")
+    elif what == "db/index":
+        indexed = not attr.indexed
+        if b.fact(attr.place, what, "b", int(indexed)):
+            b.feature("index")
+            b.at_end.append(partial(setattr, attr, "indexed", indexed))
     elif attr.type == "ref":
         value = not attr.component
         if b.fact(attr.place, what, "b", int(value)):

@@ -53,6 +53,12 @@ EDGES: dict[str, tuple[str, list[Raw]]] = {
                   "http://\u00e9/\u00fc", "http://a/%7e"]),
 }  # fmt: skip
 
+PRO_EDGES: dict[str, tuple[str, list[Raw]]] = {
+    "long string": ("s", ["x" * 5000]),
+    "bytes": ("x", ["", "AA==", "AAE=", "AQ==", "/w==", "A" * 8000]),
+}
+"""What only Pro can hold."""
+
 _ANY: dict[str, st.SearchStrategy[Raw]] = {
     "string": texts,
     "boolean": st.integers(0, 1),
@@ -80,9 +86,20 @@ _VALUES: dict[str, st.SearchStrategy[Value]] = {
 }
 
 
-def value_of(type_: str) -> st.SearchStrategy[Value]:
-    """A value of a type that is neither a reference nor a tuple."""
-    return _VALUES[type_]
+def _edge(kind: str, edges: list[Raw]) -> st.SearchStrategy[Value]:
+    return st.tuples(st.just(kind), st.sampled_from(edges))
+
+
+_PRO_VALUES = {
+    **_VALUES,
+    "string": st.one_of(_VALUES["string"], _edge(*PRO_EDGES["long string"])),
+    "bytes": _edge(*PRO_EDGES["bytes"]),
+}
+
+
+def value_of(type_: str, *, on_pro: bool = False) -> st.SearchStrategy[Value]:
+    """A value of a type that is neither a reference nor a tuple; `on_pro` also one that only Pro can hold."""
+    return (_PRO_VALUES if on_pro else _VALUES)[type_]
 
 
 def shortened(value: Value) -> Value:

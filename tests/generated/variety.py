@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.generated.values import EDGES
+from tests.generated.values import EDGES, PRO_EDGES
 
 if TYPE_CHECKING:
     from asyncrestore.model import LogChunk
@@ -35,6 +35,9 @@ FEATURES = frozenset({
 })  # fmt: skip
 """The kinds of history, and of journey, that every run must show."""
 
+ONLY_LOCAL = frozenset({"reference to later transaction", "later transaction came"})
+ONLY_PRO = frozenset({"index"})
+
 ENOUGH_FOR_EDGES = 1000
 """In so many histories every edge value must have occurred."""
 
@@ -44,8 +47,9 @@ MOST_REFUSED = 0.03
 
 @dataclass
 class Variety:
-    """Counts over a run."""
+    """Counts over a run; `on_pro` of one in which Pro takes part in each history."""
 
+    on_pro: bool = False
     histories: int = 0
     transactions: int = 0
     datoms: int = 0
@@ -67,10 +71,10 @@ class Variety:
         """What is missing in this run, in words."""
         # The rarest kinds are in one of 75 histories: fewer than this is no chance.
         least = max(1, self.histories // 300)
-        missing = [
-            f"{name}: {self.features[name]}" for name in sorted(FEATURES) if self.features[name] < least
-        ]
-        for type_, (kind, edges) in EDGES.items() if self.histories >= ENOUGH_FOR_EDGES else ():
+        wanted = FEATURES - ONLY_LOCAL | ONLY_PRO if self.on_pro else FEATURES
+        missing = [f"{name}: {self.features[name]}" for name in sorted(wanted) if self.features[name] < least]
+        all_edges = EDGES | PRO_EDGES if self.on_pro else EDGES
+        for type_, (kind, edges) in all_edges.items() if self.histories >= ENOUGH_FOR_EDGES else ():
             missing += [f"{type_} {str(raw)[:40]}: never" for raw in edges if not self.values[kind, raw]]
         if self.refused > MOST_REFUSED * (self.transactions + self.refused):
             missing.append(f"{self.refused} transactions were refused")
