@@ -16,6 +16,7 @@ STRING_LIMIT = 4096
 
 _UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
 _NOT_INDEXED = re.compile(r"unique-without-index, :attribute (:[^\s,}]+)")
+_NOT_AMONG_ATTRIBUTES = re.compile(r"must be in :db\.part/db partition, found (:[^\s,}]+)")
 
 
 def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str]:
@@ -29,8 +30,12 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
     unknown, not_indexed = _UNKNOWN.search(message), _NOT_INDEXED.search(message)
     if not_indexed is not None:
         cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
-        help_ = f"Without the attribute: --exclude {not_indexed[1]} --exclude-schema, into a new database."
-        return cause, help_
+        return cause, _without(not_indexed[1])
+    elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
+    if elsewhere is not None:
+        cause = f"{elsewhere[1]} is made of an entity that was there before the attribute: "
+        cause += "the target does not have it among attributes."
+        return cause, _without(elsewhere[1])
     for datom in transaction.datoms:
         e, a, kind, raw, added = datom
         if unknown is not None and unknown[1] in _base_idents(schema, datom):
@@ -47,6 +52,10 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
             return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
     return "", ""
+
+
+def _without(attribute: str) -> str:
+    return f"Without the attribute: --exclude {attribute} --exclude-schema, into a new database."
 
 
 def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:

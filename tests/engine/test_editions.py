@@ -205,6 +205,21 @@ async def test_what_the_other_edition_cannot_hold_is_refused(
     assert (await verify(source, against=target, **past)).problems == []
 
 
+async def test_attribute_made_of_an_older_entity_is_refused_by_name(new_database: NewDatabase) -> None:
+    """Local has that entity among others than attributes; the option that the error names gets past it."""
+    late = "[{:db/id #db/id[:db.part/db] :db/ident :x/late}]"
+    made = "[{:db/id :x/late :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]"
+    source, target = await new_database(NAME, late, made, of=PEER), await new_database(of=LOCAL)
+
+    with pytest.raises(TransactionRejected, match="an entity that was there before the attribute") as caught:
+        await restore(source, target)
+
+    assert "--exclude :x/late --exclude-schema" in caught.value.hint
+    target, exclude = await new_database(of=LOCAL), [":x/late"]
+    await restore(source, target, exclude=exclude, exclude_schema=True)
+    assert (await verify(source, against=target, exclude=exclude, exclude_schema=True)).problems == []
+
+
 async def test_what_is_refused_can_be_left_out(new_database: NewDatabase) -> None:
     """The options that the refusals name get past them, and the rest is identical."""
     source, target = await new_database(*PRO, of=PEER), await new_database(of=LOCAL)
