@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
-from asyncrestore.cli.app import program
+from asyncrestore.cli.streams import prepare_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
 __all__ = ["main"]
@@ -22,10 +22,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; those of this process when not given.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A value in a report that the terminal cannot show must not end a command that took hours.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_streams()
     # Arrow's own allocator keeps what it once had: restoring a million datoms the process had 159 MB at most,
     # with the system's 104 MB. It is chosen when Arrow is first loaded, which is later.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    program = _load()
     sys.exit(program(sys.argv[1:] if arguments is None else arguments))
+
+
+def _load() -> Callable[[Sequence[str]], int]:
+    """The program. Until it is loaded nothing is done, so that Ctrl-C may simply end the process."""
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from asyncrestore.cli.app import program  # noqa: PLC0415
+
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+    return program

@@ -1,0 +1,67 @@
+"""Streams that are not as usual: closed before the start, unbuffered, full; Ctrl-C before the first line."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import command, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_shell(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command by a shell, as "$@" of its script."""
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *command(*arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(**variables),
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(store: Path, closed: str) -> None:
+    for arguments, code in ((["verify", str(store)], 0), (["verify", str(store), "--name", "none"], 10)):
+        ran = run_shell(f'"$@" {closed}', *arguments)
+        assert ran.returncode == code, ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+def test_output_that_was_cut_short_is_an_error(store: Path) -> None:
+    """Python's unbuffered stdout, as most containers have it, writes what fits and keeps silent."""
+    rows = "SELECT repeat('x', 1000000)"
+    for unbuffered in ("", "1"):
+        ran = run_shell(
+            'ulimit -f 1; trap "" XFSZ; "$@" >"$OUT"',
+            "query", str(store), rows, "--json",
+            PYTHONUNBUFFERED=unbuffered, OUT=str(store / "out"),
+        )  # fmt: skip
+        assert ran.returncode == 1, unbuffered
+        assert "the output cannot be written: File too large" in ran.stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded() -> None:
+    """Sent by an import, so that it comes just then."""
+    program = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "asyncrestore.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from asyncrestore.cli import main
+main(["--version"])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
