@@ -31,8 +31,8 @@ def run(
 ) -> _Result:
     """Runs a job to its end.
 
-    The first SIGINT or SIGTERM sets the event that the job is given, if it drains; otherwise it cancels the
-    job, as the second always does.
+    The first SIGINT, SIGTERM or SIGHUP sets the event that the job is given, if it drains; otherwise it
+    cancels the job, as the second always does.
 
     Args:
         output: is told of the first signal.
@@ -64,7 +64,10 @@ def run(
 async def _watch(
     output: Output, stop: anyio.Event | None, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        wanted.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*wanted) as signals:
         task_status.started()
         async for _ in signals:
             if stop is None or stop.is_set():

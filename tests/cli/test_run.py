@@ -74,6 +74,39 @@ def test_a_job_that_does_not_drain_is_cancelled_at_once() -> None:
         run(OUTPUT, hangs)
 
 
+def test_a_terminal_that_is_gone_stops_a_job_in_good_order() -> None:
+    cleaned_up = False
+
+    async def hangs(_stop: anyio.Event) -> None:
+        nonlocal cleaned_up
+        os.kill(os.getpid(), signal.SIGHUP)
+        try:
+            with anyio.fail_after(10):
+                await anyio.sleep_forever()
+        finally:
+            cleaned_up = True
+
+    before = signal.signal(signal.SIGHUP, lambda *_: None)  # which else would end the tests
+    try:
+        with pytest.raises(Interrupted):
+            run(OUTPUT, hangs)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert cleaned_up
+
+
+def test_nohup_is_heeded() -> None:
+    async def goes_on(_stop: anyio.Event) -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return "done"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(OUTPUT, goes_on) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_errors_come_as_themselves() -> None:
     async def fails(_stop: anyio.Event) -> None:
         await anyio.lowlevel.checkpoint()
