@@ -7,6 +7,8 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,8 +18,20 @@ _CELL = 80
 
 
 def rows_of(table: pa.Table) -> list[list[Any]]:
-    """The rows as JSON has them."""
-    columns = [[_plain(value) for value in _python(column)] for column in table.columns]
+    """The rows as JSON has them.
+
+    Raises:
+        UsageError: there is a value that Python has not, such as a date after the year 9999 in a list.
+    """
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns.append([_plain(value) for value in _python(column)])
+        except (OverflowError, ValueError) as exc:  # within a list or struct
+            raise UsageError(
+                f"Column {name!r} has a value that cannot be shown: {exc}",
+                hint="Cast it to VARCHAR in the SQL.",
+            ) from exc
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -27,9 +41,11 @@ def _python(column: pa.ChunkedArray) -> list[Any]:
 
     if pa.types.is_map(column.type):
         return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
+    # Python's dates and times end at the year 9999.
+    if pa.types.is_date(column.type):
+        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()  # type: ignore[no-any-return]
-    # Python's datetime ends at the year 9999.
     text = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
     return pc.replace_substring_regex(text, r"(\.\d{3})000", r"\1").to_pylist()  # type: ignore[no-any-return]
 

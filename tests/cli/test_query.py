@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pytest
 
 from asyncrestore.cli.rows import grid, rows_of
+from asyncrestore.errors import UsageError
 from tests.cli.conftest import TRANSACTIONS, run_cli
 from tests.cli.test_usage import Ran
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.cli.conftest import Place
 
 
@@ -93,6 +93,19 @@ def test_any_type_can_be_told() -> None:
     assert "x: 1, y: true" in told
     assert r"\x1b[2J\n" in told
     assert told.endswith("  " + "x" * 79 + "…")
+
+
+def test_dates_that_python_has_not() -> None:
+    days = pa.array([105_200_797, 2**31 - 1, -735_000, 20_000, None], pa.date32())
+    assert [row[0] for row in rows_of(pa.table({"day": days}))] == [
+        "<value out of range: 105200797>",
+        "<value out of range: 2147483647>",
+        "-0043-08-23",
+        "2024-10-04",
+        None,
+    ]
+    with pytest.raises(UsageError, match="Column 'days' has a value that cannot be shown"):
+        rows_of(pa.table({"days": pa.array([[105_200_797]], pa.list_(pa.date32()))}))
 
 
 def test_no_rows() -> None:
