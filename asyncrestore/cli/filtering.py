@@ -77,8 +77,8 @@ def filtering(options: dict[str, Any]) -> dict[str, Any]:
         UsageError: the key cannot be read.
     """
     key_file = options.pop("rewrite_key_file")
-    if any(":" in how for how in options["rewrite"].values()) and os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.append(os.getcwd())  # noqa: PTH109 - where module:function is looked for, as `python -m` does
+    if any(":" in how for how in options["rewrite"].values()) and "" not in sys.path:
+        sys.path.append("")  # the working directory: where module:function is looked for, as `python -m` does
     return {**options, "rewrite_key": _key(key_file)}
 
 

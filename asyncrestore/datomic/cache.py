@@ -37,7 +37,7 @@ def cache_dir() -> Path:
     try:
         cache = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("asyncrestore")
         cache = cache.absolute()
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:
         raise SetupFailed(
             f"it is not known where the cache directory is: {error}",
             hint=f"Set {CACHE_VARIABLE} to a directory, by its whole path.",

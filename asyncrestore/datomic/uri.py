@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import unquote
 
 from asyncrestore.errors import UsageError
+from asyncrestore.paths import absolute
 
 SCHEME = "datomic:"
 MEMORY = ":mem"
@@ -83,7 +83,7 @@ def _local(text: str) -> DatabaseUri:
     if not system or "/" in db or {system, db} & {".", ".."}:
         raise UsageError(f"{text!r} needs one system and one database", hint=_EXAMPLE)
     if storage_dir != MEMORY:
-        storage_dir = str(_expanded(storage_dir).absolute())
+        storage_dir = str(absolute(storage_dir))
     return DatabaseUri(text, LOCAL, db, {"storage-dir": storage_dir, "system": system, "db": db})
 
 
@@ -92,16 +92,6 @@ def _unquoted(text: str) -> str:
         return unquote(text, errors="strict")
     except UnicodeDecodeError as exc:
         raise UsageError(f"{text!r} is not UTF-8 behind its percent signs", hint=_EXAMPLE) from exc
-
-
-def _expanded(storage_dir: str) -> Path:
-    try:
-        return Path(storage_dir).expanduser()
-    except RuntimeError as exc:
-        raise UsageError(
-            f"The storage directory {storage_dir!r} is in a home directory that is not known",
-            hint="Write its whole path.",
-        ) from exc
 
 
 def _peer(text: str) -> DatabaseUri:

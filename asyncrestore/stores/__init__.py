@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from asyncrestore.errors import UsageError
+from asyncrestore.paths import absolute
 from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
@@ -54,10 +55,13 @@ def _local_store(uri: str) -> Store:
     if not uri:
         raise UsageError("The store has no name", hint="Name a directory, such as ./backups")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
-        return FilesystemStore(Path(uri).expanduser().absolute())
+        return FilesystemStore(absolute(uri))
     if uri == MemoryStore.uri:
         return MemoryStore()
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as exc:  # a bracket that nothing closes
+        raise UsageError(f"{_without_secrets(uri)!r} is no URI: {exc}") from exc
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         if parts.query or parts.fragment:
             raise UsageError(

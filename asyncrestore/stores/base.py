@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote, unquote
 
+from asyncrestore.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredObject:
@@ -43,6 +45,7 @@ class Store(Protocol):
 
         Raises:
             NotFound: there is no such object.
+            SegmentDamaged: what is there cannot be an object, such as a directory.
         """
         ...
 
@@ -74,12 +77,20 @@ class Deletes(Protocol):
 
 
 def folder_of(name: str) -> str:
-    """A backup's folder: its name with everything escaped that a file system or server could take amiss."""
-    escaped = quote(name, safe=" +,@=()[]{}")
+    """A backup's folder: its name with everything escaped that a file system or server could take amiss.
+
+    Raises:
+        UsageError: the name is no Unicode text.
+    """
+    try:
+        escaped = quote(name, safe=" +,@=()[]{}")
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{name!r} is no name for a backup: it is not Unicode text") from exc
     return escaped.replace(".", "%2E") if set(escaped) <= {"."} else escaped
 
 
 def name_of(folder: str) -> str | None:
     """The name whose folder that is, None for a folder that no backup has."""
     name = unquote(folder)
-    return name if folder_of(name) == folder else None
+    # What is not ASCII is escaped, be it Unicode or the bytes of another encoding.
+    return name if folder.isascii() and folder_of(name) == folder else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import NotAuthorized, NotFound, StoreFailed
+from asyncrestore.errors import NotAuthorized, NotFound, SegmentDamaged, StoreFailed
 from asyncrestore.stores.base import StoredObject, folder_of, name_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class FilesystemStore:
 
         def run() -> bytes:
             with _errors(path):
-                return path.read_bytes()
+                return _read(path)
 
         return await to_thread.run_sync(run)
 
@@ -158,9 +158,25 @@ def _listing(folder: Path) -> list[StoredObject]:
         for entry in entries:
             # What is deleted meanwhile is passed over.
             with suppress(FileNotFoundError):
-                if entry.is_file() and not entry.name.startswith("."):
-                    found.append(StoredObject(entry.name, entry.stat().st_size))
+                if not entry.name.startswith("."):
+                    found.append(StoredObject(entry.name, _size(entry)))
     return sorted(found)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        if entry.is_symlink():
+            return 0  # it leads nowhere, but has the name
+        raise
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file. Anything else is damage: a pipe would be waited for without end."""
+    if os.path.lexists(path) and not path.is_file():
+        raise SegmentDamaged(f"{path} is no file, nor a link to one", hint="Run repair with the source.")
+    return path.read_bytes()
 
 
 def _delete(path: Path) -> None:

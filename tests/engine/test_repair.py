@@ -185,6 +185,23 @@ async def test_on_disk(source: BridgeDatabase, objects: Objects, foreign: Object
         assert damaged.items() <= (await load(store)).items()
 
 
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link"])
+async def test_something_else_in_a_segment_s_place(source: BridgeDatabase, tmp_path: Path, kind: str) -> None:
+    await backup(source, str(tmp_path), name=NAME, segment_size=SIZE)
+    path = sorted((tmp_path / NAME).iterdir())[1]
+    path.unlink()
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to(tmp_path / "nothing")
+    assert not (await verify(str(tmp_path))).ok
+    report = await repair(source, str(tmp_path), name=NAME, segment_size=SIZE)
+    assert (report.ok, [each.key for each in report.aside]) == (True, [path.name])
+
+
 async def test_another_database_mends_nothing(
     new_database: NewDatabase, source: BridgeDatabase, objects: Objects
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from asyncrestore.errors import NotAuthorized, NotFound, StoreFailed, UsageError
+from asyncrestore.errors import NotAuthorized, NotFound, SegmentDamaged, StoreFailed, UsageError
 from asyncrestore.stores import open_store
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
@@ -76,14 +76,63 @@ async def test_failed_write_leaves_nothing(
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["1.parquet"]
 
 
-async def test_unfinished_and_foreign_files_are_not_listed(tmp_path: Path) -> None:
+async def test_unfinished_files_are_not_listed(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     await store.publish("a", "1.parquet", b"one")
     (tmp_path / "a" / ".2.parquet.1234").write_bytes(b"half")
-    (tmp_path / "a" / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"")
     assert [item.key for item in await store.list("a")] == ["1.parquet"]
     assert await store.names() == ["a"]
+
+
+async def test_what_is_no_file_is_listed_and_is_damage(tmp_path: Path) -> None:
+    """It has an object's name, which nothing else can get then; and a pipe is not waited for."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "directory").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "dangling").symlink_to(tmp_path / "nothing")
+    (folder / "loop").symlink_to(folder / "loop")
+    (tmp_path / "elsewhere").write_bytes(b"one")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    store = FilesystemStore(tmp_path)
+    assert [each.key for each in await store.list("a")] == ["dangling", "directory", "link", "loop", "pipe"]
+    assert await store.read("a", "link") == b"one"
+    for key in ("dangling", "directory", "loop", "pipe"):
+        assert not await store.publish("a", key, b"other")
+        with pytest.raises(SegmentDamaged, match=f"{folder / key} is no file"):
+            await store.read("a", key)
+    with pytest.raises(NotFound):
+        await store.read("a", "other")
+
+
+async def test_names_in_another_encoding(tmp_path: Path) -> None:
+    latin = "caf\udce9"  # as Python has the bytes of a path that are no UTF-8
+    try:
+        (tmp_path / latin).mkdir()
+    except OSError:
+        pytest.skip("this file system has Unicode names only")
+    store = FilesystemStore(tmp_path)
+    await store.publish("a", "1.parquet", b"one")
+    assert await store.names() == ["a"]
+    with pytest.raises(UsageError, match="not Unicode text"):
+        await store.publish(latin, "1.parquet", b"one")
+
+
+async def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="home directory"):
+        async with open_store("~nobody-of-this-name/x"):
+            pass
+    with pytest.raises(UsageError, match="is no URI"):
+        async with open_store("file://[x/y"):
+            pass
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NotFound, match="working directory"):
+        async with open_store("x"):
+            pass
 
 
 async def test_missing_directory(tmp_path: Path) -> None:
