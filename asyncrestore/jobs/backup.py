@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -152,13 +151,13 @@ class _Backup:
         await self._check(self._there)
         end = self._history.end  # others may be ahead of it
         wanted = _within(self._there.gaps(end), start_t, end if end_t is None else min(end, end_t))
-        ranges = list(islice(self._plan(wanted, shard), segments))
+        ranges = list(self._plan(wanted, shard))[:segments]
         self._progress = Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges))
         self._on_progress = on_progress
         on_progress(self._progress)
         left_to_do = iter(ranges)
         async with task_group() as tasks:
-            for _ in range(parallel):
+            for _ in range(min(parallel, len(ranges))):
                 tasks.start_soon(self._work, left_to_do)
         self._report.segments.sort()
         self._report.missing = (await list_backup(self._store, self._name)).gaps(self._history.end)

@@ -177,7 +177,7 @@ class _Copy:
         self._on_progress(self._progress)
         left_to_do = iter(wanted)
         async with task_group() as tasks:
-            for _ in range(parallel):
+            for _ in range(min(parallel, len(wanted))):
                 tasks.start_soon(self._work, left_to_do)
         self.report.segments.sort()
 

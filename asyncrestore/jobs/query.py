@@ -148,7 +148,7 @@ def _answer(connection: DuckDBPyConnection, sql: str, max_rows: int | None) -> p
     batches, missing = [], max_rows
     with relation.to_arrow_reader() as reader:
         for batch in reader:
-            batches.append(batch.slice(0, missing))
+            batches.append(batch.slice(0, min(missing, len(batch))))
             missing -= len(batches[-1])
             if not missing:
                 break

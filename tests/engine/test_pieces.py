@@ -11,7 +11,9 @@ from asyncrestore.errors import HistoryDiffers, SegmentGap, Unavailable, UsageEr
 from asyncrestore.ids import IdCache
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.info import StoreInfo, info
+from asyncrestore.jobs.query import query
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
@@ -42,6 +44,21 @@ async def gaps(store: MemoryStore) -> list[SegmentRange]:
     found = await info(store)
     assert isinstance(found, StoreInfo)
     return found.backups[0].gaps
+
+
+async def test_huge_numbers_are_as_many_as_there_are(new_database: NewDatabase) -> None:
+    source, target, store, spare = (
+        await new_database(*ODD),
+        await new_database(),
+        MemoryStore(),
+        MemoryStore(),
+    )
+    huge = 10**20
+    await backup(source, store, segment_size=huge, segments=huge, end_t=huge, parallel=huge)
+    assert (await copy(store, spare, parallel=huge)).ok
+    rows = await query(spare, "FROM transactions", max_rows=huge)
+    assert (await restore(source, target, segments=huge)).transactions == len(rows)
+    assert (await verify(spare, against=target, max_differences=huge)).ok
 
 
 async def test_backup_and_restore_a_segment_at_a_time(new_database: NewDatabase) -> None:
