@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _AHEAD = 4
 """Segments read while DuckDB works on the one before."""
 
+_INTERRUPT_AGAIN_S = 0.05
+
 
 async def query(
     store: AnyStore,
@@ -62,11 +64,14 @@ async def query(
         The rows, all in memory.
 
     Raises:
-        UsageError: DuckDB is not installed, or refuses the query; or several backups and no name.
+        UsageError: DuckDB is not installed, or refuses the query; `max_rows` is negative; or several
+            backups and no name.
         NotFound: there is no such store or backup.
         SegmentGap, SegmentDamaged, Conflict: the backup cannot be trusted.
         AsyncRestoreError: DuckDB has not enough memory or disk.
     """
+    if max_rows is not None and max_rows < 0:
+        raise UsageError("max_rows must be at least 0")
     try:
         import duckdb  # noqa: PLC0415 - an extra
     except ImportError as exc:
@@ -108,22 +113,35 @@ async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Tabl
         tempfile.TemporaryDirectory(prefix="asyncrestore-query-") as spill,
         closing(await to_thread.run_sync(_connect, datoms, spill)) as connection,
     ):
+        ended = anyio.Event()
+        answers: list[pa.Table] = []
 
         async def interrupt() -> None:
             try:
-                await anyio.sleep_forever()
+                await ended.wait()
             finally:
-                connection.interrupt()
+                with anyio.CancelScope(shield=True):
+                    # Again and again: what comes before DuckDB has begun is lost.
+                    while not ended.is_set():
+                        connection.interrupt()
+                        with anyio.move_on_after(_INTERRUPT_AGAIN_S):
+                            await ended.wait()
 
-        async with task_group() as tasks:
-            tasks.start_soon(interrupt)
+        async def answer() -> None:
             try:
                 # A thread beside the shared ones: it waits for reads, which need those.
                 own = anyio.CapacityLimiter(1)
-                return await to_thread.run_sync(_answer, connection, sql, max_rows, limiter=own)
+                answers.append(await to_thread.run_sync(_answer, connection, sql, max_rows, limiter=own))
             finally:
+                ended.set()
                 await checkpoint_if_cancelled()  # an interrupted query raises DuckDB's error
-                tasks.cancel_scope.cancel()
+
+        # In a task of the group, which waits for its thread: where asyncio itself cancels a task
+        # (`asyncio.timeout`), the thread goes on, and the connection would be closed under it.
+        async with task_group() as tasks:
+            tasks.start_soon(interrupt)
+            tasks.start_soon(answer)
+        return answers[0]
 
 
 def _connect(datoms: _Datoms, spill: str) -> DuckDBPyConnection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from anyio import to_thread
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentDamaged, SegmentGap, UsageError
-from asyncrestore.jobs.query import _explained, query
+from asyncrestore.jobs.query import _answer, _explained, query
 from asyncrestore.model import t_to_tx
 from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
 from asyncrestore.segment import SegmentRange, encode
@@ -210,6 +211,9 @@ async def test_no_more_rows_than_wanted() -> None:
     assert (await query(store, sql, max_rows=2)).to_pylist() == [{"t": 89}, {"t": 88}]
     assert (await query(store, sql, max_rows=1000)).num_rows == 84
     assert (await query(store, "SELECT * FROM datoms WHERE false", max_rows=2)).num_rows == 0
+    assert (await query(store, sql, max_rows=0)).num_rows == 0
+    with pytest.raises(UsageError, match="max_rows must be at least 0"):
+        await query(store, sql, max_rows=-1)
 
 
 async def test_what_is_missing_damaged_or_foreign_is_not_passed_over() -> None:
@@ -276,6 +280,32 @@ async def test_a_query_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.Monk
     with anyio.move_on_after(0.5) as scope:
         await query(store, "SELECT sum(sin(x.range * y.range)) FROM range(10000000) x, range(10000000) y")
     assert scope.cancelled_caught
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_query_can_be_cancelled_by_asyncio_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.timeout` does, which does not wait for threads. Also before DuckDB has begun."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    begins, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def answer(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(begins.set)
+        return _answer(*arguments)
+
+    monkeypatch.setattr("asyncrestore.jobs.query._answer", answer)
+    store = MemoryStore()
+    await put(store, 0, 10, named(6))
+    sql = "SELECT sum(sin(x.range * y.range)) FROM range(10000000) x, range(10000000) y"
+
+    for _ in range(5):
+        begins.clear()
+        asking = asyncio.create_task(query(store, sql))
+        await begins.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
     assert list(tmp_path.iterdir()) == []
 
 
