@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 STRING_LIMIT = 4096
 """Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
+DATOM_LIMIT = 100_000
+"""Datoms in a transaction, in Datomic Local (measured on 1.0.291)."""
+
 _UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
 _NOT_INDEXED = re.compile(r"unique-without-index, :attribute (:[^\s,}]+)")
 _NOT_AMONG_ATTRIBUTES = re.compile(r"must be in :db\.part/db partition, found (:[^\s,}]+)")
@@ -27,15 +30,10 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         transaction: as it was to be in the target.
         message: the engine's reason.
     """
-    unknown, not_indexed = _UNKNOWN.search(message), _NOT_INDEXED.search(message)
-    if not_indexed is not None:
-        cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
-        return cause, _without(not_indexed[1])
-    elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
-    if elsewhere is not None:
-        cause = f"{elsewhere[1]} is made of an entity that was there before the attribute: "
-        cause += "the target does not have it among attributes."
-        return cause, _without(elsewhere[1])
+    told = _told(transaction, message)
+    if told is not None:
+        return told
+    unknown = _UNKNOWN.search(message)
     for datom in transaction.datoms:
         e, a, kind, raw, added = datom
         if unknown is not None and unknown[1] in _base_idents(schema, datom):
@@ -52,6 +50,26 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
             return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
     return "", ""
+
+
+def _told(transaction: Transaction, message: str) -> tuple[str, str] | None:
+    """What the message alone tells."""
+    not_indexed = _NOT_INDEXED.search(message)
+    if not_indexed is not None:
+        cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
+        return cause, _without(not_indexed[1])
+    elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
+    if elsewhere is not None:
+        cause = f"{elsewhere[1]} is made of an entity that was there before the attribute: "
+        cause += "the target does not have it among attributes."
+        return cause, _without(elsewhere[1])
+    if "Tx too large" in message:
+        cause = (
+            f"It has {len(transaction)} datoms of {len(set(transaction.e))} entities, and a restore adds one "
+        )
+        cause += f"for each that is new; Datomic Local takes at most {DATOM_LIMIT}."
+        return cause, "Without attributes that it has much of: --exclude ATTRIBUTE, into a new database."
+    return None
 
 
 def _without(attribute: str) -> str:

@@ -370,3 +370,17 @@ async def test_string_over_the_targets_limit(new_database: NewDatabase) -> None:
     assert caught.value.t == 8
     _, chunk = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
     assert t_to_tx(7) in chunk.numbers, "the target stays at the transaction before"
+
+
+async def test_transaction_over_the_targets_limit(new_database: NewDatabase) -> None:
+    """With the original ids of its entities it has 100,001 datoms."""
+    many = " ".join(f'[:db/add "{i}" :p/name "x"]' for i in range(49_999))
+    source, target = await new_database(SCHEMA, f"[{many}]"), await new_database()
+
+    with pytest.raises(
+        TransactionRejected, match=r"50000 datoms of 50000 entities.*at most 100000"
+    ) as caught:
+        await restore(source, target)
+
+    assert caught.value.t == 7
+    assert "--exclude" in caught.value.hint
