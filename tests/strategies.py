@@ -12,7 +12,8 @@ from asyncrestore.model import t_to_tx
 from tests.altered import Row, chunk_of
 
 if TYPE_CHECKING:
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import Datom, LogChunk
+    from asyncrestore.values import Raw
 
 longs = st.integers(-(2**63), 2**63 - 1)
 entity_ids = st.builds(
@@ -43,18 +44,24 @@ tuples = st.tuples(st.just("t"), st.lists(st.one_of(st.none(), scalars), min_siz
 values = st.one_of(scalars, tuples)
 
 
+IDENT, REFERENCES = 10, {40, 41, 42}
+"""Attributes of the base schema that Datomic holds to their types, and from which schemas are read."""
+
+
+def _datom(e: int, a: int, value: tuple[str, Raw], name: str, entity: int, added: bool) -> Datom:
+    if a == IDENT:
+        value = "k", name
+    elif a in REFERENCES:
+        value = "r", entity
+    return e, a, *value, added
+
+
 @st.composite
 def rows(draw: st.DrawFn, *, start: int = 0, end: int = 1000, max_transactions: int = 6) -> list[Row]:
     """Datoms of some transactions with start <= t < end, in order."""
     ts = sorted(draw(st.sets(st.integers(start, end - 1), max_size=max_transactions)))
     datoms = st.lists(
-        st.builds(
-            lambda e, a, value, added: (e, a, value[0], value[1], added),
-            entity_ids,
-            st.integers(0, 200),
-            values,
-            st.booleans(),
-        ),
+        st.builds(_datom, entity_ids, st.integers(0, 200), values, texts, entity_ids, st.booleans()),
         min_size=1,
         max_size=8,
     )
