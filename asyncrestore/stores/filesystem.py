@@ -181,7 +181,10 @@ def _read(path: Path) -> bytes:
 
 def _delete(path: Path) -> None:
     """Removes a file, and its directory with the last one."""
-    path.unlink(missing_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()  # what somebody put in a segment's place; it must be empty
+    else:
+        path.unlink(missing_ok=True)
     if not path.parent.is_dir():
         return
     _sync_directory(path.parent)

@@ -200,6 +200,17 @@ async def test_deleting_the_last_object_takes_what_killed_writers_left(tmp_path:
     assert (tmp_path / "b" / ".mine").exists(), "only what publishing left is its to delete"
 
 
+async def test_a_directory_in_an_objects_place_is_deleted_if_it_is_empty(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    place = tmp_path / "a" / "1.parquet"
+    (place / "full").mkdir(parents=True)
+    with pytest.raises(StoreFailed, match="not empty"):
+        await store.delete("a", "1.parquet")
+    (place / "full").rmdir()
+    await store.delete("a", "1.parquet")
+    assert await store.names() == []
+
+
 async def test_the_root_of_a_disk_is_a_store(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
     store = FilesystemStore(tmp_path)
