@@ -20,6 +20,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from asyncrestore.stores.keys import KmsKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -296,3 +298,21 @@ def proxy(started_proxy: Proxy) -> Proxy:
     """A server that breaks on request, before moto's."""
     started_proxy.faults, started_proxy.always, started_proxy.requests = {}, {}, []
     return started_proxy
+
+
+@pytest.fixture
+def kms(moto: str, aws: pytest.MonkeyPatch) -> Any:
+    """The client of a key service, which the AWS environment names."""
+    aws.setenv("AWS_ENDPOINT_URL_KMS", moto)
+    return boto3.client(
+        "kms",
+        endpoint_url=moto,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture
+def kms_key(kms: Any) -> KmsKey:
+    return KmsKey(kms.create_key()["KeyMetadata"]["Arn"])

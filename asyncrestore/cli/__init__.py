@@ -35,7 +35,7 @@ def _load() -> Callable[[Sequence[str]], int]:
     interrupted = signal.getsignal(signal.SIGINT)
     if interrupted is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from asyncrestore.cli.app import program  # noqa: PLC0415
+    from asyncrestore.cli.app import program  # noqa: PLC0415 - the handler above goes first
 
     if interrupted is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupted)

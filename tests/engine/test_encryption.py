@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from asyncrestore.errors import (
-    AsyncRestoreError,
     Conflict,
     NotAuthorized,
     SegmentDamaged,
-    Unavailable,
     UsageError,
 )
 from asyncrestore.jobs.backup import backup
@@ -34,11 +29,8 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.encrypted import EncryptedStore
 from asyncrestore.stores.keys import KmsKey, open_keys
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.stores.s3.errors import Action, s3_errors
-from asyncrestore.stores.s3.kms import KeyService
 from tests.damage import NAME, load, store_of
-from tests.histories import ODD, PEOPLE, SCHEMA
-from tests.s3 import ACCESS_KEY, SECRET_KEY
+from tests.histories import ODD
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,24 +70,6 @@ async def plain(source: BridgeDatabase) -> MemoryStore:
     made = MemoryStore()
     await backup(source, made, name=NAME, segment_size=SIZE)
     return made
-
-
-@pytest.fixture
-def kms(moto: str, aws: pytest.MonkeyPatch) -> Any:
-    """The client of a key service, which the AWS environment names."""
-    aws.setenv("AWS_ENDPOINT_URL_KMS", moto)
-    return boto3.client(
-        "kms",
-        endpoint_url=moto,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-    )
-
-
-@pytest.fixture
-def kms_key(kms: Any) -> KmsKey:
-    return KmsKey(kms.create_key()["KeyMetadata"]["Arn"])
 
 
 @pytest.fixture
@@ -368,81 +342,3 @@ async def _with(key: bytes, source: BridgeDatabase) -> MemoryStore:
 async def test_what_is_no_key(source: BridgeDatabase, key: bytes) -> None:
     with pytest.raises(UsageError, match="not 32"):
         await backup(source, MemoryStore(), encryption=key)
-
-
-# AWS KMS
-
-
-async def test_the_service_is_asked_once_for_each_key(
-    new_database: NewDatabase, kms_key: KmsKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    original = KeyService._ask
-
-    async def ask(self: KeyService, action: Any, request: Any) -> Any:
-        asked.append(action.permission)
-        return await original(self, action, request)
-
-    monkeypatch.setattr(KeyService, "_ask", ask)
-    source, store = await new_database(SCHEMA, *PEOPLE), MemoryStore()
-    for number in range(2):
-        await source.transact_edn([f'[{{:p/email "{number}@later"}}]'])
-        await backup(source, store, name=NAME, segment_size=2, encryption=kms_key)
-    assert asked == ["kms:GenerateDataKey", "kms:Decrypt", "kms:GenerateDataKey"]
-    asked.clear()
-    assert (await verify(store, encryption=kms_key, live=source)).problems == []
-    assert asked == ["kms:Decrypt"] * 2, "one for each of the runs that wrote"
-
-
-async def test_keys_that_do_not_fit(
-    source: BridgeDatabase, store: MemoryStore, kms: Any, kms_key: KmsKey
-) -> None:
-    wrapped = MemoryStore()
-    await backup(source, wrapped, name=NAME, encryption=kms_key)
-    other = KmsKey(kms.create_key()["KeyMetadata"]["Arn"])
-    for asked, key, hint in (
-        (wrapped, None, "Give the key"),
-        (wrapped, KEY, "--encryption-kms-key"),
-        (wrapped, other, "kms:Decrypt for the key that wrapped it"),
-        (wrapped, KmsKey("alias/none"), "Check the key's id, region and state"),
-        (store, kms_key, "--encryption-key-file"),
-    ):
-        with pytest.raises(NotAuthorized, match=r"\.parquet") as raised:
-            await verify(asked, encryption=key)
-        assert hint in raised.value.hint
-    empty = MemoryStore()
-    with pytest.raises(NotAuthorized, match="making a key failed") as missing:
-        await backup(source, empty, name=NAME, encryption=KmsKey("alias/none"))
-    assert "Check the key's id" in missing.value.hint
-    assert await empty.names() == []
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        ("IncorrectKeyException", NotAuthorized),
-        ("InvalidCiphertextException", NotAuthorized),
-        ("KMSInvalidStateException", NotAuthorized),
-        ("ThrottlingException", Unavailable),
-        ("ExpiredTokenException", NotAuthorized),
-    ],
-)
-def test_the_service_s_errors(code: str, kind: type[AsyncRestoreError]) -> None:
-    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
-    with (
-        pytest.raises(kind, match=f"KMS key x: unwrapping failed: 400 {code}"),
-        s3_errors(Action("unwrapping", "kms:Decrypt"), "KMS key x"),
-    ):
-        raise ClientError(answer, "Decrypt")
-
-
-async def test_an_alias_and_a_region_in_an_arn(
-    source: BridgeDatabase, kms: Any, aws: pytest.MonkeyPatch, kms_key: KmsKey
-) -> None:
-    kms.create_alias(AliasName="alias/backups", TargetKeyId=kms_key.id)
-    store = MemoryStore()
-    await backup(source, store, name=NAME, encryption=KmsKey("alias/backups"))
-    aws.delenv("AWS_DEFAULT_REGION")
-    assert (await verify(store, encryption=kms_key)).ok, "the ARN names the region"
-    with pytest.raises(UsageError, match="region"):
-        await verify(store, encryption=dataclasses.replace(kms_key, id="alias/backups"))

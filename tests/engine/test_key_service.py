@@ -1,0 +1,110 @@
+"""AWS KMS: asked no more than needed, and what it refuses is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from asyncrestore.errors import AsyncRestoreError, NotAuthorized, Unavailable, UsageError
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.verify import verify
+from asyncrestore.stores.keys import KmsKey
+from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.stores.s3.errors import Action, s3_errors
+from asyncrestore.stores.s3.kms import KeyService
+from tests.damage import NAME
+from tests.histories import PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.database import BridgeDatabase
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+KEY = os.urandom(32)
+
+
+@pytest.fixture
+async def source(new_database: NewDatabase) -> BridgeDatabase:
+    return await new_database(SCHEMA, *PEOPLE)
+
+
+async def test_the_service_is_asked_once_for_each_key(
+    new_database: NewDatabase, kms_key: KmsKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    original = KeyService._ask
+
+    async def ask(self: KeyService, action: Any, request: Any) -> Any:
+        asked.append(action.permission)
+        return await original(self, action, request)
+
+    monkeypatch.setattr(KeyService, "_ask", ask)
+    source, store = await new_database(SCHEMA, *PEOPLE), MemoryStore()
+    for number in range(2):
+        await source.transact_edn([f'[{{:p/email "{number}@later"}}]'])
+        await backup(source, store, name=NAME, segment_size=2, encryption=kms_key)
+    assert asked == ["kms:GenerateDataKey", "kms:Decrypt", "kms:GenerateDataKey"]
+    asked.clear()
+    assert (await verify(store, encryption=kms_key, live=source)).problems == []
+    assert asked == ["kms:Decrypt"] * 2, "one for each of the runs that wrote"
+
+
+async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: KmsKey) -> None:
+    store, wrapped = MemoryStore(), MemoryStore()
+    await backup(source, store, name=NAME, encryption=KEY)
+    await backup(source, wrapped, name=NAME, encryption=kms_key)
+    other = KmsKey(kms.create_key()["KeyMetadata"]["Arn"])
+    for asked, key, hint in (
+        (wrapped, None, "Give the key"),
+        (wrapped, KEY, "--encryption-kms-key"),
+        (wrapped, other, "kms:Decrypt for the key that wrapped it"),
+        (wrapped, KmsKey("alias/none"), "Check the key's id, region and state"),
+        (store, kms_key, "--encryption-key-file"),
+    ):
+        with pytest.raises(NotAuthorized, match=r"\.parquet") as raised:
+            await verify(asked, encryption=key)
+        assert hint in raised.value.hint
+    empty = MemoryStore()
+    with pytest.raises(NotAuthorized, match="making a key failed") as missing:
+        await backup(source, empty, name=NAME, encryption=KmsKey("alias/none"))
+    assert "Check the key's id" in missing.value.hint
+    assert await empty.names() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("IncorrectKeyException", NotAuthorized),
+        ("InvalidCiphertextException", NotAuthorized),
+        ("KMSInvalidStateException", NotAuthorized),
+        ("ThrottlingException", Unavailable),
+        ("ExpiredTokenException", NotAuthorized),
+    ],
+)
+def test_the_service_s_errors(code: str, kind: type[AsyncRestoreError]) -> None:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    with (
+        pytest.raises(kind, match=f"KMS key x: unwrapping failed: 400 {code}"),
+        s3_errors(Action("unwrapping", "kms:Decrypt"), "KMS key x"),
+    ):
+        raise ClientError(answer, "Decrypt")
+
+
+async def test_an_alias_and_a_region_in_an_arn(
+    source: BridgeDatabase, kms: Any, aws: pytest.MonkeyPatch, kms_key: KmsKey
+) -> None:
+    kms.create_alias(AliasName="alias/backups", TargetKeyId=kms_key.id)
+    store = MemoryStore()
+    await backup(source, store, name=NAME, encryption=KmsKey("alias/backups"))
+    aws.delenv("AWS_DEFAULT_REGION")
+    assert (await verify(store, encryption=kms_key)).ok, "the ARN names the region"
+    with pytest.raises(UsageError, match="region"):
+        await verify(store, encryption=dataclasses.replace(kms_key, id="alias/backups"))
