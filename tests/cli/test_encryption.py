@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from tests import small
 from tests.cli.conftest import run_cli
 from tests.cli.test_usage import Ran
-from tests.s3 import ACCESS_KEY, SECRET_KEY
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Place
@@ -202,16 +200,8 @@ def test_a_journey(place: Place, tmp_path: Path, key_file: Path) -> None:
 
 
 def test_a_key_service(
-    capsys: pytest.CaptureFixture[str], plain: Path, moto_bucket: Bucket, aws: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], plain: Path, moto_bucket: Bucket, aws: pytest.MonkeyPatch, kms: Any
 ) -> None:
-    aws.setenv("AWS_ENDPOINT_URL_KMS", moto_bucket.endpoint)
-    kms: Any = boto3.client(
-        "kms",
-        endpoint_url=moto_bucket.endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-    )
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     made = Ran(capsys, "copy", str(plain), moto_bucket.uri(), "--encryption-kms-key", key, "--quiet")
     assert made.code == 0, made.err

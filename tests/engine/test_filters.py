@@ -13,12 +13,11 @@ from anyio import to_thread
 
 from asyncrestore import history
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, RewriteFailed, TransactionRejected, UsageError
+from asyncrestore.errors import Conflict, RewriteFailed, UsageError
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
 from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model import LogChunk
 
     NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
@@ -282,76 +280,6 @@ async def test_rewriting_that_fails_stops_right_before(
     report = await restore(source, target, rewrite={"p/name": Picky(refused="")})
     assert report.transactions == 100
     assert (await verify(source, against=target, rewrite={"p/name": Picky(refused="")})).problems == []
-
-
-async def test_attribute_predicate_whose_code_the_target_lacks(new_database: NewDatabase) -> None:
-    source, target = await new_database(SCHEMA, '[{:db/id "a" :p/name "Ann"}]'), await new_database()
-
-    await source.transact_edn(
-        [
-            "[{:db/id :p/city :db.attr/preds clojure.core/string?}]",
-            '[{:db/id "x" :p/city "Rome"}]',
-            '[{:db/id :p/tags :db.attr/preds clojure.core/keyword? :db/doc "labels"}]',
-            "[{:db/id :p/tags :db.attr/preds clojure.core/some? :db/noHistory true}]",
-        ]
-    )
-    store = MemoryStore()
-
-    def lacking(rows: list[Any]) -> list[Any]:
-        # A predicate that the source can call and the target cannot: in one JVM only its name can differ.
-        return [
-            (tx, (e, a, kind, "app.rules/city?" if raw == "clojure.core/string?" else raw, added))
-            for tx, (e, a, kind, raw, added) in rows
-        ]
-
-    await backup(AlteredDatabase(source, lacking), store, name="db", segment_size=3)
-    with pytest.raises(
-        TransactionRejected, match=r"t 9:.*app\.rules/city\?.*:p/city, as that of entity \d+"
-    ) as caught:
-        await restore(store, target)
-    with pytest.raises(TransactionRejected, match=":p/city"):
-        await restore(store, target)  # also where the predicate is known from a segment's snapshot only
-    assert caught.value.t == 9
-    assert "--exclude :db.attr/preds" in caught.value.hint
-    assert "Everything before t 9 is restored" in caught.value.hint
-
-    for attribute in ("db.attr/preds", "p/city"):
-        other = await new_database()
-        await restore(store, other, exclude=[attribute])
-        assert (await verify(store, against=other, exclude=[attribute])).problems == []
-
-
-class LaterBase:
-    """A source whose base schema has an attribute more: docs, under a name that no target knows."""
-
-    def __init__(self, inner: BridgeDatabase) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def schema_history(self) -> LogChunk:
-        chunk = await self._inner.schema_history()
-        chunk.texts = ["db/docs" if text == "db/doc" else text for text in chunk.texts]
-        return chunk
-
-
-async def test_target_with_an_older_base_schema(new_database: NewDatabase) -> None:
-    source = LaterBase(await new_database(SCHEMA, '[{:db/id :p/name :db/doc "names"}]'))
-    target = await new_database()
-
-    with pytest.raises(
-        TransactionRejected, match="needs :db/docs, which the target's base schema lacks"
-    ) as caught:
-        await restore(source, target)
-
-    assert caught.value.t == 7
-    assert "--exclude p/name --exclude-schema" in caught.value.hint
-    _, newest = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
-    assert t_to_tx(6) in newest.numbers, "the target stays at the transaction before"
-    options: dict[str, Any] = {"exclude": ["p/name"], "exclude_schema": True}
-    assert (await restore(source, other := await new_database(), **options)).transactions == 2
-    assert (await verify(source, against=other, **options)).problems == []
 
 
 SECRETS = [f"clear-{word}-value" for word in ("walnut", "pelican", "marble")]

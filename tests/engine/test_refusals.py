@@ -17,7 +17,6 @@ from asyncrestore.errors import (
     SegmentDamaged,
     SegmentGap,
     StoreFailed,
-    TransactionRejected,
     UsageError,
 )
 from asyncrestore.jobs.backup import backup
@@ -348,39 +347,3 @@ async def test_disk_full_while_publishing(
     assert all(name.endswith(".parquet") for name in before), "no unfinished file is left"
     await backup(source, str(tmp_path / "store"), name="db", segment_size=4)
     assert (await verify(str(tmp_path / "store"))).problems == []
-
-
-async def test_string_over_the_targets_limit(new_database: NewDatabase) -> None:
-    source, target, store = await new_database(SCHEMA, *PEOPLE), await new_database(), MemoryStore()
-
-    def lengthen(rows: list[Row]) -> list[Row]:
-        # Pro takes longer strings than Local: a backup of it is made here from Local's log.
-        return [
-            (tx, (e, a, kind, "x" * 5000 if raw == "Anne" else raw, added))
-            for tx, (e, a, kind, raw, added) in rows
-        ]
-
-    await backup(AlteredDatabase(source, lengthen), store, name="db")
-
-    with pytest.raises(
-        TransactionRejected, match=r"string of 5000 characters in :p/name.*at most 4096"
-    ) as caught:
-        await restore(store, target)
-
-    assert caught.value.t == 8
-    _, chunk = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
-    assert t_to_tx(7) in chunk.numbers, "the target stays at the transaction before"
-
-
-async def test_transaction_over_the_targets_limit(new_database: NewDatabase) -> None:
-    """With the original ids of its entities it has 100,001 datoms."""
-    many = " ".join(f'[:db/add "{i}" :p/name "x"]' for i in range(49_999))
-    source, target = await new_database(SCHEMA, f"[{many}]"), await new_database()
-
-    with pytest.raises(
-        TransactionRejected, match=r"50000 datoms of 50000 entities.*at most 100000"
-    ) as caught:
-        await restore(source, target)
-
-    assert caught.value.t == 7
-    assert "--exclude" in caught.value.hint
