@@ -97,22 +97,23 @@
       (>= p (long first-implicit-partition)) (d/implicit-part (- p (long first-implicit-partition)))
       :else (named-partition conn partitions p))))
 
-(defn- stand-in?
-  "Whether the transaction data says nothing of a tempid but its original id: it is only referred to, or all of it is
-  left out. Among attributes Pro would give the id of such an entity away again, to the next attribute."
-  [tx-data tempid]
-  (not-any? (fn [[_ e attribute]] (and (= e tempid) (not= attribute original-id))) tx-data))
+(defn- said-of
+  "The entities of which the transaction data says more than their original id. The others only stand in for one that is
+  referred to, or that is left out: among attributes Pro would give such an id away again, to the next attribute."
+  [tx-data]
+  (into #{} (for [[_ entity attribute] (filter vector? tx-data) :when (not= attribute original-id)] entity)))
 
 (defn- in-partitions
   "The transaction data with the wish that new entities be in the partitions that they had in the source."
   [conn partitions tx-data]
-  (let [forced (into {}
+  (let [said (delay (said-of tx-data))
+        forced (into {}
                      (for [operation tx-data
                            :when (vector? operation)
                            :let [[_ tempid attribute id] operation]
                            :when (and (= attribute original-id) (string? tempid) (not= tempid "datomic.tx"))
                            :let [chosen (partition-of conn partitions id)]
-                           :when (and chosen (not (and (= chosen :db.part/db) (stand-in? tx-data tempid))))]
+                           :when (and chosen (or (not= chosen :db.part/db) (contains? @said tempid)))]
                        [tempid chosen]))]
     (if (empty? forced) tx-data (conj (vec tx-data) {:db/force-partition forced}))))
 
