@@ -15,12 +15,15 @@ from asyncrestore.errors import (
     NotFound,
     SegmentDamaged,
     SegmentGap,
+    SegmentMisplaced,
     UsageError,
 )
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from asyncrestore.segment import SegmentInfo
     from asyncrestore.stores.base import Store
 
@@ -115,18 +118,24 @@ class Backup:
             gaps.append(SegmentRange(position, end))
         return gaps
 
-    def check_contiguous(self) -> None:
-        """Makes sure that nothing is missing before the last segment.
+    def covers(self, range_: SegmentRange) -> bool:
+        """Whether the segments hold all of a range."""
+        return all(gap.end <= range_.start or range_.end <= gap.start for gap in self.gaps(range_.end))
+
+    def check_contiguous(self, end: int | None = None) -> None:
+        """Makes sure that nothing is missing before `end` (without it, before the last segment).
 
         Raises:
             SegmentGap: something is.
         """
-        gaps = self.gaps()
+        gaps = [gap for gap in self.gaps() if end is None or gap.start < end]
         if gaps:
             missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in gaps)
+            before = gaps[0].start - 1
             raise SegmentGap(
                 f"{self.where()}: no segment holds t {missing}",
-                hint="Run backup or repair with the source: they fill gaps.",
+                hint="Run backup or repair with the source: they fill gaps."
+                + (f" What is before can be restored alone: --until-t {before}." if before > 0 else ""),
             )
 
     def where(self, key: str | None = None) -> str:
@@ -149,7 +158,7 @@ class Backup:
         except SegmentDamaged as exc:
             raise type(exc)(f"{self.where(stored.key)} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
         if segment.info.range != stored.range:
-            raise SegmentDamaged(
+            raise SegmentMisplaced(
                 f"{self.where(stored.key)} holds another segment's transactions: {segment.info.range.key}",
                 hint=_REPAIR,
             )
@@ -163,6 +172,19 @@ class Backup:
         except SegmentDamaged as exc:
             raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
         return segment.info
+
+    async def was_ours(self, stored: StoredSegment, source: str) -> bool:
+        """Whether a segment that was put aside may have held what its name says of this backup.
+
+        It did not if it is whole, and lies under another segment's name or is another database's; nor if it
+        is gone. Of one that is damaged nobody can tell.
+        """
+        try:
+            return (await self.inspect(stored)).source == source
+        except (SegmentMisplaced, NotFound):
+            return False
+        except SegmentDamaged:
+            return True
 
     async def put_aside(self, stored: StoredSegment, reason: str) -> None:
         """Takes a segment out of the backup without touching it: an object beside it has the reason.
@@ -228,9 +250,15 @@ async def find_backup(store: Store, name: str | None) -> Backup:
     return backup
 
 
-async def list_backup(store: Store, name: str) -> Backup:
-    """The backup with that name, without segments when there is none yet."""
-    segments, foreign, aside = [], [], set()
+async def list_backup(store: Store, name: str, *, without: Collection[str] = ()) -> Backup:
+    """The backup with that name, without segments when there is none yet.
+
+    Args:
+        store: where it is.
+        name: of the backup.
+        without: keys of segments to take for put aside as well.
+    """
+    segments, foreign, aside = [], [], set(without)
     for stored in await store.list(name):
         segment = StoredSegment.from_key(stored.key, stored.size)
         if segment is not None:

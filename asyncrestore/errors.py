@@ -7,6 +7,7 @@ AsyncRestoreError                1   failed
   DamageError                    4   a segment, jar or history is not what it should be
     SegmentDamaged                     unreadable, or its digest does not match
       NewerFormat                        written by a newer version of this program
+      SegmentMisplaced                   whole, but under another segment's name
     SegmentGap                         transactions are missing between segments
     HistoryDiffers                     verify found differences
   NotFound                      10   no such store, backup or database
@@ -67,6 +68,10 @@ class SegmentDamaged(DamageError):
 
 class NewerFormat(SegmentDamaged):
     """A segment is whole, but of a format that only a newer version of this program reads."""
+
+
+class SegmentMisplaced(SegmentDamaged):
+    """A segment is whole, but lies under another segment's name."""
 
 
 class SegmentGap(DamageError):

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import beginning_until
 from asyncrestore.catalog import find_backup
-from asyncrestore.errors import Conflict, Overtaken, SegmentDamaged
+from asyncrestore.errors import Conflict, NotFound, Overtaken, SegmentDamaged, Unavailable
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
@@ -136,18 +136,23 @@ class StoredHistory:
         self.end = backup.end
 
     @classmethod
-    async def open(cls, store: Store, name: str | None) -> StoredHistory:
+    async def open(cls, store: Store, name: str | None, until_t: int | None = None) -> StoredHistory:
         """Opens a backup.
+
+        Args:
+            store: where it is.
+            name: of the backup, where there are several.
+            until_t: nothing after this t is needed: segments may be missing there.
 
         Raises:
             NotFound: there is none.
             UsageError: there are several and no name was given.
-            SegmentGap: one of its segments is missing.
+            SegmentGap: a segment is missing up to `until_t`, or without it before the last segment.
             SegmentDamaged: its first segment cannot be used.
             Conflict: its first and its last segment are of different databases.
         """
         backup = await find_backup(store, name)
-        backup.check_contiguous()
+        backup.check_contiguous(None if until_t is None else until_t + 1)
         history = cls(backup, await backup.read(backup.chain()[0]))
         # Before anything is restored: were the first segment another database's, its data would come first.
         with suppress(SegmentDamaged):  # which is told in its turn: what is good before it is restored
@@ -161,7 +166,13 @@ class StoredHistory:
     async def read(self, part: Part) -> Segment:
         """Reads a part and checks it; raises as `load`."""
         stored = self._segments[part.range]
-        segment = await self._backup.read(stored)
+        try:
+            segment = await self._backup.read(stored)
+        except NotFound as exc:
+            raise Unavailable(
+                f"{self._backup.where(stored.key)} is gone since the backup was listed",
+                hint="Run the same command again: what a compaction has replaced is read from there.",
+            ) from exc
         if segment.info.source != self.identity:
             raise Conflict(
                 f"{self._backup.where(stored.key)} is of another database ({segment.info.source}) "

@@ -48,7 +48,11 @@ async def as_database(connector: Connector, database: AnyDatabase, *, create: bo
 
 @asynccontextmanager
 async def as_history(
-    connector: Connector, history: AnyHistory, name: str | None, encryption: Encryption | None = None
+    connector: Connector,
+    history: AnyHistory,
+    name: str | None,
+    encryption: Encryption | None = None,
+    until_t: int | None = None,
 ) -> AsyncIterator[History]:
     """The history in a store or of a live database.
 
@@ -57,6 +61,7 @@ async def as_history(
         history: a store or a database, open or as a URI.
         name: of the backup in a store with several.
         encryption: the store's key, where it is encrypted.
+        until_t: nothing after this t is needed.
     """
     if isinstance(history, str) and is_database_uri(history):
         history = await connector.open(history)
@@ -64,7 +69,7 @@ async def as_history(
         yield await LiveHistory.open(history)
     else:
         async with as_store(history, encryption) as store:
-            yield await StoredHistory.open(store, name)
+            yield await StoredHistory.open(store, name, until_t)
 
 
 async def as_filter(

@@ -51,6 +51,7 @@ def _tell_one(error: BaseException, output: Output, *, debug: bool) -> None:
     trace = "".join(traceback.format_exception(error)) if debug else ""
     message, hint = str(error), ""
     if isinstance(error, AsyncRestoreError):
+        message = "\n".join([message, *getattr(error, "__notes__", ())])
         hint = error.hint
     elif isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
         message, hint = "no command was given", error.ctx.get_help()

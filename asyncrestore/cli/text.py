@@ -79,6 +79,9 @@ def backup_text(report: BackupReport) -> str:
     """What a backup did."""
     where = f"backup {report.name!r} in {report.store}"
     rows = [("still missing", f"t {ranges(report.missing)}")] if report.missing else []
+    if not report.end:
+        title = "Nothing to back up: the database has no transactions of its own yet"
+        return table(title, [("time", duration(report.seconds))])
     if not report.segments:
         title = f"Nothing new: {where} has everything "
         title += "that was asked for" if report.missing else f"up to t {report.end - 1:,}"

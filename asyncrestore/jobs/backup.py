@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, UsageError
+from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_database, as_store
@@ -19,7 +19,7 @@ from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
@@ -105,6 +105,8 @@ async def backup(
         Conflict: the store has another database's backup under the name, or other content.
         StoreFailed, NotAuthorized: the store cannot be written, or is encrypted with another key.
         SegmentDamaged: the newest segment in the store cannot be read.
+        SegmentGap: without bounds, something is missing all the same: segments were deleted or put aside
+            meanwhile.
     """
     if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
         raise UsageError("segment_size, parallel and segments must be at least 1")
@@ -119,18 +121,51 @@ async def backup(
     async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
-        return await job.run(start_t, end_t, segments, shard, parallel, on_progress or (lambda _: None))
+        report = await job.run(start_t, end_t, segments, shard, parallel, on_progress or (lambda _: None))
+    if (start_t, end_t, segments, shard) == (0, None, None, (0, 1)) and report.missing:
+        missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in report.missing)
+        raise SegmentGap(
+            f"{report.store}/{report.name} lacks t {missing} at the end of its backup",
+            hint="Segments were deleted or put aside meanwhile. Run the same command again.",
+        )
+    return report
+
+
+async def fill(
+    database: Database,
+    store: Store,
+    name: str,
+    *,
+    segment_size: int,
+    parallel: int,
+    without: Collection[str],
+    on_progress: OnProgress,
+) -> BackupReport:
+    """Backs up all that the segments do not hold, but for those with the keys `without`.
+
+    For a repair: what is damaged is written again before it is put aside. As `backup`, but what is still
+    missing at the end is only in the report.
+    """
+    job = _Backup(database, await LiveHistory.open(database), store, name, segment_size, without)
+    return await job.run(0, None, None, (0, 1), parallel, on_progress)
 
 
 class _Backup:
     def __init__(
-        self, database: Database, history: LiveHistory, store: Store, name: str, segment_size: int
+        self,
+        database: Database,
+        history: LiveHistory,
+        store: Store,
+        name: str,
+        segment_size: int,
+        without: Collection[str] = (),
     ) -> None:
         self._database = database
         self._history = history
         self._store = store
         self._name = name
         self._segment_size = segment_size
+        self._without = without
         self._report = BackupReport(history.identity, name, store.uri, history.end)
 
     async def run(
@@ -143,10 +178,11 @@ class _Backup:
         on_progress: OnProgress,
     ) -> BackupReport:
         started = monotonic()
-        self._there = await list_backup(self._store, self._name)
+        self._there = await self._list()
         if self._history.end == self._history.bootstrap_t + 1:
             # Nothing but what every database is born with, so nothing to know it again by.
             self._check_not_ahead(self._there, self._history.end)
+            self._report.end = self._there.end
             return self._report
         await self._check(self._there)
         end = self._history.end  # others may be ahead of it
@@ -160,11 +196,14 @@ class _Backup:
             for _ in range(min(parallel, len(ranges))):
                 tasks.start_soon(self._work, left_to_do)
         self._report.segments.sort()
-        self._report.missing = (await list_backup(self._store, self._name)).gaps(self._history.end)
+        self._report.missing = (await self._list()).gaps(self._history.end)
         if self._report.missing:
             self._report.end = self._report.missing[0].start
         self._report.seconds = monotonic() - started
         return self._report
+
+    async def _list(self) -> Backup:
+        return await list_backup(self._store, self._name, without=self._without)
 
     async def _check(self, there: Backup) -> None:
         """The backup that is there must be of this database, and not ahead of it."""

@@ -107,6 +107,8 @@ async def copy(
         await job.run(parallel)
         if (await list_backup(to_store, there.name)).segments:
             job.report.verified = await verify(to_store, name=there.name, on_progress=tell)
+        elif not job.report.problems:
+            job.report.problems.append(f"{there.where()} was deleted meanwhile")
     job.report.seconds = monotonic() - started
     return job.report
 
@@ -137,11 +139,13 @@ async def _check_same(backup: Backup, there: Backup) -> None:
             )
 
 
-def _covered(range_: SegmentRange, there: Backup) -> bool:
-    """Whether one segment there covers it: the same, or one that a compaction made."""
+def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
+    """The segments that no single one there covers: neither the same, nor one that a compaction made."""
     ranges = [segment.range for segment in there.chain()]
-    at = bisect_right(ranges, range_.start, key=lambda each: each.start)
-    return at > 0 and range_.end <= ranges[at - 1].end
+    for segment in backup.chain():
+        at = bisect_right(ranges, segment.range.start, key=lambda each: each.start)
+        if at == 0 or ranges[at - 1].end < segment.range.end:
+            yield segment
 
 
 async def _newest(backup: Backup) -> SegmentInfo | None:
@@ -172,7 +176,7 @@ class _Copy:
         self.report = CopyReport(backup.where())
 
     async def run(self, parallel: int) -> None:
-        wanted = [segment for segment in self._backup.chain() if not _covered(segment.range, self._there)]
+        wanted = list(_not_covered(self._backup, self._there))
         self._progress = Progress(start_t=0, end_t=sum(s.range.end - s.range.start for s in wanted))
         self._on_progress(self._progress)
         left_to_do = iter(wanted)

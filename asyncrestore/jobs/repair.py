@@ -10,7 +10,7 @@ from asyncrestore.catalog import list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
-from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, backup
+from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.verify import verify
 from asyncrestore.opening import as_database, as_store
 from asyncrestore.progress import Progress
@@ -73,10 +73,11 @@ async def repair(
 ) -> RepairReport:
     """Makes a backup whole again from its source, and proves it.
 
-    Reads every segment; one that is damaged, lies under another's name or is of another database is put
-    aside: it stays where it is, and an object beside it (its name and `.aside`) says why it is not read.
-    Then the source is asked for the ranges that no segment covers, the end included, and all is verified.
-    Nothing is deleted, renamed or replaced. Killed at any moment, it is simply run again.
+    Reads every segment. The source is asked for the ranges that no good one covers, the end included. Then
+    each that is damaged, lies under another's name or is of another database is put aside: it stays where it
+    is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that the source
+    cannot replace stays in the backup: put aside, nothing would show that something is lost. Last, all is
+    verified. Nothing is deleted, renamed or replaced. Killed at any moment, it is simply run again.
 
     Args:
         source: the database that the backup is of, open or as a URI.
@@ -102,10 +103,17 @@ async def repair(
     async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         name = name or database.name
-        aside = await _put_aside(database, opened, name, tell)
-        done = await backup(
-            database, opened, name=name, segment_size=segment_size, parallel=parallel, on_progress=tell
+        bad = await _find_bad(database, opened, name, tell)
+        done = await fill(
+            database,
+            opened,
+            name,
+            segment_size=segment_size,
+            parallel=parallel,
+            without={stored.key for stored in bad},
+            on_progress=tell,
         )
+        aside = await _put_aside(opened, name, bad, done.source)
         # Up to where that backup went: the source may be written to meanwhile.
         verified = await verify(opened, name=name, on_progress=tell)
         for gap in done.missing:
@@ -115,7 +123,10 @@ async def repair(
     return RepairReport(aside, done, verified, monotonic() - started)
 
 
-async def _put_aside(database: Database, store: Store, name: str, on_progress: OnProgress) -> list[PutAside]:
+async def _find_bad(
+    database: Database, store: Store, name: str, on_progress: OnProgress
+) -> dict[StoredSegment, str]:
+    """The segments that must not be read, and why."""
     there = await list_backup(store, name)
     if not there.segments and not there.aside:
         raise NotFound(f"{there.where()} holds no segments", hint="Make a backup of the source.")
@@ -130,9 +141,18 @@ async def _put_aside(database: Database, store: Store, name: str, on_progress: O
         )
     for stored, source in others.items():
         bad[stored] = f"it is of another database: {source}"
+    return bad
+
+
+async def _put_aside(store: Store, name: str, bad: dict[StoredSegment, str], source: str) -> list[PutAside]:
+    """Puts aside what has been replaced, and what was never this backup's."""
+    there = await list_backup(store, name, without={stored.key for stored in bad})
+    done = []
     for stored, reason in bad.items():
-        await there.put_aside(stored, reason)
-    return [PutAside(stored.key, reason) for stored, reason in bad.items()]
+        if there.covers(stored.range) or not await there.was_ours(stored, source):
+            await there.put_aside(stored, reason)
+            done.append(PutAside(stored.key, reason))
+    return done
 
 
 async def _inspect(

@@ -139,7 +139,10 @@ async def restore(
         raise UsageError(
             f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
         )
-    async with open_connector() as connector, as_history(connector, source, name, encryption) as whole:
+    async with (
+        open_connector() as connector,
+        as_history(connector, source, name, encryption, until_t) as whole,
+    ):
         filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
         return await _restore(
             await limit(whole, until_t, until_time),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.catalog import find_backup
+from asyncrestore.catalog import StoredSegment, find_backup, list_backup
 from asyncrestore.compare import Differences, compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
@@ -18,6 +18,7 @@ from asyncrestore.errors import (
     NotAuthorized,
     NotFound,
     SegmentDamaged,
+    Unavailable,
     UsageError,
 )
 from asyncrestore.history import LiveHistory
@@ -138,7 +139,10 @@ async def verify(
     started = monotonic()
     differences = Differences(max_differences)
     if against is not None:
-        async with open_connector() as connector, as_history(connector, source, name, encryption) as whole:
+        async with (
+            open_connector() as connector,
+            as_history(connector, source, name, encryption, until_t) as whole,
+        ):
             filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
             wanted = await limit(whole, until_t, until_time)
             target = await as_database(connector, against)
@@ -197,8 +201,12 @@ async def _verify_backup(
     for stored in backup.segments:
         try:
             info = await backup.inspect(stored)
-        except (SegmentDamaged, NotFound) as exc:
+        except SegmentDamaged as exc:
             differences.add(str(exc))
+            continue
+        except NotFound as exc:
+            if await _is_missed(backup, stored):
+                differences.add(str(exc))
             continue
         finally:
             progress.committed_t = stored.range.end
@@ -208,8 +216,29 @@ async def _verify_backup(
         source = source or info.source
         if info.source != source:
             differences.add(f"{stored.key} is of another database ({info.source}) than the others ({source})")
+    for key in await _hidden(backup, source):
+        differences.add(f"{key} was put aside, and no segment holds what it held")
     report.transactions, report.datoms = progress.transactions, progress.datoms
     return report
+
+
+async def _is_missed(backup: Backup, gone: StoredSegment) -> bool:
+    """Whether a segment that is gone since the listing was needed: compacted ones may be deleted any time."""
+    if gone in backup.superseded():
+        return False
+    if (await list_backup(backup.store, backup.name)).covers(gone.range):
+        raise Unavailable(
+            f"{backup.where(gone.key)} was deleted while the backup was being verified; others replace it",
+            hint="Run the same command again.",
+        )
+    return True
+
+
+async def _hidden(backup: Backup, source: str | None) -> list[str]:
+    """Keys put aside beyond the last segment: no gap shows that something is lost there."""
+    aside = [StoredSegment.from_key(key) for key in backup.aside]
+    beyond = [stored for stored in aside if stored and stored.range.end > backup.end]
+    return [stored.key for stored in beyond if source and await backup.was_ours(stored, source)]
 
 
 def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:

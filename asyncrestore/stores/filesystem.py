@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+_NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_UNREADABLE = {errno.EIO, errno.EBADMSG, errno.EUCLEAN}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -40,10 +42,13 @@ def _errors(path: Path) -> Iterator[None]:
 
 
 def _sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable."""
+    """Makes the names in a directory durable, where the file system can (some network shares cannot)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in _NO_DIRECTORY_SYNC:
+            raise
     finally:
         os.close(descriptor)
 
@@ -173,10 +178,20 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a file. Anything else is damage: a pipe would be waited for without end."""
+    """The content of a file. Anything else is damage: a pipe would be waited for without end.
+
+    So is a file that the disk cannot give back: a command that looks at all of them must come to the next.
+    """
     if os.path.lexists(path) and not path.is_file():
         raise SegmentDamaged(f"{path} is no file, nor a link to one", hint="Run repair with the source.")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        if exc.errno not in _UNREADABLE:
+            raise
+        raise SegmentDamaged(
+            f"{path}: {exc.strerror}", hint="Check the disk, then run repair with the source."
+        ) from exc
 
 
 def _delete(path: Path) -> None:
@@ -185,24 +200,36 @@ def _delete(path: Path) -> None:
         path.rmdir()  # what somebody put in a segment's place; it must be empty
     else:
         path.unlink(missing_ok=True)
-    if not path.parent.is_dir():
-        return
-    _sync_directory(path.parent)
-    left = list(path.parent.iterdir())
-    if all(_TEMPORARY.fullmatch(file.name) for file in left):
-        # Processes that were killed left them; they hold as much as what is deleted here.
-        for file in left:
-            file.unlink(missing_ok=True)
-    try:
-        path.parent.rmdir()
-    except OSError as exc:
-        if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-    else:
-        _sync_directory(path.parent.parent)
+    with suppress(FileNotFoundError):  # another one deletes the same
+        _sync_directory(path.parent)
+        _remove_if_empty(path.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Removes a backup's directory in which nothing is but what processes that were killed left."""
+    left = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not _TEMPORARY.fullmatch(entry.name):
+                return
+            left.append(folder / entry.name)
+    for path in left:
+        path.unlink(missing_ok=True)
+    # It may be a mount point, or a link, or not ours to remove: an empty one does no harm.
+    with suppress(OSError):
+        folder.rmdir()
+        _sync_directory(folder.parent)
 
 
 def _publish(path: Path, data: bytes) -> bool:
+    try:
+        return _publish_once(path, data)
+    except FileNotFoundError:
+        # A `delete` has just removed the directory with the last object in it: it is made again.
+        return _publish_once(path, data)
+
+
+def _publish_once(path: Path, data: bytes) -> bool:
     """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
     _make_directories(path.parent)
     # A leading dot: listings pass over what a killed process left behind.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
+from cachetools import LRUCache
 
 from asyncrestore.errors import NotAuthorized
 from asyncrestore.stores.cipher import KEY_BYTES, Cipher
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncrestore.stores.cipher import Header
+
+
+_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class _WrappedKeys:
     def __init__(self, service: Any) -> None:
         self._service = service
         self._writing: Cipher | None = None
-        self._reading: dict[bytes, Cipher] = {}
+        # Each run of a backup makes a key of its own, so there may be very many.
+        self._reading: LRUCache[bytes, Cipher] = LRUCache(_KEPT)
         self._asking = anyio.Lock()
 
     async def for_writing(self) -> Cipher:
@@ -98,6 +103,8 @@ class _WrappedKeys:
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
         async with self._asking:
-            if header.wrapped not in self._reading:
-                self._reading[header.wrapped] = Cipher(await self._service.unwrap(header.wrapped))
-            return self._reading[header.wrapped]
+            cipher = self._reading.get(header.wrapped)
+            if cipher is None:
+                cipher = Cipher(await self._service.unwrap(header.wrapped))
+                self._reading[header.wrapped] = cipher
+            return cipher

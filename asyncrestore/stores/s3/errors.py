@@ -76,12 +76,13 @@ _BY_CODE: dict[str, _Kind] = {
     "InvalidSignatureException": _UNKNOWN,
     **dict.fromkeys(("IncorrectKeyException", "InvalidCiphertextException"), _WRONG_KEY),
     **dict.fromkeys(("NotFoundException", "DisabledException", "InvalidKeyUsageException"), _NO_KEY),
-    **dict.fromkeys(("KMSInvalidStateException", "KeyUnavailableException"), _NO_KEY),
+    "KMSInvalidStateException": _NO_KEY,
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "301", "307"), _REGION),
     **dict.fromkeys(("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"), _REGION),
     # Worth another try whatever their status.
     **dict.fromkeys(("SlowDown", "RequestTimeout", "RequestLimitExceeded"), _AGAIN),
     **dict.fromkeys(("Throttling", "ThrottlingException", "TooManyRequests"), _AGAIN),
+    "KeyUnavailableException": _AGAIN,
     # The body was damaged on its way.
     **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch"), _AGAIN),
 }
@@ -130,7 +131,7 @@ def s3_errors(action: Action, where: str) -> Iterator[None]:
 
 def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreError:
     what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
-    if isinstance(error, boto.SSLError):
+    if _distrusts(error):
         return StoreFailed(
             what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust."
         )
@@ -141,6 +142,14 @@ def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreErr
     if isinstance(error, _NO_ANSWER):
         return Unavailable(what)
     return StoreFailed(what)
+
+
+def _distrusts(error: Exception) -> bool:
+    """Whether the server's certificate was refused, or it does not speak TLS. Other handshakes may pass."""
+    return isinstance(error, boto.SSLError) and (
+        isinstance(error.__context__, aiohttp.ClientConnectorCertificateError)
+        or "WRONG_VERSION_NUMBER" in str(error)
+    )
 
 
 def _answered(error: boto.ClientError, action: Action, where: str) -> AsyncRestoreError:

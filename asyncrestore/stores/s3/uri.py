@@ -75,7 +75,10 @@ def parse_s3_uri(text: str) -> S3Place:
     Raises:
         UsageError: a part is missing, unknown or impossible. The message shows no value that may be a secret.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as exc:
+        raise UsageError(f"The URI of a store on S3 cannot be read: {exc}", hint=_EXAMPLE) from exc
     if "@" in parts.netloc:
         raise UsageError(
             "A store's URI holds no credentials",
