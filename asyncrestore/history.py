@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncrestore.bootstrap import Beginning
-    from asyncrestore.catalog import Backup
+    from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
     from asyncrestore.model import LogChunk, Transaction
     from asyncrestore.segment import Segment
@@ -153,7 +153,7 @@ class StoredHistory:
         """
         backup = await find_backup(store, name)
         backup.check_contiguous(None if until_t is None else until_t + 1)
-        history = cls(backup, await backup.read(backup.chain()[0]))
+        history = cls(backup, await _read(backup, backup.chain()[0]))
         # Before anything is restored: were the first segment another database's, its data would come first.
         with suppress(SegmentDamaged):  # which is told in its turn: what is good before it is restored
             await history.read(history._parts[-1])
@@ -166,13 +166,7 @@ class StoredHistory:
     async def read(self, part: Part) -> Segment:
         """Reads a part and checks it; raises as `load`."""
         stored = self._segments[part.range]
-        try:
-            segment = await self._backup.read(stored)
-        except NotFound as exc:
-            raise Unavailable(
-                f"{self._backup.where(stored.key)} is gone since the backup was listed",
-                hint="Run the same command again: what a compaction has replaced is read from there.",
-            ) from exc
+        segment = await _read(self._backup, stored)
         if segment.info.source != self.identity:
             raise Conflict(
                 f"{self._backup.where(stored.key)} is of another database ({segment.info.source}) "
@@ -223,6 +217,16 @@ class StoredHistory:
             for transaction in chunk.transactions():
                 schema.apply(transaction.datoms)
         return schema
+
+
+async def _read(backup: Backup, stored: StoredSegment) -> Segment:
+    try:
+        return await backup.read(stored)
+    except NotFound as exc:
+        raise Unavailable(
+            f"{backup.where(stored.key)} is gone since the backup was listed",
+            hint="Run the same command again: if others have replaced it, they are read then.",
+        ) from exc
 
 
 async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:

@@ -79,7 +79,7 @@ def backup_text(report: BackupReport) -> str:
     """What a backup did."""
     where = f"backup {report.name!r} in {report.store}"
     rows = [("still missing", f"t {ranges(report.missing)}")] if report.missing else []
-    if not report.end:
+    if not report.end and not report.missing:
         title = "Nothing to back up: the database has no transactions of its own yet"
         return table(title, [("time", duration(report.seconds))])
     if not report.segments:

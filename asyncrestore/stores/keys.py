@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncrestore.stores.cipher import Header
 
 
-_KEPT = 64
+KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ async def open_keys(encryption: bytes | KmsKey) -> AsyncIterator[Keys]:
     from asyncrestore.stores.s3.kms import open_kms  # noqa: PLC0415
 
     async with open_kms(encryption.id) as service:
-        yield _WrappedKeys(service)
+        yield WrappedKeys(service)
 
 
 class _OneKey:
@@ -80,31 +80,33 @@ class _OneKey:
         return self._cipher
 
 
-class _WrappedKeys:
+class WrappedKeys:
     """One new key for all that is written, wrapped in each object, so that none needs anything beside it."""
 
     def __init__(self, service: Any) -> None:
         self._service = service
         self._writing: Cipher | None = None
         # Each run of a backup makes a key of its own, so there may be very many.
-        self._reading: LRUCache[bytes, Cipher] = LRUCache(_KEPT)
+        self.reading: LRUCache[bytes, Cipher] = LRUCache(KEPT)
         self._asking = anyio.Lock()
 
     async def for_writing(self) -> Cipher:
+        """See `Keys`."""
         async with self._asking:
             if self._writing is None:
                 self._writing = Cipher(*await self._service.new_key(KEY_BYTES))
             return self._writing
 
     async def for_reading(self, header: Header) -> Cipher:
+        """See `Keys`."""
         if not header.wrapped:
             raise NotAuthorized(
                 f"it is encrypted with the key {header.key_id.hex()}, not with one of a key service",
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
         async with self._asking:
-            cipher = self._reading.get(header.wrapped)
+            cipher = self.reading.get(header.wrapped)
             if cipher is None:
                 cipher = Cipher(await self._service.unwrap(header.wrapped))
-                self._reading[header.wrapped] = cipher
+                self.reading[header.wrapped] = cipher
             return cipher

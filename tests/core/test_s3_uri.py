@@ -38,6 +38,7 @@ def test_few_options(text: str) -> None:
     [
         ("s3://", "names no bucket"),
         ("s3:///prefix", "names no bucket"),
+        ("s3://[bucket/prefix", "cannot be read"),
         ("s3://b/prefix", "names no bucket"),
         ("s3://bucket:80/prefix", "names no bucket"),
         ("s3://bucket/prefix#x", "names no bucket"),

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from asyncrestore.errors import AsyncRestoreError, NotAuthorized, Unavailable, UsageError
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.verify import verify
-from asyncrestore.stores.keys import KmsKey
+from asyncrestore.stores.cipher import Header
+from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.kms import KeyService
@@ -57,6 +58,17 @@ async def test_the_service_is_asked_once_for_each_key(
     assert asked == ["kms:Decrypt"] * 2, "one for each of the runs that wrote"
 
 
+async def test_the_keys_of_very_many_runs_are_not_all_kept() -> None:
+    class Service:
+        async def unwrap(self, wrapped: bytes) -> bytes:
+            return wrapped.rjust(32, b"\0")
+
+    keys = WrappedKeys(Service())
+    for number in range(1000):
+        await keys.for_reading(Header(b"", b"%d" % number, 0))
+    assert len(keys.reading) == KEPT
+
+
 async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: KmsKey) -> None:
     store, wrapped = MemoryStore(), MemoryStore()
     await backup(source, store, name=NAME, encryption=KEY)
@@ -86,6 +98,7 @@ async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: K
         ("InvalidCiphertextException", NotAuthorized),
         ("KMSInvalidStateException", NotAuthorized),
         ("ThrottlingException", Unavailable),
+        ("KeyUnavailableException", Unavailable),
         ("ExpiredTokenException", NotAuthorized),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -239,3 +241,63 @@ async def test_a_path_is_not_cut_short(uri: str) -> None:
     with pytest.raises(UsageError, match="a question mark or a hash"):
         async with open_store(uri):
             pass
+
+
+async def test_a_file_that_the_disk_cannot_give_back_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemStore(tmp_path)
+    await store.publish("a", "1.parquet", b"one")
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(SegmentDamaged, match=r"1.parquet: Input/output error"):
+        await store.read("a", "1.parquet")
+
+
+async def test_a_backups_directory_that_cannot_be_removed_is_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a").symlink_to(tmp_path / "volume")
+    store = FilesystemStore(tmp_path / "store")
+    for key in ("1.parquet", "2.parquet"):
+        await store.publish("a", key, b"one")
+        await store.delete("a", key)
+    assert list((tmp_path / "volume").iterdir()) == []
+
+
+async def test_directories_that_cannot_be_synced_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    store = FilesystemStore(tmp_path)
+    assert await store.publish("a", "1.parquet", b"one")
+    assert await store.read("a", "1.parquet") == b"one"
+
+
+async def test_a_directory_that_is_deleted_during_a_publishing_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemStore(tmp_path)
+    link = os.link
+    deleted: list[Path] = []
+
+    def after_a_delete(temporary: Path, path: Path) -> None:
+        if not deleted:
+            deleted.append(temporary)
+            shutil.rmtree(temporary.parent)
+        link(temporary, path)
+
+    monkeypatch.setattr(os, "link", after_a_delete)
+    assert await store.publish("a", "1.parquet", b"one")
+    assert len(deleted) == 1
+    assert await store.read("a", "1.parquet") == b"one"
