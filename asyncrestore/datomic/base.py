@@ -88,10 +88,20 @@ class Database(Protocol):
         """
         ...
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
-        """For each value of a unique long attribute (an ident) the entities that hold it now."""
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """Returns, for each of `values`, the entities that now have it as their value of `attribute`.
+
+        Args:
+            attribute: ident of a unique attribute of type long.
+            values: any number of them; one that no entity has gives an empty list.
+        """
         ...
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-        """For each entity its present value of a long attribute (an ident) of cardinality one."""
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """Returns, for each of `entities`, its present value of `attribute`.
+
+        Args:
+            attribute: ident of an attribute of type long and cardinality one.
+            entities: any number of ids; one without a value, or that is no entity, gives None.
+        """
         ...

@@ -212,9 +212,9 @@ class Bridge:
                         request.done.set()
         except anyio.BrokenResourceError:
             logger.debug("the bridge closed its stdout")
-        except ValueError as error:
+        except ValueError as exc:
             # What comes after cannot be told from it. Options of the user's that make a JVM print do this.
-            self._last_words.append(f"its stdout is {error}; is JAVA_TOOL_OPTIONS set?")
+            self._last_words.append(f"its stdout is {exc}; is JAVA_TOOL_OPTIONS set?")
             self._process.kill()
 
     async def _listen(self) -> None:

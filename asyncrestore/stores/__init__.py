@@ -61,7 +61,7 @@ def _local_store(uri: str) -> Store:
     try:
         parts = urlsplit(uri)
     except ValueError as exc:  # a bracket that nothing closes
-        raise UsageError(f"{_without_secrets(uri)!r} is no URI: {exc}") from exc
+        raise UsageError(f"{_without_credentials(uri)!r} is no URI: {exc}") from exc
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         if parts.query or parts.fragment:
             raise UsageError(
@@ -70,12 +70,12 @@ def _local_store(uri: str) -> Store:
             )
         return FilesystemStore(Path(unquote(parts.path)))
     raise UsageError(
-        f"{_without_secrets(uri)!r} is not a store this program knows",
+        f"{_without_credentials(uri)!r} is not a store this program knows",
         hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
     )
 
 
-def _without_secrets(uri: str) -> str:
+def _without_credentials(uri: str) -> str:
     """What was given for a store: perhaps a database's URI with its password, or keys before a host."""
     before, question, _ = uri.partition("?")
     return re.sub(r"(?<=//)[^/]*@", "...@", before) + ("?..." if question else "")

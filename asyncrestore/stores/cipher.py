@@ -19,7 +19,7 @@ from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, Usag
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-KEY_BYTES = 32
+ENCRYPTION_KEY_BYTES = 32
 _NAME = b"asyncrestore encrypted "
 _MAGIC = _NAME + b"1\n"
 _ID_BYTES = 8
@@ -54,9 +54,9 @@ class Cipher:
     """
 
     def __init__(self, key: bytes, wrapped: bytes = b"") -> None:
-        if len(key) != KEY_BYTES:
+        if len(key) != ENCRYPTION_KEY_BYTES:
             raise UsageError(
-                f"The encryption key has {len(key)} bytes, not {KEY_BYTES}",
+                f"The encryption key has {len(key)} bytes, not {ENCRYPTION_KEY_BYTES}",
                 hint="Make one: openssl rand -base64 32",
             )
         self.key_id = hmac.digest(key, b"asyncrestore key id", "sha256")[:_ID_BYTES]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from asyncrestore.errors import NotAuthorized
-from asyncrestore.stores.cipher import KEY_BYTES, Cipher
+from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES, Cipher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,7 +88,7 @@ class _WrappedKeys:
     async def for_writing(self) -> Cipher:
         async with self._asking:
             if self._writing is None:
-                self._writing = Cipher(*await self._service.new_key(KEY_BYTES))
+                self._writing = Cipher(*await self._service.new_key(ENCRYPTION_KEY_BYTES))
             return self._writing
 
     async def for_reading(self, header: Header) -> Cipher:

@@ -8,7 +8,7 @@ from asyncrestore import positions
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.model import T_MASK, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
-from asyncrestore.testing.promise import must
+from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -207,5 +207,9 @@ async def _check_log(database: Database) -> None:
 
 async def _check_lookups(database: Database) -> None:
     (_, tempids), *_ = await database.transact_edn([f'[{{:db/id "a" :{ORIGINAL_ID} 5}}]'])
-    must(await database.holders(ORIGINAL_ID, [5, 6]) == [[tempids["a"]], []], "holders of a value are found")
-    must(await database.values(ORIGINAL_ID, [tempids["a"], 0]) == [5, None], "values of entities are found")
+    entity = tempids["a"]
+    must(
+        await database.entities_with(ORIGINAL_ID, [5, 6]) == [[entity], []],
+        "the entities with a value are found",
+    )
+    must(await database.values_of(ORIGINAL_ID, [entity, 0]) == [5, None], "values of entities are found")

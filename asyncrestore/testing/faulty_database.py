@@ -134,8 +134,8 @@ class FaultyDatabase:
         outcome: BatchResult | AsyncRestoreError
         try:
             outcome = await result() if result else BatchResult([])
-        except AsyncRestoreError as error:
-            outcome = error
+        except AsyncRestoreError as exc:
+            outcome = exc
         self._chance.passes("before-answer")
         await anyio.sleep(self._chance.way_s())
         if isinstance(outcome, BatchResult) and outcome.anomaly is None:
@@ -194,13 +194,13 @@ class FaultyDatabase:
         """See `Database`."""
         return await self._ask(self._database.schema_history)
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.holders(attribute, values))
+        return await self._ask(lambda: self._database.entities_with(attribute, values))
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.values(attribute, entities))
+        return await self._ask(lambda: self._database.values_of(attribute, entities))
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.errors import NotAuthorized, NotFound
 from asyncrestore.stores.base import Deletes
 from asyncrestore.stores.promises import UPLOADS_CHECKED, check_promises
-from asyncrestore.testing.promise import must
+from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.stores.base import Store

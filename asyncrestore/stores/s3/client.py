@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore.utils import parse_timestamp
 
 from asyncrestore.stores.s3.errors import OPENING, s3_errors
-from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _STYLES = {True: "path", False: "virtual", None: "auto"}
 
 
 @asynccontextmanager
-async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIterator[S3Store]:
+async def open_s3(place: S3Place, policy: RetryPolicy | None = None) -> AsyncIterator[S3Store]:
     """Opens a store on S3; nothing is asked of the server yet. Its connections last as long as the context.
 
     Raises:
@@ -35,7 +35,7 @@ async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIter
     options = {"addressing_style": _STYLES[place.path_style]}
     opening = open_client("s3", place.uri, place.region, place.profile, place.endpoint_url, s3=options)
     async with opening as client:
-        yield S3Store(client, place, patience or Patience())
+        yield S3Store(client, place, policy or RetryPolicy())
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore.stores.s3.client import open_client
 from asyncrestore.stores.s3.errors import Action, s3_errors
-from asyncrestore.stores.s3.retry import Patience, persist
+from asyncrestore.stores.s3.retry import RetryPolicy, persist
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ _UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
 
 
 @asynccontextmanager
-async def open_kms(key_id: str, patience: Patience | None = None) -> AsyncIterator[KeyService]:
+async def open_kms(key_id: str, policy: RetryPolicy | None = None) -> AsyncIterator[KeyService]:
     """Opens the service with a key of it; nothing is asked yet.
 
     Raises:
@@ -26,16 +26,16 @@ async def open_kms(key_id: str, patience: Patience | None = None) -> AsyncIterat
     parts = key_id.split(":")
     region = parts[3] if parts[0] == "arn" and len(parts) > 3 else None
     async with open_client("kms", f"KMS key {key_id}", region=region) as client:
-        yield KeyService(client, key_id, patience or Patience())
+        yield KeyService(client, key_id, policy or RetryPolicy())
 
 
 class KeyService:
     """A key of AWS KMS."""
 
-    def __init__(self, client: Any, key_id: str, patience: Patience) -> None:
+    def __init__(self, client: Any, key_id: str, policy: RetryPolicy) -> None:
         self._client = client
         self._key_id = key_id
-        self._patience = patience
+        self._policy = policy
 
     async def new_key(self, size: int) -> tuple[bytes, bytes]:
         """A new key of `size` bytes, and the same wrapped."""
@@ -63,4 +63,4 @@ class KeyService:
             with s3_errors(action, where):
                 return await request()
 
-        return await persist(attempt, self._patience, f"{where}: {action.doing}")
+        return await persist(attempt, self._policy, f"{where}: {action.doing}")

@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to go on asking what does not answer, all in seconds.
 
     Attributes:
@@ -37,7 +37,7 @@ class Patience:
     longest_s: float = 15.0
 
 
-async def persist(attempt: Callable[[], Awaitable[_Result]], patience: Patience, doing: str) -> _Result:
+async def persist(attempt: Callable[[], Awaitable[_Result]], policy: RetryPolicy, doing: str) -> _Result:
     """Makes attempts until one ends with anything but `Unavailable`.
 
     A pause has a random length up to its limit, so that many clients that were refused together do not come
@@ -45,7 +45,7 @@ async def persist(attempt: Callable[[], Awaitable[_Result]], patience: Patience,
 
     Args:
         attempt: one request.
-        patience: for how long.
+        policy: for how long.
         doing: what is tried, for people.
 
     Raises:
@@ -54,16 +54,16 @@ async def persist(attempt: Callable[[], Awaitable[_Result]], patience: Patience,
     started = anyio.current_time()
     for number in count(1):
         try:
-            with anyio.fail_after(patience.attempt_s):
+            with anyio.fail_after(policy.attempt_s):
                 return await attempt()
         except TimeoutError:
-            failure = Unavailable(f"{doing}: not done after {patience.attempt_s:.0f} s")
+            failure = Unavailable(f"{doing}: not done after {policy.attempt_s:.0f} s")
         except Unavailable as exc:
             failure = exc
-        limit = min(patience.longest_s, patience.first_s * 2 ** min(number - 1, 30))
+        limit = min(policy.longest_s, policy.first_s * 2 ** min(number - 1, 30))
         pause = random.uniform(0, limit)  # noqa: S311 - a jitter, no secret
         waited = anyio.current_time() - started
-        if waited + pause >= patience.total_s:
+        if waited + pause >= policy.total_s:
             raise Unavailable(
                 f"{failure}; tried {number} times in {waited:.0f} s",
                 hint="What is published stays. Run the same command again.",

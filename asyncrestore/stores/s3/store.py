@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
 
     from asyncrestore.stores.s3.errors import Action
-    from asyncrestore.stores.s3.retry import Patience
+    from asyncrestore.stores.s3.retry import RetryPolicy
     from asyncrestore.stores.s3.uri import S3Place
 
 _Result = TypeVar("_Result")
@@ -43,13 +43,13 @@ class S3Store:
     Args:
         client: open for as long as the store is used.
         place: where its objects are.
-        patience: how long to ask again what does not answer.
+        policy: how long to repeat requests that get no answer.
     """
 
-    def __init__(self, client: S3Client, place: S3Place, patience: Patience) -> None:
+    def __init__(self, client: S3Client, place: S3Place, policy: RetryPolicy) -> None:
         self._client = client
         self._place = place
-        self._patience = patience
+        self._policy = policy
         self._conditions_hold = False
         self._checking_conditions = anyio.Lock()
         self.uri = place.uri
@@ -207,7 +207,7 @@ class S3Store:
             with s3_errors(action, self._where(path)):
                 return await attempt()
 
-        return await persist(translated, self._patience, f"{self._where(path)}: {action.doing}")
+        return await persist(translated, self._policy, f"{self._where(path)}: {action.doing}")
 
     def _key(self, name: str, key: str) -> str:
         return f"{self._place.prefix}{folder_of(name)}/{key}"
