@@ -24,7 +24,7 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    """Turns errors of the file system into ours, with the path they are about."""
+    """Maps the file system's errors to this package's, with the path that they are about."""
     try:
         yield
     except FileNotFoundError as exc:
@@ -49,7 +49,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def _make_directories(path: Path) -> None:
-    """Makes a directory and those above it, each durable."""
+    """Makes a directory and its parents, each durable."""
     if not path.is_dir():
         _make_directories(path.parent)
         path.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _give_name(temporary: Path, path: Path) -> bool:
-    """Gives a finished file its name unless that is taken: a hard link never replaces anything."""
+    """Gives a finished file its name, unless that is taken: a hard link never replaces anything."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -81,10 +81,10 @@ def _give_name(temporary: Path, path: Path) -> bool:
 
 
 class FilesystemStore:
-    """Keeps objects as files. It has the methods of `Store`, which documents them.
+    """A `Store` that keeps objects as files.
 
     Args:
-        root: the store's directory; made at the first publishing.
+        root: the store's directory; made when the first object is published.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +99,7 @@ class FilesystemStore:
                 return sorted(
                     name
                     for entry in self._root.iterdir()
-                    # Which the root of a file system often has, and only root can look into.
+                    # The root of a file system often has this directory, which only root can look into.
                     if entry.name != "lost+found"
                     and entry.is_dir()
                     and (name := name_of(entry.name)) is not None
@@ -156,7 +156,7 @@ def _listing(folder: Path) -> list[StoredObject]:
         return []
     with entries:
         for entry in entries:
-            # What is deleted meanwhile is passed over.
+            # Files that are deleted meanwhile are passed over.
             with suppress(FileNotFoundError):
                 if not entry.name.startswith("."):
                     found.append(StoredObject(entry.name, _size(entry)))
@@ -168,21 +168,21 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError:
         if entry.is_symlink():
-            return 0  # it leads nowhere, but has the name
+            return 0  # the link leads nowhere, but the name is taken
         raise
 
 
 def _read(path: Path) -> bytes:
-    """The content of a file. Anything else is damage: a pipe would be waited for without end."""
+    """Returns the content of a file. Anything else is damage: reading a pipe would never end."""
     if os.path.lexists(path) and not path.is_file():
-        raise SegmentDamaged(f"{path} is no file, nor a link to one", hint="Run repair with the source.")
+        raise SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
     return path.read_bytes()
 
 
 def _delete(path: Path) -> None:
-    """Removes a file, and its directory with the last one."""
+    """Removes a file, and its directory too if that was the last one."""
     if path.is_dir() and not path.is_symlink():
-        path.rmdir()  # what somebody put in a segment's place; it must be empty
+        path.rmdir()  # somebody put it in a segment's place; it must be empty
     else:
         path.unlink(missing_ok=True)
     if not path.parent.is_dir():
@@ -190,7 +190,7 @@ def _delete(path: Path) -> None:
     _sync_directory(path.parent)
     left = list(path.parent.iterdir())
     if all(_TEMPORARY.fullmatch(file.name) for file in left):
-        # Processes that were killed left them; they hold as much as what is deleted here.
+        # Processes that were killed left these files; they have the same content as what is deleted here.
         for file in left:
             file.unlink(missing_ok=True)
     try:
@@ -203,9 +203,9 @@ def _delete(path: Path) -> None:
 
 
 def _publish(path: Path, data: bytes) -> bool:
-    """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
+    """Temporary file, fsync, name, fsync of the directory: a power cut leaves the whole file or none."""
     _make_directories(path.parent)
-    # A leading dot: listings pass over what a killed process left behind.
+    # With a leading dot, listings pass over what a killed process left behind.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _write_durably(temporary, data)

@@ -1,4 +1,4 @@
-"""Keys for encrypted stores: given as bytes, or wrapped by a key service (AWS KMS)."""
+"""Keys of encrypted stores: given as bytes, or wrapped by a key service (AWS KMS)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KmsKey:
-    """A symmetric key of AWS KMS, under which the keys of segments are wrapped.
+    """A symmetric key of AWS KMS, which wraps the keys of segments.
 
     Attributes:
-        id: its id, ARN or alias (`alias/NAME`); an ARN names its region, else the AWS environment does.
+        id: its id, ARN or alias (`alias/NAME`). The region is the ARN's, or else the AWS environment's.
     """
 
     id: str
@@ -32,24 +32,24 @@ class Keys(Protocol):
     """The ciphers of a store."""
 
     async def for_writing(self) -> Cipher:
-        """The cipher for new objects."""
+        """Returns the cipher for new objects."""
         ...
 
     async def for_reading(self, header: Header) -> Cipher:
-        """The cipher for an object.
+        """Returns the cipher for an object that has this header.
 
         Raises:
-            NotAuthorized: its key cannot be had.
+            NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
         """
         ...
 
 
 @asynccontextmanager
 async def open_keys(encryption: bytes | KmsKey) -> AsyncIterator[Keys]:
-    """The keys, for as long as the context lasts.
+    """Opens the ciphers of a store, for as long as the context lasts.
 
     Raises:
-        UsageError: a key is not 32 bytes long, or a package is missing.
+        UsageError: the key does not have 32 bytes, or a package is missing.
     """
     if isinstance(encryption, bytes):
         yield _OneKey(Cipher(encryption))
@@ -77,7 +77,7 @@ class _OneKey:
 
 
 class _WrappedKeys:
-    """One new key for all that is written, wrapped in each object, so that none needs anything beside it."""
+    """One new key for all that is written. Each object holds it wrapped, so nothing else must be kept."""
 
     def __init__(self, service: Any) -> None:
         self._service = service

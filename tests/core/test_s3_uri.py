@@ -36,12 +36,12 @@ def test_few_options(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("s3://", "names no bucket"),
-        ("s3:///prefix", "names no bucket"),
-        ("s3://b/prefix", "names no bucket"),
-        ("s3://bucket:80/prefix", "names no bucket"),
-        ("s3://bucket/prefix#x", "names no bucket"),
-        ("s3://buck%20et/prefix", "names no bucket"),
+        ("s3://", "does not name a bucket"),
+        ("s3:///prefix", "does not name a bucket"),
+        ("s3://b/prefix", "does not name a bucket"),
+        ("s3://bucket:80/prefix", "does not name a bucket"),
+        ("s3://bucket/prefix#x", "does not name a bucket"),
+        ("s3://buck%20et/prefix", "does not name a bucket"),
         ("s3://bucket/a//b", "empty step"),
         ("s3://bucket/a/../b", "dots"),
         ("s3://bucket/p?region", "NAME=VALUE"),

@@ -260,7 +260,7 @@ async def test_listing_without_an_end(store: S3Store, proxy: Proxy) -> None:
 
     await store.publish("db", "1.parquet", CONTENT)
     proxy.always["GET"] = cut_short
-    with pytest.raises(StoreFailed, match="cuts a listing"):
+    with pytest.raises(StoreFailed, match="cuts off a listing"):
         await store.list("db")
 
 

@@ -1,4 +1,4 @@
-"""From what botocore and aiohttp raise to this package's errors: here alone S3's error codes are known."""
+"""Maps the errors of botocore and aiohttp to this package's; the only module that knows S3's error codes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NO_ANSWER = (
     boto.HTTPClientError,
     boto.ConnectionError,
     boto.IncompleteReadError,
-    ResponseParserError,  # half an XML document: the body was cut
+    ResponseParserError,  # half of an XML document: the body was cut off
     aiohttp.ClientError,
     ConnectionError,
     TimeoutError,
@@ -68,7 +68,7 @@ _BY_CODE: dict[str, _Kind] = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), _EXPIRED),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"), _UNKNOWN),
     **dict.fromkeys(("UnrecognizedClientException", "InvalidClientTokenId"), _UNKNOWN),
-    # The key service's, all with status 400.
+    # Codes of the key service, all with status 400.
     "AccessDeniedException": (
         NotAuthorized,
         "The credentials need {permission} for the key that wrapped it.",
@@ -79,10 +79,10 @@ _BY_CODE: dict[str, _Kind] = {
     **dict.fromkeys(("KMSInvalidStateException", "KeyUnavailableException"), _NO_KEY),
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "301", "307"), _REGION),
     **dict.fromkeys(("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"), _REGION),
-    # Worth another try whatever their status.
+    # Worth another attempt, whatever the status.
     **dict.fromkeys(("SlowDown", "RequestTimeout", "RequestLimitExceeded"), _AGAIN),
     **dict.fromkeys(("Throttling", "ThrottlingException", "TooManyRequests"), _AGAIN),
-    # The body was damaged on its way.
+    # The body was damaged in transit.
     **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch"), _AGAIN),
 }
 _BY_STATUS: dict[int, _Kind] = {
@@ -99,7 +99,12 @@ _BY_STATUS: dict[int, _Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A kind of request: what people call it, and the permission that it needs."""
+    """A kind of request.
+
+    Attributes:
+        doing: display name, such as "reading".
+        permission: what the credentials must be allowed to do.
+    """
 
     doing: str
     permission: str
@@ -113,13 +118,21 @@ DELETING = Action("deleting", "s3:DeleteObject")
 
 
 def status_of(error: boto.ClientError) -> int:
-    """The HTTP status of an answer that is an error."""
+    """Returns the HTTP status of an error response."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 @contextmanager
 def s3_errors(action: Action, where: str) -> Iterator[None]:
-    """Raises this package's errors for those of a request; `Unavailable` where another try may help."""
+    """Maps the errors of a request to this package's; `Unavailable` is worth another attempt.
+
+    Raises:
+        NotFound: the bucket or the object does not exist.
+        NotAuthorized: credentials are missing, expired, unknown or not sufficient.
+        UsageError: the store's URI or the AWS environment is wrong.
+        Unavailable: there was no answer, or one that says to try again.
+        StoreFailed: the request failed for any other reason.
+    """
     try:
         yield
     except boto.ClientError as exc:
@@ -132,7 +145,7 @@ def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreErr
     what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
     if isinstance(error, boto.SSLError):
         return StoreFailed(
-            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust."
+            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names further ones to trust."
         )
     if isinstance(error, _NO_CREDENTIALS):
         return NotAuthorized(what, hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")

@@ -1,4 +1,4 @@
-"""Keys from AWS KMS: made there, and unwrapped there."""
+"""Keys that AWS KMS makes and unwraps."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
 
 @asynccontextmanager
 async def open_kms(key_id: str, policy: RetryPolicy | None = None) -> AsyncIterator[KeyService]:
-    """Opens the service with a key of it; nothing is asked yet.
+    """Opens the key service with one of its keys, for as long as the context lasts; sends no request yet.
 
     Raises:
-        UsageError: the AWS environment is not in order.
+        UsageError: the AWS environment is not usable.
     """
     parts = key_id.split(":")
     region = parts[3] if parts[0] == "arn" and len(parts) > 3 else None
@@ -38,17 +38,29 @@ class KeyService:
         self._policy = policy
 
     async def new_key(self, size: int) -> tuple[bytes, bytes]:
-        """A new key of `size` bytes, and the same wrapped."""
+        """Makes a new key.
+
+        Args:
+            size: of the key, in bytes.
+
+        Returns:
+            The key, and the same key wrapped.
+
+        Raises:
+            NotAuthorized: the key of the service may not be used, or does not exist.
+            Unavailable: no attempt succeeded in time.
+        """
         answer = await self._ask(
             _MAKING, lambda: self._client.generate_data_key(KeyId=self._key_id, NumberOfBytes=size)
         )
         return answer["Plaintext"], answer["CiphertextBlob"]
 
     async def unwrap(self, wrapped: bytes) -> bytes:
-        """A key that `new_key` has given wrapped.
+        """Returns a key that `new_key` has wrapped.
 
         Raises:
-            NotAuthorized: this key of the service did not wrap it, or may not be used.
+            NotAuthorized: another key of the service has wrapped it, or this one may not be used.
+            Unavailable: no attempt succeeded in time.
         """
         answer = await self._ask(
             _UNWRAPPING, lambda: self._client.decrypt(KeyId=self._key_id, CiphertextBlob=wrapped)
