@@ -14,6 +14,7 @@ from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
 from asyncrestore.model import Anomaly, BatchResult
 from asyncrestore.tasks import task_group
 from asyncrestore.testing.faults import Chance
+from asyncrestore.testing.wrapper import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 LATE_S = 0.05
-"""How much later than in time a late submission arrives, at most."""
+"""By how many seconds at most a late submission is late."""
 
 
 @dataclass(slots=True)
 class FaultySubmission:
-    """A submission on its way. It has the method of `Submission`."""
+    """A `Submission` on its way through the network."""
 
     batch: Sequence[TxData]
     fault: str | None
@@ -41,7 +42,7 @@ class FaultySubmission:
     outcome: BatchResult | AsyncRestoreError | None = None
 
     def ends(self, outcome: BatchResult | AsyncRestoreError) -> None:
-        """Tells what became of it; only the first time counts."""
+        """Sets the outcome, unless it was set before."""
         if self.outcome is None:
             self.outcome = outcome
             self.done.set()
@@ -55,8 +56,8 @@ class FaultySubmission:
         raise self.outcome
 
 
-class FaultyDatabase:
-    """See `faulty_database`. It has the methods of `Database`.
+class FaultyDatabase(DatabaseWrapper):
+    """A `Database` behind a network with faults; see `faulty_database`.
 
     Attributes:
         happened: how often each fault has happened so far; as ``reordered``, how often a submission arrived
@@ -64,7 +65,7 @@ class FaultyDatabase:
     """
 
     def __init__(self, database: Database, faults: Faults, tasks: TaskGroup) -> None:
-        self._database = database
+        super().__init__(database)
         self._faults = faults
         self._tasks = tasks
         self._chance = Chance(faults)
@@ -75,9 +76,6 @@ class FaultyDatabase:
         self._news = anyio.Event()
         self._unanswered: list[FaultySubmission] = []
         self._back_s = 0.0
-        self.name = database.name
-        self.uri = database.uri
-        self.identity = database.identity
         self.ordered = faults.ordered and database.ordered
         self.happened = self._chance.happened
 
@@ -112,7 +110,7 @@ class FaultyDatabase:
         self._news.set()
 
     async def deliver(self) -> None:
-        """Lets submissions arrive when they are due, one after the other."""
+        """Passes submissions on when they are due, one after the other."""
         while True:
             wait_s = self._on_the_way[0][0] - monotonic() if self._on_the_way else None
             if wait_s is None or wait_s > 0:
@@ -157,7 +155,7 @@ class FaultyDatabase:
             self._unanswered.remove(submission)
 
     def _cut(self) -> None:
-        """What has not arrived never will; what has is carried out."""
+        """Cuts the connection: submissions on their way never arrive, those that arrived are carried out."""
         self._on_the_way.clear()
         for submission in self._unanswered:
             submission.ends(self._unknown())
@@ -172,7 +170,7 @@ class FaultyDatabase:
             raise Unavailable(f"{self.uri}: the connection is cut (an injected fault)")
 
     async def _ask(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """Asks something that changes nothing; takes both ways' time."""
+        """Sends a request that changes nothing; takes the time of both ways."""
         await anyio.sleep(self._chance.way_s())
         self._check_there()
         if self._chance.pick("unavailable"):
@@ -220,10 +218,9 @@ class FaultyDatabase:
 
 @asynccontextmanager
 async def faulty_database(database: Database, faults: Faults) -> AsyncIterator[FaultyDatabase]:
-    """A real database behind a network with faults, for the time of the context.
+    """Puts a network with faults in front of a real database, for as long as the context lasts.
 
-    What was sent arrives also when nobody waits for the answer any more, as after a crash, until the context
-    ends.
+    Until the context ends, what was sent arrives even if nobody waits for its answer, as after a crash.
 
     Args:
         database: an open one.
