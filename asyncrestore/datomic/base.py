@@ -92,7 +92,7 @@ class Database(Protocol):
 
         Args:
             attribute: ident of a unique attribute of type long.
-            values: any number of them; one that no entity has gives an empty list.
+            values: any number; an empty list is returned for one that no entity has.
         """
         ...
 
@@ -101,6 +101,6 @@ class Database(Protocol):
 
         Args:
             attribute: ident of an attribute of type long and cardinality one.
-            entities: any number of ids; one without a value, or that is no entity, gives None.
+            entities: any number of ids; None is returned for one without a value or that does not exist.
         """
         ...

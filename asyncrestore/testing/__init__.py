@@ -1,8 +1,8 @@
 """Helpers for those who write stores or databases of their own, and for tests of programs that use them.
 
 `check_store` and `check_database` check what every store and database must do. `faulty_database` and
-`FaultyStore` put a network with latency and faults (`Faults`) in front of a real one. `DatabaseWrapper` is the
-base class of wrappers that change some of what a database does.
+`FaultyStore` put a network with latency and faults (`Faults`) in front of a real one. `DatabaseWrapper` is
+the base class of wrappers that change some of what a database does.
 """
 
 from __future__ import annotations

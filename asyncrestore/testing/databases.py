@@ -169,7 +169,7 @@ async def _check_refusals(database: Database, last: int) -> int:
             (anomaly.error, anomaly.entity) == ("not-an-entity", _NEW + T_MASK), "an unknown entity is named"
         )
     _, anomaly = await _refusal(database, _chained(last, last + 1, positions.TX, _TEXT, "l", 5))
-    must(anomaly.error not in {"not-an-entity", "cas-failed"}, "other refusals are told apart from these")
+    must(anomaly.error not in {"not-an-entity", "cas-failed"}, "other refusals can be told from these")
     must(await database.basis_t() == basis, "what is refused leaves nothing")
     return last
 
