@@ -158,7 +158,8 @@ def _keep(jars: list[Jar], temporary: Path, directory: Path) -> None:
             raise DamageError(
                 f"{jar.coordinate}: the repository served another file:"
                 f" SHA-256 {actual}, expected {jar.sha256}",
-                hint=f"It was not kept. Set {REPOSITORY_VARIABLE} to the URL of one with the original.",
+                hint=f"It was not kept. Set {REPOSITORY_VARIABLE} to the URL of a repository"
+                " that has the original.",
             )
         publish(source, directory / jar.path)
 

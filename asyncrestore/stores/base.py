@@ -77,7 +77,7 @@ class Deletes(Protocol):
 
 
 def folder_of(name: str) -> str:
-    """Returns a backup's folder: its name, with all escaped that a file system or server may refuse.
+    """Returns a backup's folder: its name, with escapes for all that a file system or server may refuse.
 
     Raises:
         UsageError: the name is not Unicode text.

@@ -173,7 +173,7 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 
 def _read(path: Path) -> bytes:
-    """Returns the content of a file. Anything else is damage: reading a pipe would never end."""
+    """The content of a file. Anything else is damage: a pipe would be waited for without end."""
     if os.path.lexists(path) and not path.is_file():
         raise SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
     return path.read_bytes()
@@ -190,7 +190,7 @@ def _delete(path: Path) -> None:
     _sync_directory(path.parent)
     left = list(path.parent.iterdir())
     if all(_TEMPORARY.fullmatch(file.name) for file in left):
-        # Processes that were killed left these files; they have the same content as what is deleted here.
+        # Processes that were killed left them; they hold as much as what is deleted here.
         for file in left:
             file.unlink(missing_ok=True)
     try:
@@ -203,7 +203,7 @@ def _delete(path: Path) -> None:
 
 
 def _publish(path: Path, data: bytes) -> bool:
-    """Temporary file, fsync, name, fsync of the directory: a power cut leaves the whole file or none."""
+    """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
     _make_directories(path.parent)
     # With a leading dot, listings pass over what a killed process left behind.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -122,9 +122,9 @@ class FaultyDatabase(DatabaseWrapper):
             if submission.number < self._latest_arrived:
                 self.happened["reordered"] += 1
             self._latest_arrived = max(self._latest_arrived, submission.number)
-            inner = await self._database.submit(submission.batch) if submission.batch else None
+            sent = await self.inner.submit(submission.batch) if submission.batch else None
             self._chance.passes("after-submit")
-            self._tasks.start_soon(self._answer, submission, inner.result if inner else None)
+            self._tasks.start_soon(self._answer, submission, sent.result if sent else None)
 
     async def _answer(
         self, submission: FaultySubmission, result: Callable[[], Awaitable[BatchResult]] | None
@@ -181,24 +181,24 @@ class FaultyDatabase(DatabaseWrapper):
 
     async def basis_t(self) -> int:
         """See `Database`."""
-        return await self._ask(self._database.basis_t)
+        return await self._ask(self.inner.basis_t)
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         """See `Database`."""
         self._chance.passes("before-read-log")
-        return await self._ask(lambda: self._database.read_log(start, end, size=size))
+        return await self._ask(lambda: self.inner.read_log(start, end, size=size))
 
     async def schema_history(self) -> LogChunk:
         """See `Database`."""
-        return await self._ask(self._database.schema_history)
+        return await self._ask(self.inner.schema_history)
 
     async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.entities_with(attribute, values))
+        return await self._ask(lambda: self.inner.entities_with(attribute, values))
 
     async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.values_of(attribute, entities))
+        return await self._ask(lambda: self.inner.values_of(attribute, entities))
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`."""
@@ -208,7 +208,7 @@ class FaultyDatabase(DatabaseWrapper):
         fault = self._chance.pick("unavailable", "lost-before", "lost-after")
         if fault in {"unavailable", "lost-before"}:
             raise Unavailable(f"{self.uri}: not there (an injected fault)")
-        done = await self._database.transact_edn(transactions)
+        done = await self.inner.transact_edn(transactions)
         self._chance.passes("after-transact-edn")
         if fault == "lost-after":
             raise self._unknown()

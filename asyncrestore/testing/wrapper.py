@@ -16,10 +16,13 @@ class DatabaseWrapper:
 
     Args:
         database: an open one.
+
+    Attributes:
+        inner: that database.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.inner = database
         self.name = database.name
         self.uri = database.uri
         self.identity = database.identity
@@ -27,28 +30,28 @@ class DatabaseWrapper:
 
     async def basis_t(self) -> int:
         """See `Database`."""
-        return await self._database.basis_t()
+        return await self.inner.basis_t()
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         """See `Database`."""
-        return await self._database.read_log(start, end, size=size)
+        return await self.inner.read_log(start, end, size=size)
 
     async def schema_history(self) -> LogChunk:
         """See `Database`."""
-        return await self._database.schema_history()
+        return await self.inner.schema_history()
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         """See `Database`."""
-        return await self._database.submit(batch)
+        return await self.inner.submit(batch)
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`."""
-        return await self._database.transact_edn(transactions)
+        return await self.inner.transact_edn(transactions)
 
     async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
-        return await self._database.entities_with(attribute, values)
+        return await self.inner.entities_with(attribute, values)
 
     async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
-        return await self._database.values_of(attribute, entities)
+        return await self.inner.values_of(attribute, entities)

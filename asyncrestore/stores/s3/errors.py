@@ -79,10 +79,10 @@ _BY_CODE: dict[str, _Kind] = {
     **dict.fromkeys(("KMSInvalidStateException", "KeyUnavailableException"), _NO_KEY),
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "301", "307"), _REGION),
     **dict.fromkeys(("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"), _REGION),
-    # Worth another attempt, whatever the status.
+    # Worth another try whatever their status.
     **dict.fromkeys(("SlowDown", "RequestTimeout", "RequestLimitExceeded"), _AGAIN),
     **dict.fromkeys(("Throttling", "ThrottlingException", "TooManyRequests"), _AGAIN),
-    # The body was damaged in transit.
+    # The body was damaged on its way.
     **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch"), _AGAIN),
 }
 _BY_STATUS: dict[int, _Kind] = {
@@ -145,7 +145,7 @@ def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreErr
     what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
     if isinstance(error, boto.SSLError):
         return StoreFailed(
-            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names further ones to trust."
+            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust."
         )
     if isinstance(error, _NO_CREDENTIALS):
         return NotAuthorized(what, hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
