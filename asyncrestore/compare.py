@@ -122,7 +122,7 @@ class TargetReader:
             else:
                 names[entity] = source
         if unknown:
-            found = await self._target.values(ORIGINAL_ID, unknown)
+            found = await self._target.values_of(ORIGINAL_ID, unknown)
             names.update(
                 {entity: source for entity, source in zip(unknown, found, strict=True) if source is not None}
             )
@@ -154,7 +154,9 @@ class TargetReader:
                     doubtful.append(raw)
         # Original ids come in the order of their counters: one below those seen before may have been given
         # before.
-        for source, entities in zip(doubtful, await self._target.holders(ORIGINAL_ID, doubtful), strict=True):
+        for source, entities in zip(
+            doubtful, await self._target.entities_with(ORIGINAL_ID, doubtful), strict=True
+        ):
             if entities != [holders[source]]:
                 self._differences.add(f"original id {source} belongs to the target's entities {entities}")
         self._seen.add_all(holders)

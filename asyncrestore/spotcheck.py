@@ -73,7 +73,7 @@ class SpotCheck:
         patience = Patience(PATIENCE_S)
         while True:
             try:
-                return await self._target.values(ORIGINAL_ID, targets)
+                return await self._target.values_of(ORIGINAL_ID, targets)
             except BridgeDied:
                 raise
             except Unavailable as reason:

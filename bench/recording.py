@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic import frames
-from asyncrestore.datomic.transactions import columns
+from asyncrestore.datomic.transactions import batch_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,13 @@ class Passing:
         """See `Database`."""
         return await self._database.transact_edn(transactions)
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
-        return await self._database.holders(attribute, values)
+        return await self._database.entities_with(attribute, values)
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
-        return await self._database.values(attribute, entities)
+        return await self._database.values_of(attribute, entities)
 
 
 class EndingAt(Passing):
@@ -97,7 +97,7 @@ class Recorded(Passing):
             assert submission.answer is not None
             for data, done in zip(submission.batch, submission.answer.committed, strict=False):
                 answer = frames.pack([done.before, done.tx, *done.ids])
-                self._file.write(frames.encode((columns([data]), answer)))
+                self._file.write(frames.encode((batch_columns([data]), answer)))
                 self.transactions += 1
 
 

@@ -1,1 +1,1 @@
-"""Datomic databases: found by URI, spoken to through a JVM process."""
+"""Datomic databases, named by URI and reached through a JVM process."""

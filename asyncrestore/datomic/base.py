@@ -1,4 +1,4 @@
-"""What the engine of backup, restore and verify needs of a database, whoever provides it."""
+"""The protocol of a database, all that backup, restore and verify need of one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Submission(Protocol):
     """A batch of transactions under way."""
 
     async def result(self) -> BatchResult:
-        """Waits for what became of the batch.
+        """Waits for the batch's outcome.
 
         Raises:
-            OutcomeUnknown: no answer came: any number of the batch may have committed.
+            OutcomeUnknown: no answer came; any number of its transactions may have committed.
         """
         ...
 
@@ -27,7 +27,7 @@ class Database(Protocol):
     """An open Datomic database.
 
     Every method may raise `Unavailable` (no answer within its deadline), `BridgeDied`, `NotAuthorized`, or
-    `AsyncRestoreError` for an answer that has no kind of its own.
+    `AsyncRestoreError` for an error that has no class of its own.
     """
 
     @property
@@ -37,43 +37,42 @@ class Database(Protocol):
 
     @property
     def uri(self) -> str:
-        """How it was opened, without secrets."""
+        """The URI that it was opened with, without secrets."""
         ...
 
     @property
     def identity(self) -> str | None:
-        """A text that names this database for ever, and no other; None if the engine has none."""
+        """A text that identifies this database for ever, and no other; None if the engine has none."""
         ...
 
     @property
     def ordered(self) -> bool:
         """Whether batches commit in the order in which they were submitted.
 
-        Without this promise transactions are submitted singly, and some commit out of place.
+        Without this promise a restore submits each transaction by itself, and some commit out of order.
         """
         ...
 
     async def basis_t(self) -> int:
-        """The t of the newest transaction."""
+        """Returns the t of the newest transaction."""
         ...
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         """Reads whole transactions with start <= t < end, until their datoms weigh `size` (`model.weight`).
 
         Returns:
-            The t to go on from, None when `end` or the log's end is reached; and the datoms.
+            The t to continue from, None when `end` or the log's end is reached; and the datoms.
         """
         ...
 
     async def schema_history(self) -> LogChunk:
-        """All datoms ever of the attributes that make the schema (idents, types, ...), unordered."""
+        """Returns all datoms, also retracted ones, of the attributes that make up the schema, unordered."""
         ...
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
-        """Sends transactions to commit one after the other, in order, up to the first that fails.
+        """Sends transactions to be committed one after the other, in order, up to the first that fails.
 
-        Where `ordered`, batches commit in the order in which this was called, also while earlier ones are
-        under way.
+        If `ordered`, batches commit in the order of the calls, even while earlier ones are under way.
         """
         ...
 
@@ -81,17 +80,27 @@ class Database(Protocol):
         """Commits transactions written as EDN, each a vector of Datomic's transaction data.
 
         Returns:
-            Each one's transaction id and the entity ids of its tempids.
+            For each transaction its id, and the entity ids by tempid.
 
         Raises:
-            AsyncRestoreError: one was refused; those before it are committed.
+            AsyncRestoreError: a transaction was refused; those before it are committed.
         """
         ...
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
-        """For each value of a unique long attribute (an ident) the entities that hold it now."""
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+        """Returns, for each of `values`, the entities that now have it as their value of `attribute`.
+
+        Args:
+            attribute: ident of a unique attribute of type long.
+            values: any number; an empty list is returned for one that no entity has.
+        """
         ...
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-        """For each entity its present value of a long attribute (an ident) of cardinality one."""
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        """Returns, for each of `entities`, its present value of `attribute`.
+
+        Args:
+            attribute: ident of an attribute of type long and cardinality one.
+            entities: any number of ids; None is returned for one without a value or that does not exist.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The bridge: a JVM child process that speaks to Datomic, asked by frames on its stdin and stdout.
+"""The bridge: a JVM child process that speaks to Datomic, by frames on its stdin and stdout.
 
-Requests carry a number and are answered in any order. The process ends with its stdin, so it never outlives
-this one; when it ends by itself, everything that waits for it fails with `BridgeDied`.
+Requests carry a number, and answers come in any order. The process ends when its stdin is closed, so it never
+outlives this one. When it ends by itself, all requests that wait for an answer fail with `BridgeDied`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ERRORS: dict[str, type[AsyncRestoreError]] = {
 
 @dataclass(slots=True)
 class Request:
-    """A request under way: `done` is set when `reply` (outcome, value) has come, or cannot come any more."""
+    """A request under way; `done` is set when `reply` (outcome, value) has come or can no longer come."""
 
     number: int
     operation: str
@@ -60,7 +60,7 @@ class Request:
 
 
 def anomaly_from(answer: Any) -> Anomaly:
-    """The anomaly in an answer of the bridge."""
+    """Returns the anomaly in an answer of the bridge."""
     return Anomaly(
         category=answer["category"],
         message=answer["message"],
@@ -71,7 +71,12 @@ def anomaly_from(answer: Any) -> Anomaly:
 
 
 def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
-    """The error for an anomaly that no caller knows how to handle."""
+    """Returns the error for an anomaly that no caller handles.
+
+    Args:
+        anomaly: as the bridge reported it.
+        what: what failed, as the message begins.
+    """
     kind = _ERRORS.get(anomaly.category, AsyncRestoreError)
     if anomaly.error == "invalid-db-uri":
         kind = UsageError
@@ -79,7 +84,7 @@ def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
 
 
 class Bridge:
-    """A running JVM; see `start_bridge`."""
+    """A running JVM process; see `start_bridge`."""
 
     def __init__(self, process: Process, outbox: MemoryObjectSendStream[bytes]) -> None:
         self._process = process
@@ -97,7 +102,7 @@ class Bridge:
 
     @property
     def ended(self) -> bool:
-        """Whether the JVM is known to have ended: every request fails from then on."""
+        """Whether the JVM is known to have ended; every request fails from then on."""
         return bool(self._died)
 
     async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
@@ -106,16 +111,19 @@ class Bridge:
         Raises:
             Unavailable: no answer within `timeout_s` seconds.
             BridgeDied: the process has ended.
-            AsyncRestoreError: of the kind of the anomaly that was answered.
+            NotFound: there is no such database.
+            NotAuthorized: the storage refused the credentials.
+            UsageError: Datomic does not understand the database's URI.
+            AsyncRestoreError: Datomic refused the request for any other reason.
         """
         return await self.answer(await self.send(operation, *arguments), timeout_s=timeout_s)
 
     async def send(self, operation: str, *arguments: Any) -> Request:
-        """Sends a request, in the order of the calls; `answer` waits for what comes of it.
+        """Sends a request, in the order of the calls; `answer` waits for its answer.
 
         Raises:
             BridgeDied: the process has ended.
-            Unavailable: the process took nothing for `REQUEST_TIMEOUT_S`.
+            Unavailable: the process took no request for `REQUEST_TIMEOUT_S`.
         """
         if self.ended:
             raise self._death()
@@ -124,7 +132,7 @@ class Bridge:
         try:
             await self._hand_over(request, arguments)
         except BaseException:
-            # Also when it is cancelled: nobody will wait for an answer.
+            # Also when cancelled: nobody will wait for the answer.
             del self._open[request.number]
             raise
         return request
@@ -134,7 +142,7 @@ class Bridge:
             with anyio.fail_after(REQUEST_TIMEOUT_S):
                 await self._outbox.send(frames.encode((request.number, request.operation, *arguments)))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            # Its stdin is closed; a moment later it has ended, and how is known.
+            # Its stdin is closed: it will end in a moment, and then its exit status is known.
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 await request.done.wait()
             raise self._death() from None
@@ -142,7 +150,11 @@ class Bridge:
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
 
     async def answer(self, request: Request, *, timeout_s: float) -> Any:
-        """Waits for the answer to a request; raises as `request`."""
+        """Waits for the answer to a request.
+
+        Raises:
+            AsyncRestoreError: the same errors as `request`.
+        """
         try:
             with anyio.fail_after(timeout_s):
                 await request.done.wait()
@@ -165,10 +177,10 @@ class Bridge:
         return BridgeDied(
             f"The JVM process that speaks to Datomic ended ({self._died})"
             + (f". Its last words:{words}" if words else ""),
-            hint="Run the same command again: it continues where the target is."
+            hint="Run the same command again: it continues from where the target is."
             if self._answered
-            else "It never answered. If JAVA_TOOL_OPTIONS or JDK_JAVA_OPTIONS is set, try without: a garbage"
-            " collector, for one, cannot be chosen there. Otherwise run the same command again.",
+            else "It never answered. If JAVA_TOOL_OPTIONS or JDK_JAVA_OPTIONS is set, try without it: it"
+            " cannot choose a garbage collector, for example. Otherwise run the same command again.",
         )
 
     def start(self, tasks: TaskGroup, outbox: MemoryObjectReceiveStream[bytes]) -> None:
@@ -178,7 +190,7 @@ class Bridge:
         tasks.start_soon(self._listen)
 
     async def _write(self, outbox: MemoryObjectReceiveStream[bytes]) -> None:
-        """Sends frames whole: a request that is cancelled never leaves half of one in the pipe."""
+        """Sends frames whole: a cancelled request never leaves half a frame in the pipe."""
         assert self._process.stdin is not None
         async with outbox:
             try:
@@ -193,7 +205,7 @@ class Bridge:
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 await self._process.wait()
         finally:
-            # Also when this is cancelled: who waits in another task has no answer to wait for any more.
+            # Also when cancelled: requests in other tasks would wait for answers that no longer come.
             status = self._process.returncode
             self._died = "closed" if status is None else f"exit status {status}"
             for request in self._open.values():
@@ -212,13 +224,13 @@ class Bridge:
                         request.done.set()
         except anyio.BrokenResourceError:
             logger.debug("the bridge closed its stdout")
-        except ValueError as error:
-            # What comes after cannot be told from it. Options of the user's that make a JVM print do this.
-            self._last_words.append(f"its stdout is {error}; is JAVA_TOOL_OPTIONS set?")
+        except ValueError as exc:
+            # The frames after it cannot be found. JVM options of the user's that print cause this.
+            self._last_words.append(f"its stdout is {exc}; is JAVA_TOOL_OPTIONS set?")
             self._process.kill()
 
     async def _listen(self) -> None:
-        """Keeps what the JVM says on stderr, for the error if it dies."""
+        """Keeps what the JVM prints on stderr, for the message of `BridgeDied`."""
         assert self._process.stderr is not None
         try:
             async for text in TextReceiveStream(self._process.stderr, errors="replace"):
@@ -229,7 +241,7 @@ class Bridge:
             logger.debug("the bridge closed its stderr")
 
     async def close(self) -> None:
-        """Ends the process: closes its stdin; kills it when that does not help within `CLOSE_TIMEOUT_S`."""
+        """Ends the process: closes its stdin, and kills it if it does not end within `CLOSE_TIMEOUT_S`."""
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 assert self._process.stdin is not None
@@ -243,13 +255,13 @@ class Bridge:
 
 @asynccontextmanager
 async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
-    """Runs the JVM with `command` (see `runtime.bridge_command`) for the time of the context.
+    """Runs a bridge for as long as the context lasts. If its process ends early, requests raise `BridgeDied`.
 
-    Raises:
-        BridgeDied: by any request, when the process ends early.
+    Args:
+        command: starts it; see `runtime.bridge_command`.
     """
-    # A session of its own: Ctrl-C in the terminal is for this process, which then ends the bridge in good
-    # order.
+    # In a session of its own, Ctrl-C in the terminal does not reach it: this process ends the bridge in an
+    # orderly way.
     process = await anyio.open_process(
         command,
         stdin=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """Compiles the bridge and makes its class-data archive, once, into the cache directory.
 
-Loading Datomic and the bridge from source takes many seconds at each start; compiled classes in a jar, and
-an archive of them that the JVM maps into memory, bring that down to about two. The archive holds only for
-exactly this runtime and these jars, so the directory of a build is named by a hash of all that went into it.
+Loading Datomic and the bridge from source takes many seconds at each start. Compiled classes in a jar, and
+an archive of them that the JVM maps into memory, bring that down to about two. The archive is valid only for
+exactly this runtime and these jars, so a build's directory is named by a hash of all that went into it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import locked, publish, scratch, unusable
 from asyncrestore.datomic.java import jvm_environment
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 COMPILE_TIMEOUT_S = 300.0
 ARCHIVE_TIMEOUT_S = 180.0
-# The engine loads much of itself only when a client is made. So the compiler stays on, in all threads, while
-# the bridge's own warm-up runs: whatever that loads from source is compiled too.
+# The engine loads much of its code only when a client is made. So the compiler stays on, in all threads,
+# while the bridge's warm-up runs: whatever that loads from source is compiled too.
 _COMPILE = """
 (alter-var-root #'*compile-files* (constantly true))
 (compile '{main})
 (#'{main}/warm-up)
 (System/exit 0)
 """
-# Clojure takes a source file that is newer than its class. Sources in other jars must never win.
+# Clojure prefers a source file that is newer than its class. Sources in other jars must never win.
 _JAR_TIME = (2100, 1, 1, 0, 0, 0)
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Build:
-    """What a build needs, and where it is.
+    """The inputs of a build, and its place.
 
     Attributes:
         engine: the database engine that the bridge speaks to.
@@ -63,7 +63,7 @@ class Build:
 
     @property
     def main(self) -> str:
-        """The namespace, and class, that starts the bridge."""
+        """The namespace, and so the class, that starts the bridge."""
         return f"asyncrestore.{self.engine}"
 
     @property
@@ -73,7 +73,7 @@ class Build:
 
     @property
     def archive(self) -> Path:
-        """The class-data archive; not there if it could not be made."""
+        """The class-data archive; does not exist if it could not be made."""
         return self.directory / ("bridge.aot" if self.java.feature >= 25 else "bridge.jsa")
 
     @property
@@ -83,7 +83,7 @@ class Build:
 
 
 def jvm_flags(java: Java) -> list[str]:
-    """Return the flags of every JVM started here; an archive is valid only under those it was made with.
+    """Returns the flags of every JVM that this package starts. An archive is valid with the same flags only.
 
     The JVM's own messages go to stderr: stdout belongs to the bridge's protocol.
     """
@@ -91,7 +91,7 @@ def jvm_flags(java: Java) -> list[str]:
         "-Xlog:disable",
         "-Xlog:all=warning:stderr",
         "-XX:+DisplayVMOutputToStderr",
-        # A thread that died of it would leave its request without an answer; a dead process is noticed.
+        # A thread that died of it would leave its request without an answer; the end of a process is noticed.
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
         # Nothing here waits for a pause, and G1's barriers cost time: a cold restore of 10,057 small
@@ -111,17 +111,17 @@ def jvm_flags(java: Java) -> list[str]:
 
 
 def class_path(*entries: Path) -> list[str]:
-    """Return the arguments that set a class path."""
+    """Returns the arguments that set a class path."""
     return ["-cp", os.pathsep.join(map(str, entries))]
 
 
 def build_key(java: Java, jars: list[Path], lock_file: Path, sources: Path) -> str:
-    """Return a hash of all that a build is made of. Blocks: reads the sources."""
+    """Returns a hash of all that a build is made of. Blocks: it reads the sources."""
     digest = hashlib.sha256()
     for part in (_COMPILE, java.executable, java.description, *jvm_flags(java), lock_file.read_text("utf-8")):
         digest.update(part.encode() + b"\0")
     for jar in jars:
-        # The JVM rejects an archive when a jar of the class path has another time than it had.
+        # The JVM rejects an archive if the modification time of a jar on the class path has changed.
         digest.update(f"{jar} {jar.stat().st_mtime_ns}\0".encode())
     for file in sorted(sources.rglob("*.clj")):
         content = file.read_bytes()
@@ -130,24 +130,24 @@ def build_key(java: Java, jars: list[Path], lock_file: Path, sources: Path) -> s
 
 
 async def ensure_build(build: Build, cache: Path) -> None:
-    """Compile the bridge and make its archive, unless that was done before.
+    """Compiles the bridge and makes its archive, unless that was done before.
 
-    Without an archive the bridge starts too, only slower: that is a warning.
+    The bridge also works without an archive, but starts more slowly: that is logged as a warning.
 
     Raises:
         SetupFailed: the sources do not compile, or the cache directory cannot be used.
         Unavailable: another process holds the lock for too long.
     """
-    if await anyio.to_thread.run_sync(_done, build):
+    if await to_thread.run_sync(_done, build):
         return
     async with locked(cache, "bridge"):
         try:
-            if not await anyio.to_thread.run_sync(build.jar.exists):
+            if not await to_thread.run_sync(build.jar.exists):
                 await _compile(build)
-            if not await anyio.to_thread.run_sync(_done, build):
+            if not await to_thread.run_sync(_done, build):
                 await _make_archive(build)
-        except OSError as error:
-            raise unusable(cache, error) from error
+        except OSError as exc:
+            raise unusable(cache, exc) from exc
 
 
 def _done(build: Build) -> bool:
@@ -155,11 +155,11 @@ def _done(build: Build) -> bool:
 
 
 async def _compile(build: Build) -> None:
-    _log.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
+    logger.info("compiling the bridge for %s (once; about 15 s)", build.java.description)
     async with scratch(build.directory.parent, ".compile-") as directory:
         classes, result = directory / "classes", directory / "result"
-        await anyio.to_thread.run_sync(classes.mkdir)
-        await anyio.to_thread.run_sync(result.mkdir)
+        await to_thread.run_sync(classes.mkdir)
+        await to_thread.run_sync(result.mkdir)
         failure = await _run(
             [
                 build.java.executable,
@@ -172,13 +172,13 @@ async def _compile(build: Build) -> None:
         )
         if failure:
             raise SetupFailed(
-                f"the bridge does not compile with {build.java.description}: {failure}",
-                hint="If the disk is not full: install asyncrestore again, or try another Java by JAVA_HOME.",
+                f"The bridge does not compile with {build.java.description}: {failure}",
+                hint="If the disk is not full, install asyncrestore again, or set JAVA_HOME to another Java.",
             )
-        await anyio.to_thread.run_sync(_make_jar, classes, result / build.jar.name)
-        # Whatever is there without its jar is no build.
-        await anyio.to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
-        await anyio.to_thread.run_sync(publish, result, build.directory)
+        await to_thread.run_sync(_make_jar, classes, result / build.jar.name)
+        # A directory without the jar is not a build.
+        await to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
+        await to_thread.run_sync(publish, result, build.directory)
 
 
 def _make_jar(classes: Path, jar: Path) -> None:
@@ -190,7 +190,7 @@ def _make_jar(classes: Path, jar: Path) -> None:
 
 
 async def _make_archive(build: Build) -> None:
-    """Make the class-data archive by a training run; if that fails, note why beside the jar."""
+    """Makes the class-data archive by a training run; if that fails, writes the reason beside the jar."""
     feature = build.java.feature
     unfinished = build.archive.with_name(f"unfinished-{build.archive.name}")
     option = "-XX:AOTCacheOutput" if feature >= 25 else "-XX:ArchiveClassesAtExit"
@@ -200,17 +200,17 @@ async def _make_archive(build: Build) -> None:
         command = [build.java.executable, *jvm_flags(build.java), f"{option}={unfinished}"]
         command += [*class_path(build.jar, *build.jars), build.main, "warm-up"]
         failure = await _run(command, ARCHIVE_TIMEOUT_S)
-        if not failure and not await anyio.to_thread.run_sync(unfinished.exists):
-            failure = "the JVM wrote none (it may lack its own base archive)"
+        if not failure and not await to_thread.run_sync(unfinished.exists):
+            failure = "the JVM wrote no archive (it may lack its own base archive)"
     if failure:
-        _log.warning(
+        logger.warning(
             "the bridge will start more slowly, without a class-data archive, until %s is deleted: %s",
             build.no_archive,
             failure,
         )
-        await anyio.to_thread.run_sync(_give_up_archive, build, unfinished, failure)
+        await to_thread.run_sync(_give_up_archive, build, unfinished, failure)
     else:
-        await anyio.to_thread.run_sync(publish, unfinished, build.archive)
+        await to_thread.run_sync(publish, unfinished, build.archive)
 
 
 def _give_up_archive(build: Build, unfinished: Path, failure: str) -> None:
@@ -219,7 +219,7 @@ def _give_up_archive(build: Build, unfinished: Path, failure: str) -> None:
 
 
 async def _run(command: list[str], timeout_s: float) -> str:
-    """Run a JVM to its end; returns the end of what it said if it failed, else an empty string."""
+    """Runs a JVM to its end. Returns the end of its output if it failed, otherwise an empty string."""
     try:
         with anyio.fail_after(timeout_s):
             result = await anyio.run_process(
@@ -230,4 +230,4 @@ async def _run(command: list[str], timeout_s: float) -> str:
     if result.returncode == 0:
         return ""
     said = (result.stderr or result.stdout).decode(errors="replace").strip()
-    return f"exit code {result.returncode}: {said[-1000:] or 'it said nothing'}"
+    return f"exit code {result.returncode}: {said[-1000:] or 'no output'}"

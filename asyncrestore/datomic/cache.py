@@ -1,6 +1,6 @@
-"""The user's cache directory: jars, the compiled bridge, what was found out about Java.
+"""The user's cache directory: jars, the compiled bridge, and what is known about Java.
 
-Everything in it can be made again, so deleting it is always safe while no bridge runs.
+Everything in it can be made again, so it is safe to delete while no bridge runs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 import platformdirs
+from anyio import to_thread
 
 from asyncrestore.errors import SetupFailed, Unavailable
 
@@ -28,7 +28,7 @@ _LOCK_POLL_S = 0.1
 
 
 def cache_dir() -> Path:
-    """Return the cache directory (absolute; it need not exist).
+    """Returns the absolute path of the cache directory, which need not exist.
 
     Raises:
         SetupFailed: there is no home directory, or Java could not use the directory.
@@ -37,33 +37,33 @@ def cache_dir() -> Path:
     try:
         cache = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("asyncrestore")
         cache = cache.absolute()
-    except (RuntimeError, FileNotFoundError) as error:
+    except (RuntimeError, FileNotFoundError) as exc:
         raise SetupFailed(
-            f"it is not known where the cache directory is: {error}",
-            hint=f"Set {CACHE_VARIABLE} to a directory, by its whole path.",
-        ) from error
+            f"There is no place for the cache directory: {exc}",
+            hint=f"Set {CACHE_VARIABLE} to the absolute path of a directory.",
+        ) from exc
     if os.pathsep in str(cache):
         raise SetupFailed(
-            f"the cache directory {cache} has {os.pathsep!r} in its name, which a class path cannot have",
+            f"The cache directory {cache} has {os.pathsep!r} in its name, which a class path cannot have",
             hint=f"Set {CACHE_VARIABLE} to another directory.",
         )
     return cache
 
 
 def unusable(cache: Path, error: OSError) -> SetupFailed:
-    """Return the error for a cache directory that cannot be written or read."""
+    """Returns the error for a cache directory that cannot be written or read."""
     return SetupFailed(
-        f"the cache directory {cache} cannot be used: {error}",
+        f"The cache directory {cache} cannot be used: {error}",
         hint=f"Make it writable, with 200 MB free, or set {CACHE_VARIABLE} to another directory.",
     )
 
 
 @asynccontextmanager
 async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[None]:
-    """Hold the lock `name` of a cache directory against all other processes.
+    """Holds the lock `name` of a cache directory, against all other processes.
 
-    The lock is the operating system's, on an open file: it ends with the process, however that ends.
-    It is polled: no system call waits for a file lock and can be given up.
+    The lock is the operating system's, on an open file: it ends with the process, however that ends. It is
+    polled, because no system call that waits for a file lock can be cancelled.
 
     Raises:
         SetupFailed: the cache directory cannot be written, or its file system has no locks.
@@ -71,20 +71,20 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
     """
     path = cache / f"{name}.lock"
     try:
-        handle = await anyio.to_thread.run_sync(_open, path)
-    except OSError as error:
-        raise unusable(cache, error) from error
+        handle = await to_thread.run_sync(_open, path)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     try:
         try:
             with anyio.move_on_after(timeout_s) as scope:
                 while not _try_lock(handle):  # noqa: ASYNC110 - the holder is another process
                     await anyio.sleep(_LOCK_POLL_S)
-        except OSError as error:
-            raise unusable(cache, error) from error
+        except OSError as exc:
+            raise unusable(cache, exc) from exc
         if scope.cancelled_caught:
             raise Unavailable(
-                f"another process has held {path} for more than {timeout_s:g} s",
-                hint="It fetches jars or compiles the bridge. Wait for it, or end it, and run this again.",
+                f"Another process has held {path} for more than {timeout_s:g} s",
+                hint="It fetches jars or compiles the bridge. Wait for it, or end it, then run this again.",
             )
         yield
     finally:
@@ -93,9 +93,9 @@ async def locked(cache: Path, name: str, *, timeout_s: float = LOCK_TIMEOUT_S) -
 
 @asynccontextmanager
 async def scratch(directory: Path, prefix: str) -> AsyncIterator[Path]:
-    """A directory to work in, which goes with the context; what killed processes left of theirs goes first.
+    """Makes a working directory, which is deleted with the context.
 
-    The caller holds the lock of such work.
+    Deletes those that killed processes left behind first, so the caller must hold the lock for such work.
     """
 
     def clear() -> None:
@@ -103,15 +103,15 @@ async def scratch(directory: Path, prefix: str) -> AsyncIterator[Path]:
         for left in directory.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    await anyio.to_thread.run_sync(clear)
+    await to_thread.run_sync(clear)
     async with anyio.TemporaryDirectory[str](dir=str(directory), prefix=prefix) as temporary:
         yield Path(temporary)
 
 
 def publish(source: Path, target: Path) -> None:
-    """Give a finished file or directory its final name, in one step that a power cut cannot tear.
+    """Gives a finished file or directory its final name, in one step that survives a power cut.
 
-    Of a directory, the files in it are written to disk first.
+    The files in a directory are written to disk first.
     """
     for file in source.iterdir() if source.is_dir() else [source]:
         _sync(file)

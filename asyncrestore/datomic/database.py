@@ -10,7 +10,7 @@ import anyio
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
 from asyncrestore.datomic.runtime import bridge_command
-from asyncrestore.datomic.transactions import columns
+from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.datomic.uri import DatabaseUri, parse_uri
 from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
 from asyncrestore.model import BatchResult, Committed, LogChunk
@@ -29,7 +29,7 @@ TRANSACT_TIMEOUT_S = 300.0
 
 
 class BridgeSubmission:
-    """A batch that the bridge is committing. It has the method of `asyncrestore.datomic.base.Submission`."""
+    """A `Submission` that the bridge is committing."""
 
     def __init__(self, database: BridgeDatabase, request: Request, bridge: Bridge) -> None:
         self._database = database
@@ -42,8 +42,8 @@ class BridgeSubmission:
             done, anomaly, behind = await self._bridge.answer(self._request, timeout_s=TRANSACT_TIMEOUT_S)
         except Unavailable as exc:
             raise OutcomeUnknown(
-                f"{self._database.uri}: transactions were sent and not answered. {exc}",
-                hint="Run the same command again: it asks the target how far it came and continues there.",
+                f"{self._database.uri}: transactions were sent, and no answer came. {exc}",
+                hint="Run the same command again: it asks the target how far it got and continues there.",
             ) from exc
         return BatchResult(
             _committed(frames.unpack(done)),
@@ -53,7 +53,7 @@ class BridgeSubmission:
 
 
 def _committed(numbers: array[int]) -> list[Committed]:
-    """From one row of: t before, transaction id, number of new entities, then tempid and id of each."""
+    """Reads rows of: t before, transaction id, number of new entities, then tempid and id of each."""
     committed, at = [], 0
     while at < len(numbers):
         end = at + 3 + 2 * numbers[at + 2]
@@ -63,19 +63,16 @@ def _committed(numbers: array[int]) -> list[Committed]:
 
 
 class BridgeDatabase:
-    """A database that is open in a bridge. Its methods are those of `base.Database`, documented there."""
+    """A `Database` that is open in a bridge."""
 
     ordered = True
 
-    def __init__(
-        self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None, *, created: bool
-    ) -> None:
+    def __init__(self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None) -> None:
         self._bridge = bridge
         self._handle = handle
         self.uri = uri.text
         self.name = uri.db
         self.identity = identity
-        self.created = created
 
     async def basis_t(self) -> int:
         """See `Database`."""
@@ -92,17 +89,17 @@ class BridgeDatabase:
 
     async def submit(self, batch: Sequence[TxData]) -> BridgeSubmission:
         """See `Database`."""
-        request = await self._bridge.send("transact", self._handle, columns(batch))
+        request = await self._bridge.send("transact", self._handle, batch_columns(batch))
         return BridgeSubmission(self, request, self._bridge)
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
         found = await self._bridge.request(
             "holders", self._handle, frames.keyword(attribute), frames.pack(values)
         )
         return [list(entities) for entities in found]
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
         return list(
             await self._bridge.request(
@@ -123,7 +120,10 @@ class BridgeDatabase:
         Args:
             query: written as EDN; its first input is the database.
             *arguments: its further inputs, written as EDN.
-            as_of_ms: runs it on the database as of that instant, in milliseconds since 1970.
+            as_of_ms: the query sees the database as of that instant, in milliseconds since 1970.
+
+        Returns:
+            The rows of the result, with values as `values.to_python` gives them.
         """
         rows = await self._bridge.request("query", self._handle, as_of_ms, query, list(arguments))
         return [tuple(None if v is None else to_python(v[0], v[1]) for v in row) for row in rows]
@@ -132,7 +132,7 @@ class BridgeDatabase:
 class Connector:
     """Opens databases; those of one engine share a JVM.
 
-    Two of one Local directory must: the directory is locked by its process.
+    Databases in one directory of Datomic Local must share it, because the process locks the directory.
     """
 
     def __init__(self, tasks: TaskGroup) -> None:
@@ -142,10 +142,12 @@ class Connector:
         self._closing = anyio.Event()
 
     async def bridge(self, engine: str) -> Bridge:
-        """The running bridge of an engine, started at first use, and again when it has died.
+        """Returns the running bridge of an engine; starts it at first use, and again after it has died.
 
         Raises:
-            SetupFailed, Unavailable, DamageError: as `runtime.bridge_command`.
+            SetupFailed: Java, the compiled bridge or the cache directory cannot be used.
+            Unavailable: jars are missing and cannot be fetched.
+            DamageError: a jar is not the one that the engine's lock file names.
         """
         async with self._starting:
             if engine not in self._bridges or self._bridges[engine].ended:
@@ -155,20 +157,20 @@ class Connector:
             return self._bridges[engine]
 
     async def _run_bridge(self, command: Sequence[str], *, task_status: TaskStatus[Bridge]) -> None:
-        """A bridge has a task of its own: `open` may be called in any, which may end before the bridge."""
+        """Runs a bridge in a task of its own: the task that called `open` may end before the bridge does."""
         async with start_bridge(command) as bridge:
             task_status.started(bridge)
             await self._closing.wait()
 
     def close(self) -> None:
-        """Lets the bridges end; `open_connector` waits until they have."""
+        """Tells the bridges to end; `open_connector` waits for them."""
         self._closing.set()
 
     async def open(self, uri: str, *, create: bool = False) -> BridgeDatabase:
         """Opens a database.
 
         Raises:
-            UsageError: the URI cannot be read or has no database name.
+            UsageError: the URI is malformed or does not name a database.
             NotFound: there is no such database, and `create` is not set.
         """
         place = parse_uri(uri)
@@ -177,11 +179,15 @@ class Connector:
                 f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
         bridge = await self.bridge(place.engine)
-        handle, identity, created = await bridge.request("open", {**place.place, "create": create})
-        return BridgeDatabase(bridge, place, handle, identity, created=bool(created))
+        handle, identity, _ = await bridge.request("open", {**place.place, "create": create})
+        return BridgeDatabase(bridge, place, handle, identity)
 
     async def databases(self, uri: str) -> list[str]:
-        """Names of the databases in a system (the URI without a database, or with one that is ignored)."""
+        """Returns the names of the databases in a system.
+
+        Args:
+            uri: of the system; a database in it is ignored.
+        """
         place = parse_uri(uri)
         bridge = await self.bridge(place.engine)
         return list(await bridge.request("databases", place.place))
@@ -189,7 +195,7 @@ class Connector:
 
 @asynccontextmanager
 async def open_connector() -> AsyncIterator[Connector]:
-    """A `Connector`; its bridges end with the context."""
+    """Opens a `Connector`; its bridges end with the context."""
     async with task_group() as tasks:
         connector = Connector(tasks)
         try:

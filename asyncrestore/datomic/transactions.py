@@ -1,4 +1,4 @@
-"""Data to commit, in columns for the pipe; the other end is `jvm/asyncrestore/transactions.clj`."""
+"""Transactions to commit, in columns for the pipe. The other end is `jvm/asyncrestore/transactions.clj`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from asyncrestore.model import TxData
 
 
-def columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
-    """A batch as columns over all of its operations, the assertions of a transaction before its retractions.
+def batch_columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
+    """Returns a batch as columns of all its operations, a transaction's assertions before its retractions.
 
     Returns:
-        Per transaction, packed: assertions, retractions, 1 or 0 for a compare-and-swap. Per operation:
-        entities, attributes,
-        kinds, numbers (0 where the kind has a text), and the texts in order. Per swap, packed: entity,
-        attribute, new value. The names of the idents that occur, by position.
+        Per transaction, packed: how many assertions, retractions and swaps (0 or 1). Per operation: entities,
+        attributes, kinds, numbers (0 where the kind has a text), and the texts in order. Per swap, packed:
+        entity, attribute, new value. The names of the idents that occur, by position.
     """
     sizes = array("q")
     flat: list[Any] = []

@@ -1,6 +1,6 @@
 """Databases named by URI, in Datomic's own style.
 
-`datomic:local://SYSTEM/DB?storage-dir=DIR` is Datomic Local; the URIs of Datomic Pro (`datomic:mem://DB`,
+`datomic:local://SYSTEM/DB?storage-dir=DIR` is Datomic Local. The URIs of Datomic Pro (`datomic:mem://DB`,
 `datomic:dev://HOST:PORT/DB`, `datomic:sql://DB?JDBC-URL`, ...) are its own, and go to its peer unchanged.
 """
 
@@ -23,13 +23,13 @@ _UNSUPPORTED = ("cloud", "peer-server")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUri:
-    """Where a database is.
+    """A parsed URI of a database, or of all databases in a place.
 
     Attributes:
         text: the URI, without what may be secret.
-        engine: the JVM runtime that speaks to it, one of `ENGINES`.
-        db: name of the database; empty where all of a place are meant.
-        place: what the bridge's `open` and `databases` take.
+        engine: the engine that the bridge uses for it, one of `ENGINES`.
+        db: name of the database; empty for all databases in the place.
+        place: the argument of the bridge's `open` and `databases`.
     """
 
     text: str
@@ -39,7 +39,7 @@ class DatabaseUri:
 
 
 def is_database_uri(text: str) -> bool:
-    """Whether the text names a database rather than a store."""
+    """Returns whether the text names a database rather than a store."""
     return text.startswith(SCHEME)
 
 
@@ -47,39 +47,39 @@ def parse_uri(text: str) -> DatabaseUri:
     """Reads a database URI.
 
     Raises:
-        UsageError: not a Datomic URI, an engine that is not supported, or a part is missing, unknown or
-            no text.
+        UsageError: it is not a Datomic URI, its engine is not supported, or a part of it is missing,
+            unknown or not Unicode text.
     """
     if not is_database_uri(text):
         raise UsageError(f"{text!r} is not a Datomic URI", hint=_EXAMPLE)
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{_without_secrets(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
+        raise UsageError(f"{_without_options(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
     kind, found, _ = text.removeprefix(SCHEME).partition("://")
     if not found or not kind or kind in _UNSUPPORTED:
         raise UsageError(
-            f"{_without_secrets(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
+            f"{_without_options(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
             hint=f"{_EXAMPLE}. {_PEER_EXAMPLE}.",
         )
     return _local(text) if kind == LOCAL else _peer(text)
 
 
 def _local(text: str) -> DatabaseUri:
-    # Not by `urlsplit`, which has rules for hosts and drops what is no character of URIs.
+    # Not by `urlsplit`, which has rules for hosts and drops characters that URIs must not have.
     if "#" in text:
         raise UsageError(f"{text!r} has a hash in it", hint="Write %23 for it in a URI.")
     before, _, query = text.removeprefix(f"{SCHEME}{LOCAL}://").partition("?")
     system, _, db = map(_unquoted, before.partition("/"))
-    # A plus is a plus here: a directory may have one in its name.
+    # A plus stays a plus: a directory may have one in its name.
     given = (option.partition("=") for option in query.split("&") if option)
     options = {_unquoted(name): _unquoted(value) for name, _, value in given}
     storage_dir = options.pop("storage-dir", "")
     if options:
         raise UsageError(f"{text!r}: unknown option {', '.join(sorted(options))}", hint=_EXAMPLE)
     if not storage_dir:
-        raise UsageError(f"{text!r} does not say its storage directory", hint=_EXAMPLE)
-    # Both are names of directories, one in the other.
+        raise UsageError(f"{text!r} does not name its storage directory", hint=_EXAMPLE)
+    # Both are names of directories, the database's within the system's.
     if not system or "/" in db or {system, db} & {".", ".."}:
         raise UsageError(f"{text!r} needs one system and one database", hint=_EXAMPLE)
     if storage_dir != MEMORY:
@@ -95,16 +95,16 @@ def _unquoted(text: str) -> str:
 
 
 def _peer(text: str) -> DatabaseUri:
-    """Whatever the storage, a URI's name of the database is the last part before the question mark."""
+    """Reads a URI of any storage: the database's name is the last part before the question mark."""
     before, question, after = text.partition("?")
     start = before.rindex("/") + 1
     db = before[start:].removesuffix("*")
-    # The peer lists the databases of a URI that has an asterisk for the name.
+    # The peer lists the databases of a URI that has an asterisk in place of the name.
     uri = text if db else f"{before[:start]}*{question}{after}"
-    return DatabaseUri(_without_secrets(text), PEER, db, {"uri": uri})
+    return DatabaseUri(_without_options(text), PEER, db, {"uri": uri})
 
 
-def _without_secrets(text: str) -> str:
-    """A URI of Datomic Pro without its options: passwords and keys are among them."""
+def _without_options(text: str) -> str:
+    """Hides the options of a URI of Datomic Pro: they may have passwords and keys."""
     before, question, _ = text.partition("?")
     return f"{before}?..." if question else text

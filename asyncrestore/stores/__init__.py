@@ -28,11 +28,12 @@ async def open_store(uri: str, *, encryption: Encryption | None = None) -> Async
 
     Args:
         uri: of the store.
-        encryption: a key of 32 bytes or a `KmsKey`, by which what is published is encrypted; what is read
-            must be.
+        encryption: a key of 32 bytes or a `KmsKey`. Published objects are encrypted with it; what is read
+            must be encrypted.
 
     Raises:
-        UsageError: the scheme is not known, or the URI is malformed; or the key is none.
+        UsageError: the scheme is not known, the URI is malformed, the key does not have 32 bytes, or a
+            package is missing.
     """
     async with _open(uri) as store, encrypted(store, encryption) as opened:
         yield opened
@@ -42,7 +43,7 @@ async def open_store(uri: str, *, encryption: Encryption | None = None) -> Async
 async def _open(uri: str) -> AsyncIterator[Store]:
     if uri.startswith("s3://"):
         place = parse_s3_uri(uri)
-        # The AWS client takes 0.2 s to load; who keeps backups elsewhere need not wait for it.
+        # The AWS client takes 0.2 s to load; other stores need not wait for it.
         from asyncrestore.stores.s3.client import open_s3  # noqa: PLC0415
 
         async with open_s3(place) as store:
@@ -60,8 +61,8 @@ def _local_store(uri: str) -> Store:
         return MemoryStore()
     try:
         parts = urlsplit(uri)
-    except ValueError as exc:  # a bracket that nothing closes
-        raise UsageError(f"{_without_secrets(uri)!r} is no URI: {exc}") from exc
+    except ValueError as exc:  # such as a bracket that is never closed
+        raise UsageError(f"{_without_credentials(uri)!r} is not a URI: {exc}") from exc
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         if parts.query or parts.fragment:
             raise UsageError(
@@ -70,12 +71,12 @@ def _local_store(uri: str) -> Store:
             )
         return FilesystemStore(Path(unquote(parts.path)))
     raise UsageError(
-        f"{_without_secrets(uri)!r} is not a store this program knows",
+        f"{_without_credentials(uri)!r} is not a store this program knows",
         hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
     )
 
 
-def _without_secrets(uri: str) -> str:
-    """What was given for a store: perhaps a database's URI with its password, or keys before a host."""
+def _without_credentials(uri: str) -> str:
+    """Hides what may be secret: the password in a database's URI, or keys before a host."""
     before, question, _ = uri.partition("?")
     return re.sub(r"(?<=//)[^/]*@", "...@", before) + ("?..." if question else "")

@@ -1,4 +1,4 @@
-"""What a store must do: keep named, immutable objects, each published once."""
+"""The protocol of a store, which keeps named, immutable objects, each published once."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Where backups live: for each backup (a name) objects by key.
+    """Keeps backups: each is a name, with objects by key.
 
     Every method may raise `NotAuthorized`, `Unavailable` or `StoreFailed`.
     """
 
     @property
     def uri(self) -> str:
-        """How it was opened, without secrets."""
+        """The URI that it was opened with, without secrets."""
         ...
 
     async def names(self) -> list[str]:
-        """Names of the backups in it, sorted.
+        """Returns the names of the backups in it, sorted.
 
         Raises:
             NotFound: the store itself does not exist.
@@ -37,33 +37,33 @@ class Store(Protocol):
         ...
 
     async def list(self, name: str) -> list[StoredObject]:
-        """The finished objects of a backup, sorted by key; none when there is no such backup."""
+        """Returns the finished objects of a backup, sorted by key; no objects if there is no such backup."""
         ...
 
     async def read(self, name: str, key: str) -> bytes:
-        """The whole content of an object.
+        """Returns the whole content of an object.
 
         Raises:
             NotFound: there is no such object.
-            SegmentDamaged: what is there cannot be an object, such as a directory.
+            SegmentDamaged: something else has the object's place, such as a directory.
         """
         ...
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """Creates an object: durable and whole when this returns, and never seen half-written by anyone.
+        """Creates an object, which is durable when this returns. Nobody ever sees it half-written.
 
         Returns:
-            False when there is an object under the key already; it is left as it is.
+            False if the key has an object already, which is left as it is.
         """
         ...
 
 
 @runtime_checkable
 class ChecksUploads(Protocol):
-    """A store whose server compares what arrives with a checksum, or should."""
+    """A store whose server should compare what arrives with a checksum."""
 
     async def refuses_damage(self, name: str, key: str) -> bool:
-        """Tries to create an object whose content does not match its checksum; whether that was refused."""
+        """Tries to create an object that does not match its checksum. Returns whether it was refused."""
         ...
 
 
@@ -72,25 +72,25 @@ class Deletes(Protocol):
     """A store that can delete, where its permissions allow it; backups never need that."""
 
     async def delete(self, name: str, key: str) -> None:
-        """Deletes an object, for good when this returns; one that is not there is fine."""
+        """Deletes an object durably. Does nothing if there is no such object."""
         ...
 
 
 def folder_of(name: str) -> str:
-    """A backup's folder: its name with everything escaped that a file system or server could take amiss.
+    """Returns a backup's folder: its name, with escapes for all that a file system or server may refuse.
 
     Raises:
-        UsageError: the name is no Unicode text.
+        UsageError: the name is not Unicode text.
     """
     try:
         escaped = quote(name, safe=" +,@=()[]{}")
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{name!r} is no name for a backup: it is not Unicode text") from exc
+        raise UsageError(f"{name!r} cannot be a backup's name: it is not Unicode text") from exc
     return escaped.replace(".", "%2E") if set(escaped) <= {"."} else escaped
 
 
 def name_of(folder: str) -> str | None:
-    """The name whose folder that is, None for a folder that no backup has."""
+    """Returns the name of the backup that has this folder, None if no backup can have it."""
     name = unquote(folder)
-    # What is not ASCII is escaped, be it Unicode or the bytes of another encoding.
+    # `folder_of` escapes all that is not ASCII, Unicode and the bytes of other encodings alike.
     return name if folder.isascii() and folder_of(name) == folder else None

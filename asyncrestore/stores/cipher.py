@@ -2,9 +2,9 @@
 
     magic · length of the wrapped key (2 bytes) · wrapped key · key id (8) · encrypted content (+16) · SHA-256
 
-The SHA-256 is of all before it: whoever has no key can tell damage from another key. An encryption without
-random parts lets two backups write the same objects, and a rerun see that nothing is new. What it gives away
-is that two objects are equal, which their names say already.
+The SHA-256 is of all bytes before it: without the key, damage can still be told from encryption with another
+key. The encryption has no random part, so two backups can write the same objects, and a rerun sees that
+nothing is new. It reveals only that two objects are equal, which their names say already.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, Usag
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-KEY_BYTES = 32
+ENCRYPTION_KEY_BYTES = 32
 _NAME = b"asyncrestore encrypted "
 _MAGIC = _NAME + b"1\n"
 _ID_BYTES = 8
@@ -29,11 +29,11 @@ _GIVE_KEY = "Give the key that it was written with: docs/encryption.md."
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an encrypted object says to those without its key.
+    """The part of an encrypted object that can be read without its key.
 
     Attributes:
-        key_id: names the key, and tells nothing of it.
-        wrapped: the key, encrypted by a key service; empty where that has nothing to do with it.
+        key_id: identifies the key and reveals nothing about it.
+        wrapped: the key, encrypted by a key service; empty if no key service is involved.
         size: of the header, in bytes.
     """
 
@@ -46,17 +46,17 @@ class Cipher:
     """Encrypts and decrypts with one key.
 
     Args:
-        key: 32 bytes that nobody can guess.
-        wrapped: the same, encrypted by a key service, to be kept in each object.
+        key: 32 random bytes.
+        wrapped: the same key encrypted by a key service, to be kept in each object.
 
     Raises:
-        UsageError: the key has another length, or the package cryptography is missing.
+        UsageError: the key does not have 32 bytes, or the package cryptography is missing.
     """
 
     def __init__(self, key: bytes, wrapped: bytes = b"") -> None:
-        if len(key) != KEY_BYTES:
+        if len(key) != ENCRYPTION_KEY_BYTES:
             raise UsageError(
-                f"The encryption key has {len(key)} bytes, not {KEY_BYTES}",
+                f"The encryption key has {len(key)} bytes, not {ENCRYPTION_KEY_BYTES}",
                 hint="Make one: openssl rand -base64 32",
             )
         self.key_id = hmac.digest(key, b"asyncrestore key id", "sha256")[:_ID_BYTES]
@@ -64,16 +64,16 @@ class Cipher:
         self._header = _MAGIC + len(wrapped).to_bytes(2) + wrapped + self.key_id
 
     def encrypt(self, content: bytes) -> bytes:
-        """The object that holds the content."""
+        """Returns the object that holds the content."""
         data = self._header + self._siv.encrypt(content, [self._header])
         return data + hashlib.sha256(data).digest()
 
     def decrypt(self, data: bytes, header: Header) -> bytes:
-        """The content of an object, for which `read_header` has given that header.
+        """Returns the content of an object whose header is `header` (see `read_header`).
 
         Raises:
             NotAuthorized: it was encrypted with another key.
-            SegmentDamaged: it was not made with this key, although it says so.
+            SegmentDamaged: it names this key, but was not encrypted with it.
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
 
@@ -101,11 +101,11 @@ def _siv(key: bytes) -> AESSIV:
 
 
 def read_header(data: bytes) -> Header | None:
-    """What an object says of its encryption, None when it is not encrypted.
+    """Returns an object's header, None if it is not encrypted.
 
     Raises:
         SegmentDamaged: it is not what was written.
-        NewerFormat: it is, and only a newer version of this program reads it.
+        NewerFormat: it is whole, but only a newer version of this program can read it.
     """
     if not data.startswith(_NAME):
         return None
@@ -126,7 +126,9 @@ def refuse_encrypted(data: bytes) -> None:
     """Makes sure that an object can be read without a key.
 
     Raises:
-        NotAuthorized: it is encrypted. SegmentDamaged: it was, and is damaged.
+        NotAuthorized: it is encrypted.
+        SegmentDamaged: it is encrypted, and damaged.
+        NewerFormat: it is encrypted, in a way that only a newer version of this program can read.
     """
     header = read_header(data)
     if header is not None:

@@ -1,4 +1,4 @@
-"""A store whose objects are encrypted; the store around which it stands sees only that."""
+"""A wrapper around a store that encrypts its objects: the store itself sees only encrypted ones."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _PARQUET = b"PAR1"
 async def encrypted(
     store: Store, encryption: Encryption | None, *, plain_too: bool = False
 ) -> AsyncIterator[Store]:
-    """The store behind the encryption, or as it is where there is none.
+    """Wraps a store in encryption for as long as the context lasts; without `encryption` it is left as it is.
 
     Args:
-        store: keeps what is encrypted.
+        store: keeps the encrypted objects.
         encryption: the key.
-        plain_too: read also what is not encrypted; otherwise it is refused.
+        plain_too: also read objects that are not encrypted; otherwise they are refused.
 
     Raises:
-        UsageError: the key is none, or a package is missing.
+        UsageError: the key does not have 32 bytes, or a package is missing.
     """
     if encryption is None:
         yield store
@@ -45,7 +45,7 @@ async def encrypted(
 
 
 class EncryptedStore:
-    """Encrypts what is published, and decrypts what is read. It has the methods of `Store`.
+    """A `Store` that encrypts what is published and decrypts what is read.
 
     Names and sizes are those of the encrypted objects.
     """
@@ -90,10 +90,10 @@ class EncryptedStore:
         if data.startswith(_PARQUET):
             raise Conflict(
                 "it is not encrypted, and a key was given",
-                hint="For a backup that is not encrypted give no key; `asyncrestore copy` with the key "
+                hint="Give no key for a backup that is not encrypted; `asyncrestore copy` with the key "
                 "makes an encrypted copy of it.",
             )
-        raise SegmentDamaged("it is no encrypted object")
+        raise SegmentDamaged("it is not an encrypted object")
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""

@@ -26,7 +26,7 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    """Turns errors of the file system into ours, with the path they are about."""
+    """Maps the file system's errors to this package's, with the path that they are about."""
     try:
         yield
     except FileNotFoundError as exc:
@@ -54,7 +54,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def _make_directories(path: Path) -> None:
-    """Makes a directory and those above it, each durable."""
+    """Makes a directory and its parents, each durable."""
     if not path.is_dir():
         _make_directories(path.parent)
         path.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _give_name(temporary: Path, path: Path) -> bool:
-    """Gives a finished file its name unless that is taken: a hard link never replaces anything."""
+    """Gives a finished file its name, unless that is taken: a hard link never replaces anything."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -86,10 +86,10 @@ def _give_name(temporary: Path, path: Path) -> bool:
 
 
 class FilesystemStore:
-    """Keeps objects as files. It has the methods of `Store`, which documents them.
+    """A `Store` that keeps objects as files.
 
     Args:
-        root: the store's directory; made at the first publishing.
+        root: the store's directory; made when the first object is published.
     """
 
     def __init__(self, root: Path) -> None:
@@ -104,7 +104,7 @@ class FilesystemStore:
                 return sorted(
                     name
                     for entry in self._root.iterdir()
-                    # Which the root of a file system often has, and only root can look into.
+                    # The root of a file system often has this directory, which only root can look into.
                     if entry.name != "lost+found"
                     and entry.is_dir()
                     and (name := name_of(entry.name)) is not None
@@ -161,7 +161,7 @@ def _listing(folder: Path) -> list[StoredObject]:
         return []
     with entries:
         for entry in entries:
-            # What is deleted meanwhile is passed over.
+            # Files that are deleted meanwhile are passed over.
             with suppress(FileNotFoundError):
                 if not entry.name.startswith("."):
                     found.append(StoredObject(entry.name, _size(entry)))
@@ -173,7 +173,7 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError:
         if entry.is_symlink():
-            return 0  # it leads nowhere, but has the name
+            return 0  # the link leads nowhere, but the name is taken
         raise
 
 
@@ -183,7 +183,7 @@ def _read(path: Path) -> bytes:
     So is a file that the disk cannot give back: a command that looks at all of them must come to the next.
     """
     if os.path.lexists(path) and not path.is_file():
-        raise SegmentDamaged(f"{path} is no file, nor a link to one", hint="Run repair with the source.")
+        raise SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
     try:
         return path.read_bytes()
     except OSError as exc:
@@ -195,9 +195,9 @@ def _read(path: Path) -> bytes:
 
 
 def _delete(path: Path) -> None:
-    """Removes a file, and its directory with the last one."""
+    """Removes a file, and its directory too if that was the last one."""
     if path.is_dir() and not path.is_symlink():
-        path.rmdir()  # what somebody put in a segment's place; it must be empty
+        path.rmdir()  # somebody put it in a segment's place; it must be empty
     else:
         path.unlink(missing_ok=True)
     with suppress(FileNotFoundError):  # another one deletes the same
@@ -232,7 +232,7 @@ def _publish(path: Path, data: bytes) -> bool:
 def _publish_once(path: Path, data: bytes) -> bool:
     """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
     _make_directories(path.parent)
-    # A leading dot: listings pass over what a killed process left behind.
+    # With a leading dot, listings pass over what a killed process left behind.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _write_durably(temporary, data)

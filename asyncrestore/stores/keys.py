@@ -1,4 +1,4 @@
-"""Keys for encrypted stores: given as bytes, or wrapped by a key service (AWS KMS)."""
+"""Keys of encrypted stores: given as bytes, or wrapped by a key service (AWS KMS)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 from cachetools import LRUCache
 
 from asyncrestore.errors import NotAuthorized
-from asyncrestore.stores.cipher import KEY_BYTES, Cipher
+from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES, Cipher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 KEPT = 64
+"""Unwrapped keys that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class KmsKey:
-    """A symmetric key of AWS KMS, under which the keys of segments are wrapped.
+    """A symmetric key of AWS KMS, which wraps the keys of segments.
 
     Attributes:
-        id: its id, ARN or alias (`alias/NAME`); an ARN names its region, else the AWS environment does.
+        id: its id, ARN or alias (`alias/NAME`). The region is the ARN's, or else the AWS environment's.
     """
 
     id: str
@@ -36,24 +37,24 @@ class Keys(Protocol):
     """The ciphers of a store."""
 
     async def for_writing(self) -> Cipher:
-        """The cipher for new objects."""
+        """Returns the cipher for new objects."""
         ...
 
     async def for_reading(self, header: Header) -> Cipher:
-        """The cipher for an object.
+        """Returns the cipher for an object that has this header.
 
         Raises:
-            NotAuthorized: its key cannot be had.
+            NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
         """
         ...
 
 
 @asynccontextmanager
 async def open_keys(encryption: bytes | KmsKey) -> AsyncIterator[Keys]:
-    """The keys, for as long as the context lasts.
+    """Opens the ciphers of a store, for as long as the context lasts.
 
     Raises:
-        UsageError: a key is not 32 bytes long, or a package is missing.
+        UsageError: the key does not have 32 bytes, or a package is missing.
     """
     if isinstance(encryption, bytes):
         yield _OneKey(Cipher(encryption))
@@ -81,7 +82,7 @@ class _OneKey:
 
 
 class WrappedKeys:
-    """One new key for all that is written, wrapped in each object, so that none needs anything beside it."""
+    """One new key for all that is written. Each object holds it wrapped, so nothing else must be kept."""
 
     def __init__(self, service: Any) -> None:
         self._service = service
@@ -94,7 +95,7 @@ class WrappedKeys:
         """See `Keys`."""
         async with self._asking:
             if self._writing is None:
-                self._writing = Cipher(*await self._service.new_key(KEY_BYTES))
+                self._writing = Cipher(*await self._service.new_key(ENCRYPTION_KEY_BYTES))
             return self._writing
 
     async def for_reading(self, header: Header) -> Cipher:

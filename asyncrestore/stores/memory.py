@@ -1,4 +1,4 @@
-"""A store in this process's memory: for trying things out, and for tests."""
+"""A store in this process's memory, for trying things out and for tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from asyncrestore.stores.base import StoredObject
 
 
 class MemoryStore:
-    """Keeps objects in a dictionary. It has the methods of `Store`, which documents them."""
+    """A `Store` that keeps objects in a dictionary."""
 
     uri = "memory:"
 

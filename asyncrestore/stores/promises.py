@@ -1,4 +1,4 @@
-"""The promises of a store that backups rest on, each tried out."""
+"""Tries each promise of a store that backups depend on."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 WRITERS = 16
 ROUNDS = 4
 LISTED = 1_010
-"""Just more than a page of S3's listings."""
+"""A little more than one page of S3's listings."""
 LARGE_BYTES = 32 * 1024 * 1024
 _AT_ONCE = 16
 UPLOADS_CHECKED = "an object that does not match its SHA-256 is refused"
-"""The only promise that is the server's alone; tried only where a store has a server."""
+"""The only promise that the server alone keeps; tried only on a store that has a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A promise that a store was held to.
+    """A promise, and whether a store kept it.
 
     Attributes:
         text: what is promised.
-        kept: whether it was kept; None if it was not tried, because one before it was broken.
+        kept: whether it was kept; None if it was not tried, because an earlier one showed the store unusable.
         problem: what happened instead.
     """
 
@@ -43,10 +43,16 @@ class Promise:
 
 
 async def check_promises(store: Store, name: str) -> list[Promise]:
-    """Holds a store to its promises, by objects under a name that it does not have yet; they are left there.
+    """Tries a store's promises, with objects of a backup that it does not have yet; they are left there.
+
+    Args:
+        store: the store to try.
+        name: of the backup.
 
     Raises:
-        NotFound, NotAuthorized, Unavailable: the store cannot be used at all.
+        NotFound: the store does not exist.
+        NotAuthorized: the store refuses the credentials.
+        Unavailable: the store does not answer.
     """
     checks = [*_CHECKS, (UPLOADS_CHECKED, _check_uploads)] if isinstance(store, ChecksUploads) else _CHECKS
     promises: list[Promise] = []
@@ -71,7 +77,7 @@ async def _check_created_once(store: Store, name: str) -> str:
         if await _content(store, name, "once") != b"first":
             return "it was replaced"
         if again:
-            return "creating it again was answered as if it had been created"
+            return "creating it again was reported as a success"
     return ""
 
 
@@ -95,8 +101,8 @@ async def _race(store: Store, name: str, key: str) -> str:
         for number in range(WRITERS):
             tasks.start_soon(write, number)
     if len(created) != 1:
-        return f"of {WRITERS} writers of one object {len(created)} were told that they had created it"
-    return "" if await _content(store, name, key) == created[0] else "what is kept is not what the one wrote"
+        return f"of {WRITERS} writers of one object, {len(created)} were told that they had created it"
+    return "" if await _content(store, name, key) == created[0] else "it is not what its creator wrote"
 
 
 async def _check_missing(store: Store, name: str) -> str:
@@ -138,7 +144,7 @@ async def _check_listing(store: Store, name: str) -> str:
     sizes = {each.key: each.size for each in listed}
     missing = len(wanted.keys() - sizes.keys())
     if missing or len(listed) != len(before) + len(wanted):
-        return f"of {len(wanted)} new objects {missing} are missing; {len(listed)} are listed in all"
+        return f"of {len(wanted)} new objects, {missing} are missing; {len(listed)} are listed in all"
     return "" if wanted.items() <= sizes.items() else "sizes are wrong"
 
 

@@ -1,4 +1,4 @@
-"""What every database promises, checked: all that backup, restore and verify build on."""
+"""Checks what every database promises: all that backup, restore and verify depend on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asyncrestore import positions
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.model import T_MASK, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
-from asyncrestore.testing.promise import must
+from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -18,7 +18,7 @@ _ALL = 1_000_000
 _BATCHES, _BATCH = 6, 20
 _ROOT = t_to_tx(10_000)
 _NEW = 17 << 42
-"""Source ids of entities in the check are this and above."""
+"""The source ids of the check's entities are this and above."""
 _SCHEMA = f"""[
   {{:db/ident :{ORIGINAL_ID} :db/valueType :db.type/long :db/cardinality :db.cardinality/one
     :db/unique :db.unique/identity}}
@@ -35,7 +35,7 @@ async def check_database(database: Database) -> None:
     """Checks that a new, empty database keeps the promises of `Database`; leaves data behind.
 
     Raises:
-        AssertionError: it breaks one, which the message names.
+        AssertionError: it breaks a promise, which the message names.
     """
     await _check_new(database)
     await _check_edn(database)
@@ -59,7 +59,7 @@ async def _check_new(database: Database) -> None:
     )
     basis = await database.basis_t()
     next_t, _ = await database.read_log(0, basis + 1, size=_ALL)
-    must(next_t is None, "a read of all there is says that there is no more")
+    must(next_t is None, "a read to the end of the log says that there is no more")
     next_t, beyond = await database.read_log(basis + 1, basis + 1_000_000, size=_ALL)
     must(next_t is None and not len(beyond), "after the newest transaction there is nothing")
 
@@ -73,7 +73,7 @@ async def _check_edn(database: Database) -> None:
     newest = await _newest(database)
     must(
         newest.tx == tx and any(d[0] == tempids["x"] and d[3] == "x" for d in newest.datoms),
-        "tempids are answered",
+        "the ids of tempids are returned",
     )
     try:
         await database.transact_edn(['[[:db/add "datomic.tx" :db/doc "kept"]]', '[{:no/such "attribute"}]'])
@@ -93,7 +93,7 @@ async def _newest(database: Database) -> Transaction:
 
 
 def _chained(previous: int, tx: int, *adds: Any) -> TxData:
-    """A transaction as a restore sends it: behind its predecessor, and never twice."""
+    """Returns a transaction as a restore sends it: only after `previous`, and never twice."""
     return TxData(
         tx,
         [positions.TX, _ORIGINAL_ID, "l", tx, *adds],
@@ -108,7 +108,7 @@ def _new(entity: int, text: str) -> tuple[Any, ...]:
 
 
 async def _check_order(database: Database) -> int:
-    """Several batches in flight; answers the last transaction's source id."""
+    """Sends several batches at once. Returns the last transaction's source id."""
     before = await database.basis_t()
     txs = [_ROOT + 2 * i for i in range(1, _BATCHES * _BATCH + 1)]
     sent = [
@@ -120,9 +120,9 @@ async def _check_order(database: Database) -> int:
     results = [await submission.result() for submission in submissions]
     must(all(r.anomaly is None for r in results), "batches commit in the order in which they were submitted")
     committed = [each for result in results for each in result.committed]
-    must(len(committed) == len(sent), "each transaction of a batch is answered")
+    must(len(committed) == len(sent), "each transaction of a batch has an answer")
     for each, data in zip(committed, sent, strict=True):
-        must(each.before == before, "an answer tells the t just before its transaction")
+        must(each.before == before, "an answer has the t just before its transaction")
         before = tx_to_t(each.tx)
         must(
             list(each.ids[0::2]) == [_NEW + tx_to_t(data.tx)],
@@ -135,20 +135,20 @@ async def _check_order(database: Database) -> int:
     ]
     must(
         found == [(each.tx, each.ids[1]) for each in committed],
-        "the log has them, with the ids that were answered",
+        "the log has them, with the ids of the answers",
     )
     return txs[-1]
 
 
 async def _refusal(database: Database, *batch: TxData) -> tuple[int, Anomaly]:
     result = await (await database.submit(batch)).result()
-    must(result.anomaly is not None, "what cannot be committed is answered with an anomaly")
+    must(result.anomaly is not None, "what cannot be committed gives an anomaly")
     assert result.anomaly is not None
     return len(result.committed), result.anomaly
 
 
 async def _check_refusals(database: Database, last: int) -> int:
-    """Each kind of refusal is told apart; answers the last transaction's source id."""
+    """Checks that the kinds of refusal can be told apart. Returns the last transaction's source id."""
     unknown, basis = t_to_tx(1), await database.basis_t()
     count, anomaly = await _refusal(database, _chained(unknown, last + 1))
     must(
@@ -169,13 +169,13 @@ async def _check_refusals(database: Database, last: int) -> int:
             (anomaly.error, anomaly.entity) == ("not-an-entity", _NEW + T_MASK), "an unknown entity is named"
         )
     _, anomaly = await _refusal(database, _chained(last, last + 1, positions.TX, _TEXT, "l", 5))
-    must(anomaly.error not in {"not-an-entity", "cas-failed"}, "other refusals are told apart from these")
+    must(anomaly.error not in {"not-an-entity", "cas-failed"}, "other refusals can be told from these")
     must(await database.basis_t() == basis, "what is refused leaves nothing")
     return last
 
 
 async def _check_chain(database: Database, last: int) -> None:
-    """One of several is refused: those before it are there, and nothing that is chained to it."""
+    """Has one of several refused: those before it are there, and none that is chained to it."""
     bad = _chained(last + 2, last + 4, positions.TX, _TEXT, "l", 5)
     first = await database.submit([_chained(last, last + 2), bad, _chained(last + 4, last + 6)])
     second = await database.submit([_chained(last + 6, last + 8)])
@@ -207,5 +207,9 @@ async def _check_log(database: Database) -> None:
 
 async def _check_lookups(database: Database) -> None:
     (_, tempids), *_ = await database.transact_edn([f'[{{:db/id "a" :{ORIGINAL_ID} 5}}]'])
-    must(await database.holders(ORIGINAL_ID, [5, 6]) == [[tempids["a"]], []], "holders of a value are found")
-    must(await database.values(ORIGINAL_ID, [tempids["a"], 0]) == [5, None], "values of entities are found")
+    entity = tempids["a"]
+    must(
+        await database.entities_with(ORIGINAL_ID, [5, 6]) == [[entity], []],
+        "the entities with a value are found",
+    )
+    must(await database.values_of(ORIGINAL_ID, [entity, 0]) == [5, None], "values of entities are found")

@@ -1,4 +1,4 @@
-"""What may go wrong around a database or a store, how often, and by which seed."""
+"""What may go wrong around a database or a store, how often, and with which seed."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ FAULTS = {
     "lost-after": "a request is carried out, and its answer never comes",
     "timeout": "a submission commits whole, in part or not at all, and the answer does not say which",
     "late": "no answer comes, and the submission arrives long after it was given up",
-    "cut": "the connection is cut: nothing in flight is answered, and for a while nobody is there",
+    "cut": "the connection is cut: nothing in flight is answered, and the database is away for a while",
 }
 """The names of faults."""
 
 POINTS = {
     "before-submit": "a submission is about to be sent",
-    "after-submit": "it has reached the database and is not answered",
-    "before-answer": "it is committed, and nobody knows yet",
-    "before-transact-edn": "transactions written as EDN are about to be sent (bookkeeping is installed so)",
-    "after-transact-edn": "they are committed, and nobody knows yet",
+    "after-submit": "it has reached the database, which has not answered yet",
+    "before-answer": "it is committed, and its answer is not sent yet",
+    "before-transact-edn": "transactions written as EDN, such as bookkeeping, are about to be sent",
+    "after-transact-edn": "they are committed, and the answer is not sent yet",
     "before-read-log": "a page of the log is about to be read",
     "before-publish": "an object is about to be published",
-    "after-publish": "it is published, and nobody knows yet",
+    "after-publish": "it is published, and the answer is not sent yet",
     "before-read": "an object is about to be read",
 }
 """The names of points at which a process may be killed."""
 
 
 def kill_this_process() -> None:
-    """SIGKILL: nothing is cleaned up, nothing is said."""
+    """Sends SIGKILL to this process: it cleans up nothing and prints nothing."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -49,17 +49,18 @@ class Faults:
     """What goes wrong.
 
     Attributes:
-        seed: makes the same choices again, as far as the same requests come in the same order.
+        seed: gives the same choices again, as long as the same requests come in the same order.
         round_trip_s: seconds from a request to its answer, besides the work itself.
-        jitter_s: each way takes up to so many seconds longer.
-        ordered: requests arrive in the order in which they were sent, and the database is said to keep it.
-        chances: of each fault (see `FAULTS`), 0 to 1 a request. A store knows ``unavailable``,
-            ``lost-before`` and ``lost-after``.
-        at: a fault that happens for certain, by the number of the submission to a database, or of the reading
-            or publishing of an object of a store, from 1.
-        outage_s: how long nobody is there after the connection was cut.
-        kill_at: a point (see `POINTS`) and at which passage of it, from 1, `kill` is called.
-        kill: what is done there.
+        jitter_s: each way takes up to this many seconds longer.
+        ordered: whether requests arrive in the order in which they were sent. If not, `Database.ordered` is
+            False.
+        chances: how likely each fault (see `FAULTS`) is at a request, 0 to 1. Of these a store has
+            ``unavailable``, ``lost-before`` and ``lost-after``.
+        at: faults that happen for certain, by the number of the submission to a database, or of the read or
+            published object of a store, from 1.
+        outage_s: how many seconds the database cannot be reached after the connection was cut.
+        kill_at: a point (see `POINTS`), and the number of the passage, from 1, at which `kill` is called.
+        kill: called there; by default it kills the process.
 
     Raises:
         UsageError: a fault or a point has no such name, or a number is out of its range.
@@ -97,7 +98,7 @@ def _refuse_unknown(kind: str, names: list[str], known: Mapping[str, str]) -> No
 
 
 class Chance:
-    """The choices of one wrapper: seeded, and counted.
+    """Makes the seeded choices of one wrapper, and counts them.
 
     Attributes:
         happened: how often each fault has happened so far; as ``reordered``, how often a submission arrived
@@ -108,11 +109,11 @@ class Chance:
         self.faults = faults
         self._numbered = 0
         self.happened: Counter[str] = Counter()
-        self._random = random.Random(faults.seed)  # noqa: S311 - repeatable, and no secret
+        self._random = random.Random(faults.seed)  # noqa: S311 - repeatable, and not a secret
         self._passed: Counter[str] = Counter()
 
     def pick_numbered(self, *names: str) -> str | None:
-        """As `pick`, for a request of those that are numbered."""
+        """Like `pick`, for a request that is numbered: a fault of `Faults.at` comes first."""
         self._numbered += 1
         name = self.faults.at.get(self._numbered)
         if name in names:
@@ -121,7 +122,7 @@ class Chance:
         return self.pick(*names)
 
     def pick(self, *names: str) -> str | None:
-        """One of these faults, if chance has it happen now."""
+        """Returns one of these faults if chance makes it happen now, otherwise None."""
         for name in names:
             if self._random.random() < self.faults.chances.get(name, 0.0):
                 self.happened[name] += 1
@@ -129,15 +130,15 @@ class Chance:
         return None
 
     def way_s(self) -> float:
-        """Seconds that a request or an answer takes now."""
+        """Returns how many seconds this request or answer takes on its way."""
         return self.faults.round_trip_s / 2 + self._random.uniform(0, self.faults.jitter_s)
 
     def below(self, end: int) -> int:
-        """A whole number from 0, below `end`."""
+        """Returns an integer from 0, below `end`."""
         return self._random.randrange(end)
 
     def passes(self, point: str) -> None:
-        """Notes that a point is passed, and kills there if that was asked for."""
+        """Counts a passage of a point, and calls `Faults.kill` if this is the one of `kill_at`."""
         self._passed[point] += 1
         if self.faults.kill_at == (point, self._passed[point]):
             self.faults.kill()

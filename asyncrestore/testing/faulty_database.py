@@ -14,6 +14,7 @@ from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
 from asyncrestore.model import Anomaly, BatchResult
 from asyncrestore.tasks import task_group
 from asyncrestore.testing.faults import Chance
+from asyncrestore.testing.wrapper import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 LATE_S = 0.05
-"""How much later than in time a late submission arrives, at most."""
+"""By how many seconds at most a late submission is late."""
 
 
 @dataclass(slots=True)
 class FaultySubmission:
-    """A submission on its way. It has the method of `Submission`."""
+    """A `Submission` on its way through the network."""
 
     batch: Sequence[TxData]
     fault: str | None
@@ -41,7 +42,7 @@ class FaultySubmission:
     outcome: BatchResult | AsyncRestoreError | None = None
 
     def ends(self, outcome: BatchResult | AsyncRestoreError) -> None:
-        """Tells what became of it; only the first time counts."""
+        """Sets the outcome, unless it was set before."""
         if self.outcome is None:
             self.outcome = outcome
             self.done.set()
@@ -55,8 +56,8 @@ class FaultySubmission:
         raise self.outcome
 
 
-class FaultyDatabase:
-    """See `faulty_database`. It has the methods of `Database`.
+class FaultyDatabase(DatabaseWrapper):
+    """A `Database` behind a network with faults; see `faulty_database`.
 
     Attributes:
         happened: how often each fault has happened so far; as ``reordered``, how often a submission arrived
@@ -64,7 +65,7 @@ class FaultyDatabase:
     """
 
     def __init__(self, database: Database, faults: Faults, tasks: TaskGroup) -> None:
-        self._database = database
+        super().__init__(database)
         self._faults = faults
         self._tasks = tasks
         self._chance = Chance(faults)
@@ -75,9 +76,6 @@ class FaultyDatabase:
         self._news = anyio.Event()
         self._unanswered: list[FaultySubmission] = []
         self._back_s = 0.0
-        self.name = database.name
-        self.uri = database.uri
-        self.identity = database.identity
         self.ordered = faults.ordered and database.ordered
         self.happened = self._chance.happened
 
@@ -112,7 +110,7 @@ class FaultyDatabase:
         self._news.set()
 
     async def deliver(self) -> None:
-        """Lets submissions arrive when they are due, one after the other."""
+        """Passes submissions on when they are due, one after the other."""
         while True:
             wait_s = self._on_the_way[0][0] - monotonic() if self._on_the_way else None
             if wait_s is None or wait_s > 0:
@@ -124,9 +122,9 @@ class FaultyDatabase:
             if submission.number < self._latest_arrived:
                 self.happened["reordered"] += 1
             self._latest_arrived = max(self._latest_arrived, submission.number)
-            inner = await self._database.submit(submission.batch) if submission.batch else None
+            sent = await self.inner.submit(submission.batch) if submission.batch else None
             self._chance.passes("after-submit")
-            self._tasks.start_soon(self._answer, submission, inner.result if inner else None)
+            self._tasks.start_soon(self._answer, submission, sent.result if sent else None)
 
     async def _answer(
         self, submission: FaultySubmission, result: Callable[[], Awaitable[BatchResult]] | None
@@ -134,8 +132,8 @@ class FaultyDatabase:
         outcome: BatchResult | AsyncRestoreError
         try:
             outcome = await result() if result else BatchResult([])
-        except AsyncRestoreError as error:
-            outcome = error
+        except AsyncRestoreError as exc:
+            outcome = exc
         self._chance.passes("before-answer")
         await anyio.sleep(self._chance.way_s())
         if isinstance(outcome, BatchResult) and outcome.anomaly is None:
@@ -157,7 +155,7 @@ class FaultyDatabase:
             self._unanswered.remove(submission)
 
     def _cut(self) -> None:
-        """What has not arrived never will; what has is carried out."""
+        """Cuts the connection: submissions on their way never arrive, those that arrived are carried out."""
         self._on_the_way.clear()
         for submission in self._unanswered:
             submission.ends(self._unknown())
@@ -172,7 +170,7 @@ class FaultyDatabase:
             raise Unavailable(f"{self.uri}: the connection is cut (an injected fault)")
 
     async def _ask(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """Asks something that changes nothing; takes both ways' time."""
+        """Sends a request that changes nothing; takes the time of both ways."""
         await anyio.sleep(self._chance.way_s())
         self._check_there()
         if self._chance.pick("unavailable"):
@@ -183,24 +181,24 @@ class FaultyDatabase:
 
     async def basis_t(self) -> int:
         """See `Database`."""
-        return await self._ask(self._database.basis_t)
+        return await self._ask(self.inner.basis_t)
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         """See `Database`."""
         self._chance.passes("before-read-log")
-        return await self._ask(lambda: self._database.read_log(start, end, size=size))
+        return await self._ask(lambda: self.inner.read_log(start, end, size=size))
 
     async def schema_history(self) -> LogChunk:
         """See `Database`."""
-        return await self._ask(self._database.schema_history)
+        return await self._ask(self.inner.schema_history)
 
-    async def holders(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
+    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.holders(attribute, values))
+        return await self._ask(lambda: self.inner.entities_with(attribute, values))
 
-    async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
         """See `Database`."""
-        return await self._ask(lambda: self._database.values(attribute, entities))
+        return await self._ask(lambda: self.inner.values_of(attribute, entities))
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`."""
@@ -210,7 +208,7 @@ class FaultyDatabase:
         fault = self._chance.pick("unavailable", "lost-before", "lost-after")
         if fault in {"unavailable", "lost-before"}:
             raise Unavailable(f"{self.uri}: not there (an injected fault)")
-        done = await self._database.transact_edn(transactions)
+        done = await self.inner.transact_edn(transactions)
         self._chance.passes("after-transact-edn")
         if fault == "lost-after":
             raise self._unknown()
@@ -220,10 +218,9 @@ class FaultyDatabase:
 
 @asynccontextmanager
 async def faulty_database(database: Database, faults: Faults) -> AsyncIterator[FaultyDatabase]:
-    """A real database behind a network with faults, for the time of the context.
+    """Puts a network with faults in front of a real database, for as long as the context lasts.
 
-    What was sent arrives also when nobody waits for the answer any more, as after a crash, until the context
-    ends.
+    Until the context ends, what was sent arrives even if nobody waits for its answer, as after a crash.
 
     Args:
         database: an open one.

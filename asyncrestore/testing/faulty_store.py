@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class FaultyStore:
-    """A store some of whose requests fail. It has the methods of `Store`, which documents them.
+    """A `Store` behind a network with faults: some of its requests fail.
 
-    Of the faults of submissions it knows none; what is lost raises `Unavailable`, as after a time-out.
+    It has only the faults ``unavailable``, ``lost-before`` and ``lost-after``. A request that is lost raises
+    `Unavailable`, as after a time-out.
 
     Args:
         store: a real one.
@@ -66,7 +67,7 @@ class FaultyStore:
             raise self._lost()
 
     async def _arrive_numbered(self) -> str | None:
-        """Answers what will become of the answer."""
+        """Lets a numbered request arrive, or raises. Returns the fault that its answer will have, if any."""
         await anyio.sleep(self._chance.way_s())
         fault = self._chance.pick_numbered("unavailable", "lost-before", "lost-after")
         if fault in {"unavailable", "lost-before"}:

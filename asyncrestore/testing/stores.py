@@ -1,4 +1,4 @@
-"""What every store promises, checked."""
+"""Checks what every store promises."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.errors import NotAuthorized, NotFound
 from asyncrestore.stores.base import Deletes
 from asyncrestore.stores.promises import UPLOADS_CHECKED, check_promises
-from asyncrestore.testing.promise import must
+from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
@@ -17,14 +17,13 @@ async def check_store(store: Store) -> None:
     """Checks that an empty store keeps the promises of `Store`; leaves objects behind.
 
     Raises:
-        AssertionError: it breaks one, which the message names.
+        AssertionError: it breaks a promise, which the message names.
     """
     await _check_names(store)
     await _check_deletion(store)
     for promise in await check_promises(store, "promises"):
-        kept = (
-            promise.kept or promise.text == UPLOADS_CHECKED
-        )  # that is the server's to keep, not the store's
+        # The server alone keeps that last one, not the store.
+        kept = promise.kept or promise.text == UPLOADS_CHECKED
         must(kept, f"{promise.text}: {promise.problem}")
 
 
@@ -42,7 +41,7 @@ async def _check_names(store: Store) -> None:
 
 
 async def _check_deletion(store: Store) -> None:
-    """For those that can, and may."""
+    """Checks a store that can delete, if its credentials may."""
     if not isinstance(store, Deletes):
         return
     for key in ("1.parquet", "2.parquet"):

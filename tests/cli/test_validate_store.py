@@ -34,5 +34,5 @@ def test_kept_and_broken(
 def test_a_wrong_uri(capsys: pytest.CaptureFixture[str]) -> None:
     ran = Ran(capsys, "validate-store", "s3://key:secret@bucket/prefix")
     assert ran.code == 2
-    assert "holds no credentials" in ran.err
+    assert "must not hold credentials" in ran.err
     assert "secret" not in ran.err

@@ -225,7 +225,7 @@ def test_a_stalled_repository_is_given_up(
 def test_a_lock_that_is_held_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
     async def try_twice() -> None:
         async with locked(tmp_path, "jars"):
-            with pytest.raises(Unavailable, match="another process has held"):
+            with pytest.raises(Unavailable, match="Another process has held"):
                 async with locked(tmp_path, "jars", timeout_s=0.2):
                     pytest.fail("two holders of one lock")
         async with locked(tmp_path, "jars", timeout_s=0):
@@ -262,8 +262,8 @@ def no_home(_: object) -> str:
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        ("", "it is not known where"),
-        ("~nobody-of-this-name/cache", "it is not known where"),
+        ("", "There is no place for"),
+        ("~nobody-of-this-name/cache", "There is no place for"),
         (f"a{os.pathsep}b", "class path"),
     ],
 )

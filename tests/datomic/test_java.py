@@ -100,7 +100,7 @@ def test_only_an_old_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_java_at_all() -> None:
-    with pytest.raises(SetupFailed, match="no Java 11 or newer") as caught:
+    with pytest.raises(SetupFailed, match="No Java 11 or newer") as caught:
         find()
     assert "pip install 'asyncrestore[java]'" in caught.value.hint
     assert "JAVA_HOME" in caught.value.hint
@@ -119,8 +119,8 @@ def test_a_java_home_without_java_is_an_error_even_if_path_has_one(
     ("script", "reason"),
     [
         ("#!/bin/sh\necho 'library not found' >&2\nexit 1\n", "library not found"),
-        ("#!/bin/sh\necho hello\n", "is no Java runtime: hello"),
-        ("#!/bin/sh\n", "is no Java runtime"),
+        ("#!/bin/sh\necho hello\n", "is not a Java runtime: hello"),
+        ("#!/bin/sh\n", "is not a Java runtime"),
         ("#!/no/such/interpreter\n", "does not start"),
     ],
 )

@@ -206,11 +206,11 @@ async def test_a_spot_check_gets_over_an_outage(new_database: NewDatabase) -> No
     class Away(Passing):
         times = 2
 
-        async def values(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
             self.times -= 1
             if self.times >= 0:
                 raise Unavailable("away")
-            return await super().values(attribute, entities)
+            return await super().values_of(attribute, entities)
 
     target = Away(inner)
     assert (await restore(source, target, spot_check=1)).transactions == 2 + len(MOVES)

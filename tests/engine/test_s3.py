@@ -26,7 +26,7 @@ from asyncrestore.model import t_to_tx
 from asyncrestore.stores import open_store
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.client import open_s3
-from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import parse_s3_uri
 from tests.damage import load
@@ -241,7 +241,7 @@ async def test_two_at_once_fifty_times(new_database: NewDatabase, moto_bucket: B
     wanted = await load(one)
 
     async def run(client: S3Client, uri: str, written: list[str]) -> None:
-        store = S3Store(client, parse_s3_uri(uri), Patience())
+        store = S3Store(client, parse_s3_uri(uri), RetryPolicy())
         report = await backup(source, store, segment_size=3, name="db")
         written += [each.key for each in report.segments]
 

@@ -24,7 +24,7 @@ from asyncrestore.errors import (
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores import open_store
 from asyncrestore.stores.s3.client import open_s3
-from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import S3Place, parse_s3_uri
 from asyncrestore.testing import check_store
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Patience(total_s=20, attempt_s=10, first_s=0.001, longest_s=0.01)
-SHORT = Patience(total_s=0.1, attempt_s=10, first_s=0.001, longest_s=0.01)
+QUICK = RetryPolicy(total_s=20, attempt_s=10, first_s=0.001, longest_s=0.01)
+SHORT = RetryPolicy(total_s=0.1, attempt_s=10, first_s=0.001, longest_s=0.01)
 CONTENT = b"a segment's content " * 1000
 KEY = "backups/db/1.parquet"
 
@@ -197,9 +197,9 @@ async def test_silent_server(client: S3Client, moto_bucket: Bucket, proxy: Proxy
         exchange.drop()
 
     proxy.always["GET"] = hold
-    patience = Patience(total_s=0.1, attempt_s=0.2, first_s=0.001)
+    policy = RetryPolicy(total_s=0.1, attempt_s=0.2, first_s=0.001)
     with pytest.raises(Unavailable, match="not done after"):
-        await S3Store(client, parse_s3_uri(moto_bucket.uri()), patience).names()
+        await S3Store(client, parse_s3_uri(moto_bucket.uri()), policy).names()
     over.set()
 
 
@@ -260,7 +260,7 @@ async def test_listing_without_an_end(store: S3Store, proxy: Proxy) -> None:
 
     await store.publish("db", "1.parquet", CONTENT)
     proxy.always["GET"] = cut_short
-    with pytest.raises(StoreFailed, match="cuts a listing"):
+    with pytest.raises(StoreFailed, match="cuts off a listing"):
         await store.list("db")
 
 

@@ -102,7 +102,7 @@ async def test_what_is_no_file_is_listed_and_is_damage(tmp_path: Path) -> None:
     assert await store.read("a", "link") == b"one"
     for key in ("dangling", "directory", "loop", "pipe"):
         assert not await store.publish("a", key, b"other")
-        with pytest.raises(SegmentDamaged, match=f"{folder / key} is no file"):
+        with pytest.raises(SegmentDamaged, match=f"{folder / key} is not a file"):
             await store.read("a", key)
     with pytest.raises(NotFound):
         await store.read("a", "other")
@@ -125,7 +125,7 @@ async def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="home directory"):
         async with open_store("~nobody-of-this-name/x"):
             pass
-    with pytest.raises(UsageError, match="is no URI"):
+    with pytest.raises(UsageError, match="is not a URI"):
         async with open_store("file://[x/y"):
             pass
     gone = tmp_path / "gone"

@@ -106,7 +106,7 @@ async def test_conditions_checked_before_and_not_while_writing(scripted: str, pr
     proxy.always["PUT"] = look_then_write
     report = await asyncrestore.validate_store(scripted)
     assert broken(report) == [ONE_OF_MANY, UPLOADS_CHECKED]
-    assert report.promises[1].problem == "of 16 writers of one object 16 were told that they had created it"
+    assert report.promises[1].problem == "of 16 writers of one object, 16 were told that they had created it"
 
 
 async def test_listing_ends_early(scripted: str, proxy: Proxy) -> None:

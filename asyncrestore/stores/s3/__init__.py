@@ -1,1 +1,1 @@
-"""The store on S3, and on servers that speak its protocol."""
+"""The store on S3 and on servers that speak its protocol."""

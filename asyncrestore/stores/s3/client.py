@@ -1,4 +1,4 @@
-"""Opening a store on S3, or another service of AWS: the client, its settings and its lifetime."""
+"""Opens a store on S3, or a client of another AWS service: its settings and its lifetime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore.utils import parse_timestamp
 
 from asyncrestore.stores.s3.errors import OPENING, s3_errors
-from asyncrestore.stores.s3.retry import Patience
+from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ _STYLES = {True: "path", False: "virtual", None: "auto"}
 
 
 @asynccontextmanager
-async def open_s3(place: S3Place, patience: Patience | None = None) -> AsyncIterator[S3Store]:
-    """Opens a store on S3; nothing is asked of the server yet. Its connections last as long as the context.
+async def open_s3(place: S3Place, policy: RetryPolicy | None = None) -> AsyncIterator[S3Store]:
+    """Opens a store on S3 for as long as the context lasts; sends no request yet.
 
     Raises:
-        UsageError: the AWS environment is not in order, such as a profile that is not there.
+        UsageError: the AWS environment is not usable: it names a profile that does not exist, for example.
     """
     options = {"addressing_style": _STYLES[place.path_style]}
     opening = open_client("s3", place.uri, place.region, place.profile, place.endpoint_url, s3=options)
     async with opening as client:
-        yield S3Store(client, place, patience or Patience())
+        yield S3Store(client, place, policy or RetryPolicy())
 
 
 @asynccontextmanager
@@ -47,27 +47,27 @@ async def open_client(
     endpoint_url: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Any]:
-    """Opens a client of a service of AWS for as long as the context lasts.
+    """Opens a client of an AWS service for as long as the context lasts.
 
     Args:
         service: its name in the AWS SDK.
-        where: what is opened, for people.
-        region: without it the AWS environment's.
-        profile: likewise.
-        endpoint_url: likewise.
-        settings: more of the client's configuration.
+        where: display name of what is opened, for messages.
+        region: None for the AWS environment's.
+        profile: None for the AWS environment's.
+        endpoint_url: None for the AWS environment's.
+        settings: further settings of the client.
 
     Raises:
-        UsageError: the AWS environment is not in order.
+        UsageError: the AWS environment is not usable.
     """
     config = AioConfig(
-        # `persist` makes all attempts: one rule, one deadline, and each is told.
+        # `persist` makes all attempts: with one rule and one deadline, and it logs each of them.
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=32,
-        # Without these botocore adds checksums in trailers, which many S3 clones do not understand. Ours goes
-        # with every write as a header.
+        # By default botocore adds checksums in trailers, which many S3 clones do not understand. Each write
+        # here sends its checksum in a header.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         **settings,
@@ -83,12 +83,12 @@ async def open_client(
     try:
         yield client
     finally:
-        with anyio.move_on_after(_CLOSING_S, shield=True):  # also when cancelled: else its sockets stay open
+        with anyio.move_on_after(_CLOSING_S, shield=True):  # even if cancelled, or its sockets stay open
             await opening.__aexit__(None, None, None)
 
 
 def _timestamp(text: Any) -> datetime:
-    """Reads a timestamp: botocore's own way takes half of a long listing's time."""
+    """Reads a timestamp. botocore's own way takes half the time of a long listing."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""From what botocore and aiohttp raise to this package's errors: here alone S3's error codes are known."""
+"""Maps the errors of botocore and aiohttp to this package's; the only module that knows S3's error codes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NO_ANSWER = (
     boto.HTTPClientError,
     boto.ConnectionError,
     boto.IncompleteReadError,
-    ResponseParserError,  # half an XML document: the body was cut
+    ResponseParserError,  # half of an XML document: the body was cut off
     aiohttp.ClientError,
     ConnectionError,
     TimeoutError,
@@ -68,7 +68,7 @@ _BY_CODE: dict[str, _Kind] = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), _EXPIRED),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"), _UNKNOWN),
     **dict.fromkeys(("UnrecognizedClientException", "InvalidClientTokenId"), _UNKNOWN),
-    # The key service's, all with status 400.
+    # Codes of the key service, all with status 400.
     "AccessDeniedException": (
         NotAuthorized,
         "The credentials need {permission} for the key that wrapped it.",
@@ -100,7 +100,12 @@ _BY_STATUS: dict[int, _Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A kind of request: what people call it, and the permission that it needs."""
+    """A kind of request.
+
+    Attributes:
+        doing: display name, such as "reading".
+        permission: what the credentials must be allowed to do.
+    """
 
     doing: str
     permission: str
@@ -114,13 +119,21 @@ DELETING = Action("deleting", "s3:DeleteObject")
 
 
 def status_of(error: boto.ClientError) -> int:
-    """The HTTP status of an answer that is an error."""
+    """Returns the HTTP status of an error response."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 @contextmanager
 def s3_errors(action: Action, where: str) -> Iterator[None]:
-    """Raises this package's errors for those of a request; `Unavailable` where another try may help."""
+    """Maps the errors of a request to this package's; `Unavailable` is worth another attempt.
+
+    Raises:
+        NotFound: the bucket or the object does not exist.
+        NotAuthorized: credentials are missing, expired, unknown or not sufficient.
+        UsageError: the store's URI or the AWS environment is wrong.
+        Unavailable: there was no answer, or one that says to try again.
+        StoreFailed: the request failed for any other reason.
+    """
     try:
         yield
     except boto.ClientError as exc:

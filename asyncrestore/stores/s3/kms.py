@@ -1,4 +1,4 @@
-"""Keys from AWS KMS: made there, and unwrapped there."""
+"""Keys that AWS KMS makes and unwraps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore.stores.s3.client import open_client
 from asyncrestore.stores.s3.errors import Action, s3_errors
-from asyncrestore.stores.s3.retry import Patience, persist
+from asyncrestore.stores.s3.retry import RetryPolicy, persist
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,38 +17,50 @@ _UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
 
 
 @asynccontextmanager
-async def open_kms(key_id: str, patience: Patience | None = None) -> AsyncIterator[KeyService]:
-    """Opens the service with a key of it; nothing is asked yet.
+async def open_kms(key_id: str, policy: RetryPolicy | None = None) -> AsyncIterator[KeyService]:
+    """Opens the key service with one of its keys, for as long as the context lasts; sends no request yet.
 
     Raises:
-        UsageError: the AWS environment is not in order.
+        UsageError: the AWS environment is not usable.
     """
     parts = key_id.split(":")
     region = parts[3] if parts[0] == "arn" and len(parts) > 3 else None
     async with open_client("kms", f"KMS key {key_id}", region=region) as client:
-        yield KeyService(client, key_id, patience or Patience())
+        yield KeyService(client, key_id, policy or RetryPolicy())
 
 
 class KeyService:
     """A key of AWS KMS."""
 
-    def __init__(self, client: Any, key_id: str, patience: Patience) -> None:
+    def __init__(self, client: Any, key_id: str, policy: RetryPolicy) -> None:
         self._client = client
         self._key_id = key_id
-        self._patience = patience
+        self._policy = policy
 
     async def new_key(self, size: int) -> tuple[bytes, bytes]:
-        """A new key of `size` bytes, and the same wrapped."""
+        """Makes a new key.
+
+        Args:
+            size: of the key, in bytes.
+
+        Returns:
+            The key, and the same key wrapped.
+
+        Raises:
+            NotAuthorized: the key of the service may not be used, or does not exist.
+            Unavailable: no attempt succeeded in time.
+        """
         answer = await self._ask(
             _MAKING, lambda: self._client.generate_data_key(KeyId=self._key_id, NumberOfBytes=size)
         )
         return answer["Plaintext"], answer["CiphertextBlob"]
 
     async def unwrap(self, wrapped: bytes) -> bytes:
-        """A key that `new_key` has given wrapped.
+        """Returns a key that `new_key` has wrapped.
 
         Raises:
-            NotAuthorized: this key of the service did not wrap it, or may not be used.
+            NotAuthorized: another key of the service has wrapped it, or this one may not be used.
+            Unavailable: no attempt succeeded in time.
         """
         answer = await self._ask(
             _UNWRAPPING, lambda: self._client.decrypt(KeyId=self._key_id, CiphertextBlob=wrapped)
@@ -63,4 +75,4 @@ class KeyService:
             with s3_errors(action, where):
                 return await request()
 
-        return await persist(attempt, self._patience, f"{where}: {action.doing}")
+        return await persist(attempt, self._policy, f"{where}: {action.doing}")

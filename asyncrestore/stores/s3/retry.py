@@ -1,4 +1,4 @@
-"""The one rule by which requests are made again."""
+"""The one rule by which requests are repeated."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to go on asking what does not answer, all in seconds.
+class RetryPolicy:
+    """How long and how often to repeat a request that gets no answer.
 
     Attributes:
-        total_s: no attempt begins later than this after the first.
-        attempt_s: an attempt without an end is given up after this: a server that sends a byte now and then
-            would pass every time-out for a single read. 64 MiB at 2 Mbit/s fit.
-        first_s: the longest pause after the first attempt; it doubles with each one.
-        longest_s: the longest pause of all.
+        total_s: no attempt begins more than this many seconds after the first.
+        attempt_s: an attempt is given up after this many seconds. A server that sends a byte now and then
+            would never reach the time-out of a single read. 64 MiB at 2 Mbit/s take less.
+        first_s: the longest pause after the first attempt, in seconds; it doubles with each attempt.
+        longest_s: the upper limit of all pauses, in seconds.
     """
 
     total_s: float = 120.0
@@ -37,33 +37,33 @@ class Patience:
     longest_s: float = 15.0
 
 
-async def persist(attempt: Callable[[], Awaitable[_Result]], patience: Patience, doing: str) -> _Result:
+async def persist(attempt: Callable[[], Awaitable[_Result]], policy: RetryPolicy, doing: str) -> _Result:
     """Makes attempts until one ends with anything but `Unavailable`.
 
-    A pause has a random length up to its limit, so that many clients that were refused together do not come
-    back together.
+    A pause has a random length up to its limit, so that clients that were refused together do not all come
+    back together. Any other error of an attempt passes through at once.
 
     Args:
-        attempt: one request.
-        patience: for how long.
-        doing: what is tried, for people.
+        attempt: makes one request.
+        policy: how long to try, and how long to pause.
+        doing: display name of what is tried.
 
     Raises:
-        Unavailable: no attempt succeeded in time. Anything else that an attempt raises passes at once.
+        Unavailable: no attempt succeeded in time.
     """
     started = anyio.current_time()
     for number in count(1):
         try:
-            with anyio.fail_after(patience.attempt_s):
+            with anyio.fail_after(policy.attempt_s):
                 return await attempt()
         except TimeoutError:
-            failure = Unavailable(f"{doing}: not done after {patience.attempt_s:.0f} s")
+            failure = Unavailable(f"{doing}: not done after {policy.attempt_s:.0f} s")
         except Unavailable as exc:
             failure = exc
-        limit = min(patience.longest_s, patience.first_s * 2 ** min(number - 1, 30))
-        pause = random.uniform(0, limit)  # noqa: S311 - a jitter, no secret
+        limit = min(policy.longest_s, policy.first_s * 2 ** min(number - 1, 30))
+        pause = random.uniform(0, limit)  # noqa: S311 - jitter, not a secret
         waited = anyio.current_time() - started
-        if waited + pause >= patience.total_s:
+        if waited + pause >= policy.total_s:
             raise Unavailable(
                 f"{failure}; tried {number} times in {waited:.0f} s",
                 hint="What is published stays. Run the same command again.",

@@ -1,6 +1,7 @@
 """A store on S3: one object for each segment, created by one conditional request and never changed.
 
-Needs only to list, read and create objects: nothing is ever replaced, and deleted only by `delete`.
+It needs only the permissions to list, read and create objects: nothing is ever replaced, and only `delete`
+deletes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
 
     from asyncrestore.stores.s3.errors import Action
-    from asyncrestore.stores.s3.retry import Patience
+    from asyncrestore.stores.s3.retry import RetryPolicy
     from asyncrestore.stores.s3.uri import S3Place
 
 _Result = TypeVar("_Result")
@@ -38,18 +39,18 @@ _CONDITIONS_TEXT = b"asyncrestore creates this object again and again, to see th
 
 
 class S3Store:
-    """Keeps objects on S3. It has the methods of `Store`, which documents them.
+    """A `Store` that keeps objects on S3.
 
     Args:
         client: open for as long as the store is used.
         place: where its objects are.
-        patience: how long to ask again what does not answer.
+        policy: how long to repeat requests that get no answer.
     """
 
-    def __init__(self, client: S3Client, place: S3Place, patience: Patience) -> None:
+    def __init__(self, client: S3Client, place: S3Place, policy: RetryPolicy) -> None:
         self._client = client
         self._place = place
-        self._patience = patience
+        self._policy = policy
         self._conditions_hold = False
         self._checking_conditions = anyio.Lock()
         self.uri = place.uri
@@ -110,27 +111,27 @@ class S3Store:
         return await self._persist(WRITING, path, attempt)
 
     async def _check_conditions(self) -> None:
-        """Sees that the server heeds `If-None-Match`: one that does not would replace what is there.
+        """Makes sure that the server heeds `If-None-Match`: one that does not would replace objects.
 
-        Before anything is published, because a backup cannot know whether another one is running.
+        Called before anything is published, because a backup cannot know whether another one is running.
         """
         async with self._checking_conditions:
             if self._conditions_hold:
                 return
-            for _ in range(2):  # the first may be the first ever
+            for _ in range(2):  # the first attempt may create it
                 if not await self._create(self._place.prefix + _CONDITIONS_KEY, _CONDITIONS_TEXT):
                     self._conditions_hold = True
                     return
             raise StoreFailed(
-                f"{self.uri} replaces an object that it was told to leave: it ignores If-None-Match",
+                f"{self.uri} replaces an object that it must leave alone: it ignores If-None-Match",
                 hint="Two backups at once could destroy each other's segments there. Use another store; "
                 "asyncrestore validate-store tries one.",
             )
 
     async def _create(self, path: str, data: bytes) -> bool:
         digest = await to_thread.run_sync(_sha256, data)
-        # A refusal does not tell who was first: perhaps an attempt of ours whose answer was lost, and perhaps
-        # one that we do not know of, because aiohttp repeats a request on a connection that was closed.
+        # A refusal does not say who was first. It may have been an attempt of ours whose answer was lost, or
+        # one that we do not know of: aiohttp repeats a request on a connection that was closed.
         writer = secrets.token_hex(16)
 
         async def attempt() -> bool:
@@ -148,7 +149,7 @@ class S3Store:
         await self._client.put_object(
             Bucket=self._place.bucket,
             Key=path,
-            Body=BytesIO(data),  # not the bytes themselves: those aiohttp would send in one piece
+            Body=BytesIO(data),  # not the bytes themselves, which aiohttp would send in one piece
             IfNoneMatch="*",
             ChecksumAlgorithm="SHA256",  # some servers keep the digest only when this says so too
             ChecksumSHA256=digest,
@@ -172,7 +173,7 @@ class S3Store:
                 return await self._get(path)
             except FlexibleChecksumError as exc:
                 mismatches += 1
-                # Damaged on its way it is right the next time; else it lies there damaged.
+                # If it was damaged in transit, the next attempt succeeds; otherwise it is stored damaged.
                 kind = Unavailable if mismatches == 1 else SegmentDamaged
                 raise kind(f"{self._where(path)} is not what was written: {exc}") from exc
 
@@ -185,7 +186,7 @@ class S3Store:
             return await body.read()
 
     async def _pages(self, prefix: str) -> AsyncIterator[ListObjectsV2OutputTypeDef]:
-        """The pages of a listing, of at most 1,000 keys each."""
+        """Yields the pages of a listing, of at most 1,000 keys each."""
         request: ListObjectsV2RequestTypeDef = {
             "Bucket": self._place.bucket,
             "Prefix": prefix,
@@ -199,7 +200,7 @@ class S3Store:
                 return
             token = page.get("NextContinuationToken", "")
             if token in {"", request.get("ContinuationToken")}:
-                raise StoreFailed(f"{self.uri}: the server cuts a listing and does not say how to go on")
+                raise StoreFailed(f"{self.uri}: the server cuts off a listing without saying how to continue")
             request["ContinuationToken"] = token
 
     async def _persist(self, action: Action, path: str, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -207,7 +208,7 @@ class S3Store:
             with s3_errors(action, self._where(path)):
                 return await attempt()
 
-        return await persist(translated, self._patience, f"{self._where(path)}: {action.doing}")
+        return await persist(translated, self._policy, f"{self._where(path)}: {action.doing}")
 
     def _key(self, name: str, key: str) -> str:
         return f"{self._place.prefix}{folder_of(name)}/{key}"

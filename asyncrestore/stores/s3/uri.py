@@ -26,16 +26,16 @@ class S3Place:
 
     Attributes:
         bucket: its name, or an access point's alias.
-        prefix: what all keys begin with: empty, or ending with a slash.
+        prefix: of all keys: empty, or ending with a slash.
         endpoint_url: of a server other than AWS's.
         region: the bucket's.
         profile: of the AWS configuration files.
-        path_style: whether the bucket's name is in the path of a request, rather than in the host's name.
+        path_style: whether requests have the bucket's name in their path, rather than in the host name.
         encryption: server-side encryption, `AES256`, `aws:kms` or `aws:kms:dsse`.
         kms_key_id: the key for the latter two; without it the account's own.
         storage_class: such as `STANDARD_IA`.
         lock_mode: object lock, `GOVERNANCE` or `COMPLIANCE`.
-        lock_days: for how long, from the moment of writing.
+        lock_days: how long an object is locked, from the moment it is written.
     """
 
     bucket: str
@@ -52,11 +52,11 @@ class S3Place:
 
     @property
     def uri(self) -> str:
-        """Without options, as messages name it."""
+        """The URI without options, as messages show it."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def storing(self) -> dict[str, str | datetime]:
-        """The parameters of a `PutObject` that say how the object is to be kept."""
+        """Returns the parameters of `PutObject` that say how an object is stored."""
         wanted: dict[str, str | datetime | None] = {
             "ServerSideEncryption": self.encryption,
             "SSEKMSKeyId": self.kms_key_id,
@@ -73,7 +73,7 @@ def parse_s3_uri(text: str) -> S3Place:
     """Reads the URI of a store on S3.
 
     Raises:
-        UsageError: a part is missing, unknown or impossible. The message shows no value that may be a secret.
+        UsageError: a part is missing, unknown or impossible. The message shows no value that may be secret.
     """
     try:
         parts = urlsplit(text)
@@ -81,11 +81,11 @@ def parse_s3_uri(text: str) -> S3Place:
         raise UsageError(f"The URI of a store on S3 cannot be read: {exc}", hint=_EXAMPLE) from exc
     if "@" in parts.netloc:
         raise UsageError(
-            "A store's URI holds no credentials",
+            "A store's URI must not hold credentials",
             hint="Put them into the AWS environment: AWS_PROFILE, AWS_ACCESS_KEY_ID and so on.",
         )
     if not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
-        raise UsageError(f"s3://{parts.netloc}{parts.path} names no bucket", hint=_EXAMPLE)
+        raise UsageError(f"s3://{parts.netloc}{parts.path} does not name a bucket", hint=_EXAMPLE)
     prefix = unquote(parts.path).strip("/")
     if prefix and any(step in {"", ".", ".."} for step in prefix.split("/")):
         raise UsageError(f"s3://{parts.netloc}{parts.path}: the prefix has an empty step or dots in it")
@@ -119,7 +119,7 @@ def parse_s3_uri(text: str) -> S3Place:
             f"{where}: unknown option {', '.join(sorted(options))}", hint="docs/s3.md has them all."
         )
     if (place.lock_mode is None) != (place.lock_days is None):
-        raise UsageError(f"{where}: object-lock and object-lock-days are given together, or neither")
+        raise UsageError(f"{where}: object-lock and object-lock-days are given together or not at all")
     if place.kms_key_id and not (place.encryption or "").startswith("aws:kms"):
         raise UsageError(f"{where}: sse-kms-key-id needs sse=aws:kms")
     return place
@@ -154,7 +154,7 @@ def _is_days(value: str) -> bool:
 def _is_endpoint(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        _ = parts.port  # raises ValueError when it is no number
+        _ = parts.port  # raises ValueError when it is not a number
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

@@ -2,7 +2,7 @@
   "The process between Python and Datomic. Requests come as frames on stdin, [id operation argument ..]; answers go
   out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent.
 
-  Engines cannot share a class path, so none is named here: each has a namespace whose -main calls `main` with
+  Engines cannot share a class path, so this namespace requires none: each has a namespace whose -main calls `main` with
   `open`, `databases` (both take a place, see datomic/uri.py) and `scratch`, the place of a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
@@ -19,7 +19,8 @@
 (set! *warn-on-reflection* true)
 
 (defn- said
-  "What an exception says. Of what failed at a file often only the class does, and the text is the file's name."
+  "The message of an exception. When a file operation fails, often only the class says why, and the message is just the
+  file's name."
   [^Throwable thrown causes]
   (let [file (some #(when (instance? FileSystemException %) %) causes)]
     (if (and file (nil? (.getReason ^FileSystemException file)))
@@ -27,7 +28,7 @@
       (or (.getMessage thrown) (class thrown)))))
 
 (defn- anomaly
-  "What an exception says, in values that the pipe can carry. Causes are searched: engines wrap their exceptions."
+  "An exception as values that the pipe can carry. Its causes are searched too: engines wrap their exceptions."
   [^Throwable thrown]
   (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
         data (or (some #(let [d (ex-data %)] (when (:cognitect.anomalies/category d) d)) causes)
@@ -35,7 +36,7 @@
         named (fn [k] (let [v (get data k)] (when (or (instance? clojure.lang.Named v) (string? v)) (name v))))
         message (str (or (:cognitect.anomalies/message data) (said thrown causes)))
         id-of (fn [ref] (when (and (vector? ref) (int? (second ref))) (second ref)))
-        ;; Of a tuple's slot only the text says which lookup ref it was.
+        ;; If a lookup ref is in a tuple, only the text names it.
         id-in (fn [text] (some-> (re-find #"\[:asyncrestore/original-id (\d+)\] in tuple" text) second parse-long))]
     {"category" (or (named :cognitect.anomalies/category) "fault")
      "message" message
@@ -55,13 +56,13 @@
       begun)))
 
 (def ^:private definite?
-  "Whether what failed so is over: what was begun behind it is answered soon."
+  "Is the outcome of a transaction that failed with this anomaly certain? Then those begun after it have answers soon."
   (comp not #{"unavailable" "interrupted" "fault"} #(get % "category")))
 
 (defn- transact-all
-  "What became of transactions begun by `engine/transact`, in order, up to the first that failed: what comes after
-  would only fail too. Unless somebody else has committed that one: then what had been begun behind it commits.
-  Answers [[result ..] anomaly-or-nil [result behind it ..]]."
+  "Waits for transactions begun by `engine/transact`, in order, up to the first that fails: those after it would fail
+  too, unless somebody else has committed it; then those that were begun after it commit.
+  Returns [[result ..] anomaly-or-nil [result after it ..]]."
   [begun overlaps?]
   (loop [done [] [tx & others] begun]
     (if (nil? tx)
@@ -74,7 +75,8 @@
           :else [done result []])))))
 
 (defn- packed
-  "For each committed transaction: t before, transaction id, number of its new entities, then tempid and id of each."
+  "For each committed transaction, packed: t before, transaction id, number of its new entities, then tempid and id of
+  each."
   [committed]
   (let [numbers (ArrayList.)
         add (fn [n] (.add numbers n))]
@@ -85,7 +87,7 @@
     (frames/pack (long-array numbers))))
 
 (defn- transact-edn
-  "Commits transactions written as EDN, each a vector of transaction data; answers their transaction ids and tempids."
+  "Commits transactions written as EDN, each a vector of transaction data. Returns [transaction-id tempids] of each."
   [db texts]
   (mapv (fn [text]
           (let [{:keys [tx tempids]} @(engine/transact db (edn/read-string {:readers *data-readers*} text))]
@@ -98,7 +100,7 @@
                             (map edn/read-string arguments)))))
 
 (def ^:private reads
-  "Operations on an open database, each a function of it and the request's other arguments."
+  "Operations on an open database: each is a function of it and of the request's other arguments."
   {"basis" engine/basis-t
    "read-log" logs/page
    "schema" logs/schema
@@ -121,14 +123,14 @@
   [engine databases place]
   (let [[db created?] ((:open engine) place)
         opened {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))}
-        ;; Others may be opening at the same time: the handle is decided where the database is put.
+        ;; Other requests may open databases at the same time: the handle is the place where `swap!` has put it.
         handle (dec (count (swap! databases #(assoc % (count %) opened))))]
     [handle (engine/database-id db) created?]))
 
 (defn- prepare
-  "The executor and the function for a request, and of what transacts a function that makes an answer of the result:
-  it runs on another thread, so that the next commit need not wait for it.
-  Transactions are built and begun here, on the thread that reads the pipe: so they begin in order, and overlap with
+  "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
+  result: it runs on another thread, so that the next commit need not wait for it.
+  Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
   the commits before them."
   [engine databases [_ operation & arguments]]
   (case operation
@@ -148,7 +150,7 @@
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
         answer (fn [id run]
-                 ;; Also when what it answers cannot be encoded: nobody is left waiting for an answer that never comes.
+                 ;; An answer that cannot be encoded is an error too: nobody waits for an answer that never comes.
                  (try
                    (frames/write-frame out [id "ok" (run)])
                    (catch Throwable e (frames/write-frame out [id "error" (anomaly e)]))))]
@@ -165,7 +167,7 @@
         (recur)))))
 
 (defn warm-up
-  "Exercises what every run needs, so that the class-data archive made after it holds all of it."
+  "Uses all code that every run needs, so that the class-data archive, which is made afterwards, holds it."
   [engine]
   (let [[db] ((:open engine) (assoc (:scratch engine) "create" true))]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
@@ -180,13 +182,13 @@
 (defn main [engine argument]
   (let [in (DataInputStream. (BufferedInputStream. (FileInputStream. FileDescriptor/in) 65536))
         out (DataOutputStream. (BufferedOutputStream. (FileOutputStream. FileDescriptor/out) 65536))]
-    ;; Whatever a library prints must not get between the frames.
+    ;; What a library prints must not get between the frames.
     (System/setOut System/err)
     (alter-var-root #'*out* (constantly *err*))
     (when (= argument "warm-up")
       (warm-up engine)
-      ;; An orderly exit, at which the JVM writes its class-data archive.
+      ;; The JVM writes its class-data archive at an orderly exit.
       (System/exit 0))
     (serve engine in out)
-    ;; The parent is gone or has all its answers: nothing is worth waiting for.
+    ;; The parent is gone or has all its answers: there is nothing to wait for.
     (.halt (Runtime/getRuntime) 0)))

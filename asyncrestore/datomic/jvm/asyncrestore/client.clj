@@ -6,21 +6,21 @@
 (set! *warn-on-reflection* true)
 
 (defn- as-of-or-now
-  "The database as of an instant. Local has no answer for one after its newest transaction."
+  "The database as of an instant. Local cannot answer for an instant after its newest transaction."
   [db ^java.util.Date instant]
   (let [newest (:db/txInstant (d/pull db [:db/txInstant] (bit-or (bit-shift-left 3 42) (long (:t db)))))]
     (if (or (nil? instant) (nil? newest) (.after instant newest))
       db
       (d/as-of db instant))))
 
-;; `known` is an atom for what is learnt of the schema (see logs.clj).
+;; `known` is an atom that caches parts of the schema (see logs.clj).
 ;; Without :limit -1 every read of the client API stops silently after 1000 items.
 (defrecord ClientDatabase [conn id known]
   engine/Database
   (database-id [_] id)
   (basis-t [_] (:t (d/db conn)))
   (log [_ start end]
-    ;; Local fails with an IndexOutOfBoundsException when asked for what comes after its newest transaction.
+    ;; Local throws an IndexOutOfBoundsException for a range after its newest transaction.
     (when (<= (long start) (long (:t (d/db conn))))
       (d/tx-range conn {:start start :end end :limit -1})))
   (history [_ attribute]

@@ -1,6 +1,6 @@
 (ns asyncrestore.frames
   "Frames on a pipe: four bytes of length, big-endian, then one value in Transit (MessagePack).
-  Columns of numbers travel as base64 text of little-endian longs: one string costs far less than a number at a time."
+  Columns of numbers travel as base64 text of little-endian longs: one string costs far less than one number at a time."
   (:require [cognitect.transit :as transit])
   (:import (java.io ByteArrayInputStream ByteArrayOutputStream DataInputStream DataOutputStream EOFException)
            (java.nio ByteBuffer ByteOrder)
@@ -9,7 +9,7 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private max-frame
-  "Larger frames are taken for a broken stream: no honest one comes near."
+  "Larger frames are taken for a broken stream: no real one comes near this size."
   (* 1024 1024 1024))
 
 (defn decode [^bytes frame]
@@ -21,7 +21,7 @@
     (.toByteArray out)))
 
 (defn read-frame
-  "The next frame, or nil at the end of the stream, also when it ends inside a frame: the other side is gone."
+  "The value of the next frame; nil at the end of the stream, even inside a frame: the other side is gone."
   [^DataInputStream in]
   (try
     (let [size (.readInt in)]

@@ -1,5 +1,5 @@
 (ns asyncrestore.local
-  "Datomic Local, embedded in this process: all that is particular to it."
+  "Datomic Local, embedded in this process: all that is specific to it."
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.client :as client]
             [datomic.client.api :as d])
@@ -14,7 +14,7 @@
   (ex-info message {:cognitect.anomalies/category category}))
 
 (defn- connect-client
-  "One client for a storage directory and system: what is in memory lives as long as its client."
+  "The one client for a storage directory and system: a database in memory lives as long as its client."
   [storage-dir system]
   (locking clients
     (or (get @clients [storage-dir system])
@@ -25,7 +25,7 @@
           c))))
 
 (defn- present?
-  "Is there such a system? Asking the client would make its directory."
+  "Does the system exist? Asking the client would create its directory."
   [storage-dir system]
   (or (= storage-dir ":mem") (.isDirectory (File. ^String storage-dir ^String system))))
 
@@ -35,20 +35,20 @@
     []))
 
 (defn- identity-of
-  "A database in memory has a UUID of its own; a durable one has nothing but its name."
+  "The UUID of a database in memory. A durable one has only its name, so it has no identity."
   [db]
   (let [id (str (:id db))]
     (when (re-matches #"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" id) id)))
 
 (def ^:private lock-patience-ms
-  "How long to wait for another process to let go of a database: one that was killed needs a moment to end."
+  "How long to wait until another process releases a database: one that was killed needs a moment to end."
   5000)
 
 (defn- locked? [^Throwable thrown]
   (some-> (.getMessage thrown) (.contains "in use by another process")))
 
 (defn- when-free
-  "Calls f, again and again while another process has the database open."
+  "Calls f, and again as long as another process has the database open, up to `lock-patience-ms`."
   [f]
   (let [deadline (+ (System/currentTimeMillis) (long lock-patience-ms))]
     (loop []
@@ -61,7 +61,7 @@
                                      " A Datomic Local database belongs to one process at a time."))))))))
 
 (defn- open
-  "Opens a database, made first if `create` and it is not there. Answers [database created?]."
+  "Opens a database. If it does not exist and `create` is set, makes it first. Returns [database created?]."
   [{:strs [storage-dir system db create] :as place}]
   (let [there? (some #{db} (databases place))]
     (when-not (or there? create)

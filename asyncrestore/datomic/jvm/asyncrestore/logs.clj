@@ -1,5 +1,5 @@
 (ns asyncrestore.logs
-  "Datoms in columns: many at a time, cheap to carry and to turn into a table."
+  "Datoms in columns, many at a time: cheap to send and to turn into a table."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
             [asyncrestore.values :as values])
@@ -8,11 +8,11 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private schema-attributes
-  "Whose whole history tells the schema at any moment."
+  "Their whole history gives the schema at any moment."
   [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType :db.attr/preds])
 
 (defn- ident-at
-  "The entity that an ident named at a transaction: idents are renamed and reused."
+  "The entity that had an ident at a transaction: idents are renamed and reused."
   [idents ident tx]
   (->> (get idents ident)
        (filter #(and (:added %) (<= (long (:tx %)) (long tx))))
@@ -21,8 +21,8 @@
        :e))
 
 (defn- ref-slots
-  "Of each attribute: true where values are references, for a tuple a vector of that by slot.
-  Value types and the make-up of tuples never change, so the newest schema tells it for all time."
+  "For each attribute whether its values are references; for a tuple a vector of that, by slot.
+  Value types and the types of tuples never change, so the newest schema is right for all time."
   [db]
   (let [idents (group-by :v (engine/history db :db/ident))
         ref-type (:e (first (get idents :db.type/ref)))
@@ -37,7 +37,7 @@
             (slots :db/tupleAttrs (fn [d] (mapv #(ref? (ident-at idents % (:tx d))) (:v d))))))))
 
 (defn- ref-slot
-  "Reads the schema again only when an attribute turns up that it did not know."
+  "The entry of `ref-slots` for an attribute. Reads the schema again only for an attribute that it does not know."
   [db attribute]
   (let [slot (get @(:known db) attribute)]
     (if (some? slot)
@@ -45,8 +45,9 @@
       (get (reset! (:known db) (ref-slots db)) attribute false))))
 
 (defn- columns
-  "[count, then packed: transactions, entities, attributes, numbers; then kinds, added, texts]:
-  a text for each datom whose kind has no number, in order; kinds one letter a datom, added + or -."
+  "Datoms as [count, then packed: transactions, entities, attributes, numbers; then kinds, added, texts].
+  Kinds has one letter for each datom, added one + or -; texts has, in order, one for each datom whose kind has no
+  number."
   [db ^ArrayList datoms]
   (let [n (.size datoms)
         txs (long-array n) es (long-array n) as (long-array n) numbers (long-array n)
@@ -68,7 +69,7 @@
     [n (frames/pack txs) (frames/pack es) (frames/pack as) (frames/pack numbers) (str kinds) (str added) texts]))
 
 (defn- weight
-  "One, and one more for every 64 characters or bytes of a value: `model.weight` in Python."
+  "One, and one more for every 64 characters or bytes of the value, as `model.weight` in Python."
   ^long [datom]
   (let [v (nth datom 2)]
     (cond
@@ -77,8 +78,8 @@
       :else 1)))
 
 (defn page
-  "Whole transactions from the log with start <= t < end, until their datoms weigh `size`.
-  Answers [t to go on from, or nil when there is no more before end; columns]."
+  "Reads whole transactions from the log, with start <= t < end, until their datoms weigh `size`.
+  Returns [t columns], where t is the one to continue from, nil if there is no more before end."
   [db start end size]
   (let [datoms (ArrayList.)]
     (loop [transactions (seq (engine/log db start end)), weighs 0]
@@ -92,7 +93,7 @@
         [nil (columns db datoms)]))))
 
 (defn schema
-  "The history of what makes the schema, in columns, not ordered."
+  "The history of the attributes that make up the schema, in columns, unordered."
   [db]
   (let [datoms (ArrayList.)]
     (doseq [attribute schema-attributes]

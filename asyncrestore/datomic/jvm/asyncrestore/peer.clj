@@ -1,5 +1,5 @@
 (ns asyncrestore.peer
-  "Datomic Pro through its peer library, embedded in this process: all that is particular to it."
+  "Datomic Pro through its peer library, embedded in this process: all that is specific to it."
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.engine :as engine]
             [clojure.string :as str]
@@ -12,15 +12,15 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private sync-patience-ms
-  "How long the transactor may take to say how far it is."
+  "How long the transactor may take to report its newest t."
   60000)
 
 (def ^:private transact-patience-ms
   "How long a transaction may take before its outcome counts as unknown; under back pressure that can be minutes.
-  Less than what Python waits for an answer, so that the answer names the transaction."
+  It is less than Python waits for an answer, so that the answer can name the transaction."
   240000)
 
-;; Errors. Those of a transaction come with a category; most of those on the way to a transactor do not.
+;; Errors. Those of a transaction have a category; most errors of connecting to a transactor have none.
 
 (def ^:private categories
   {:db.error/db-not-found :cognitect.anomalies/not-found
@@ -40,7 +40,7 @@
       :else :cognitect.anomalies/fault)))
 
 (defn- missing-library
-  "The exception that says that a storage's library is not on the class path."
+  "Class and message of the cause that means a storage's library is not on the class path, or nil."
   [causes]
   (some (fn [cause]
           (let [message (str (ex-message cause))]
@@ -50,8 +50,8 @@
         causes))
 
 (defn- categorised
-  "The exception as one that says its category. Of `uri`, if there is one, it names all but the options, which may
-  hold a password."
+  "The exception as one that has a category. Its message begins with `uri`, if there is one, without the options, which
+  may hold a password."
   [^Throwable thrown uri]
   (let [causes (take-while some? (iterate #(.getCause ^Throwable %) thrown))
         data (or (some ex-data causes) {})
@@ -70,8 +70,8 @@
 (defmacro ^:private saying-categories [uri & body]
   `(try ~@body (catch Throwable thrown# (throw (categorised thrown# ~uri)))))
 
-;; Partitions, so that entities that were stored side by side are so again. No id but its own tells an
-;; entity's partition, and a new entity's original id is in its transaction.
+;; Partitions, so that entities that were stored side by side are stored so again. Only an entity's own id gives its
+;; partition, and a new entity's original id is in its transaction.
 
 (def ^:private original-id :asyncrestore/original-id)
 (def ^:private schema-partition 0)
@@ -79,7 +79,7 @@
 (def ^:private first-implicit-partition (bit-shift-left 1 19))
 
 (defn- named-partition
-  "The target's id of a partition, by its id in the source. Nil if it is none, or not known to be there yet:
+  "The target's id of a partition, by its id in the source. Nil if it is not a partition, or not known to be there yet:
   partitions are an optimisation, and a restore does not wait for one."
   [conn partitions id]
   (or (get @partitions id)
@@ -98,13 +98,13 @@
       :else (named-partition conn partitions p))))
 
 (defn- said-of
-  "The entities of which the transaction data says more than their original id. The others only stand in for one that is
-  referred to, or that is left out: among attributes Pro would give such an id away again, to the next attribute."
+  "The entities of which the transaction data says more than their original id. The others are stand-ins for entities
+  that are referred to or left out: in the partition of attributes Pro would give their ids to the next attribute."
   [tx-data]
   (into #{} (for [[_ entity attribute] (filter vector? tx-data) :when (not= attribute original-id)] entity)))
 
 (defn- in-partitions
-  "The transaction data with the wish that new entities be in the partitions that they had in the source."
+  "The transaction data, with a request that new entities be in the partitions that they had in the source."
   [conn partitions tx-data]
   (let [said (delay (said-of tx-data))
         forced (into {}
@@ -117,12 +117,12 @@
                        [tempid chosen]))]
     (if (empty? forced) tx-data (conj (vec tx-data) {:db/force-partition forced}))))
 
-;; `known` is an atom for what is learnt of the schema (see logs.clj), `partitions` one for named partitions.
+;; `known` is an atom that caches parts of the schema (see logs.clj), `partitions` one that caches named partitions.
 (defrecord PeerDatabase [conn id known partitions]
   engine/Database
   (database-id [_] id)
   (basis-t [_]
-    ;; Asked of the transactor: this process may not have heard yet of what committed.
+    ;; The transactor is asked: this process may not know the newest transactions yet.
     (let [db (saying-categories nil (deref (d/sync conn) sync-patience-ms nil))]
       (when-not db
         (throw (ex-info (str "The transactor did not answer within " (quot (long sync-patience-ms) 1000) " s")
@@ -131,12 +131,12 @@
   (log [_ start end] (d/tx-range (d/log conn) start end))
   (history [_ attribute]
     (let [db (d/db conn)]
-      ;; A database made by an old version may lack the newer attributes of schemas.
+      ;; A database made by an old version may lack newer schema attributes.
       (if (d/entid db attribute) (d/datoms (d/history db) :aevt attribute) [])))
   (with-value [_ attribute value] (map :e (d/datoms (d/db conn) :avet attribute value)))
   (value-of [_ entity attribute] (:v (first (d/datoms (d/db conn) :eavt entity attribute))))
   (transact [_ tx-data]
-    ;; The peer commits in the order of submission, so what follows need not wait for the answer.
+    ;; The peer commits in the order of submission, so the next transaction need not wait for the answer.
     (let [answer (try
                    (d/transact-async conn (in-partitions conn partitions tx-data))
                    (catch Throwable thrown thrown))]
@@ -156,19 +156,19 @@
       (apply d/q query (if as-of (d/as-of db as-of) db) arguments))))
 
 (defn- identity-of
-  "Each database has a UUID, in the id that the peer gives it."
+  "The UUID of a database, which is part of the id that the peer gives it."
   [db]
   (let [id (str (:id db))]
     (when (re-find #"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" id) id)))
 
 (defn- databases
-  "`uri` has an asterisk for the database's name."
+  "Names of the databases of a URI that has an asterisk in place of the name."
   [{:strs [uri]}]
   (saying-categories uri
     (vec (sort (d/get-database-names uri)))))
 
 (defn- open
-  "Opens a database, made first if `create` and it is not there. Answers [database created?]."
+  "Opens a database. If it does not exist and `create` is set, makes it first. Returns [database created?]."
   [{:strs [uri create]}]
   (saying-categories uri
     (let [created? (boolean (and create (d/create-database uri)))

@@ -1,5 +1,5 @@
 (ns asyncrestore.transactions
-  "Transaction data out of the columns in which it crosses the pipe (see asyncrestore/positions.py for entity positions)."
+  "Makes transaction data from the columns in which it crosses the pipe (entity positions: asyncrestore/positions.py)."
   (:require [asyncrestore.frames :as frames]
             [asyncrestore.values :as values])
   (:import (java.util ArrayList Iterator List Map)))
@@ -9,12 +9,12 @@
 (def ^:private original-id :asyncrestore/original-id)
 
 (defn- idents
-  "Keyword by position. Tens of them occur, again and again."
+  "Keywords by position. Tens of them occur, again and again."
   ^Map [names]
   (into {} (map (fn [[position name]] [position (keyword name)])) names))
 
 (defn- position
-  "What Datomic takes for an entity position; `entity` makes something of an entity id."
+  "What Datomic accepts for an entity position; `entity` is called with an entity id."
   [^Map idents entity ^long p]
   (cond
     (>= p 4611686018427387904) (Long/toString (- p 4611686018427387904))
@@ -64,8 +64,8 @@
           (recur (+ t 3) (long end) (+ swap (* 3 swapping))))))))
 
 (defn decode
-  "A batch from its columns: {:batch [transaction data ..]}, with :failure if the transaction after these has a value
-  that Java has not. `entity` is called with each entity id."
+  "A batch from its columns: {:batch [transaction-data ..]}. It has a :failure, and ends before it, if a transaction has
+  a value that Java cannot hold. `entity` is called with each entity id."
   ([columns] (decode columns identity))
   ([columns entity]
    (let [batch (ArrayList.)

@@ -1,6 +1,6 @@
 (ns asyncrestore.values
-  "Datomic's values on the pipe: a kind (one letter) and an integer or a text, so that nothing is lost on the way:
-  floats and doubles go as their bits, instants as milliseconds, decimals as text with their scale.
+  "Datomic's values on the pipe: a kind (one letter) and an integer or a text, so that nothing is lost on the way.
+  Floats and doubles go as their bits, instants as milliseconds, decimals as text with their scale.
 
     b boolean   l long      r ref      d double    f float    i instant             an integer
     s string    k keyword   y symbol   u uuid      o uri      n bigint   m bigdec   a text
@@ -14,7 +14,7 @@
 (set! *warn-on-reflection* true)
 
 (defn- text
-  "A string as it is; one that UTF-8 cannot hold is an error, for it would silently change on the way."
+  "A string as it is. One that UTF-8 cannot hold is an error, because it would silently change on the way."
   [^String s]
   (loop [i 0]
     (when (< i (.length s))
@@ -33,7 +33,7 @@
   (= "datomic.function.Function" (.getName (class v))))
 
 (defn kind
-  "The letter of a value; `ref?` tells a reference from a long."
+  "The letter of a value; `ref?` distinguishes a reference from a long."
   ^Character [v ref?]
   (condp instance? v
     String \s
@@ -58,7 +58,7 @@
                             {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))))
 
 (defn number
-  "The integer of a value whose kind has one."
+  "The integer of a value, if its kind has one."
   ^long [^Character kind v]
   (case (char kind)
     (\l \r) (long v)
@@ -73,8 +73,8 @@
 (declare encode)
 
 (defn payload
-  "The text of a value whose kind has one; for a tuple the vector of its slots. `ref?` is for a tuple a
-  vector that tells which slots are references."
+  "The text of a value, if its kind has one; of a tuple the vector of its slots. For a tuple `ref?` is a vector that
+  says which slots are references."
   [^Character kind v ref?]
   (case (char kind)
     \s (text v)
@@ -107,6 +107,6 @@
     \n (BigInteger. ^String raw)
     \m (BigDecimal. ^String raw)
     \x (.decode (Base64/getDecoder) ^String raw)
-    ;; An engine without functions has no attribute for one either: it refuses the text there, and says where.
+    ;; An engine without functions has no attribute for them either: it refuses the text, and says where.
     \c (if-let [function (resolve 'datomic.api/function)] (function (edn/read-string raw)) raw)
     \t (mapv (fn [slot] (when slot (decode (nth slot 0) (nth slot 1)))) raw)))

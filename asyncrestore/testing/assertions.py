@@ -1,4 +1,4 @@
-"""Promises that are checked by hand: outside of pytest there are no rewritten asserts."""
+"""Assertions with a message of their own: pytest rewrites `assert` in test modules only."""
 
 from __future__ import annotations
 
