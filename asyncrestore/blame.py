@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from asyncrestore.choice import OPTIONAL
+from asyncrestore.filter_request import OPTIONAL_BASE
 
 if TYPE_CHECKING:
     from asyncrestore.model import Datom, Transaction
@@ -84,7 +84,7 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
     cause = f"Entity {entity} has a datom of {_name(schema, a)} that needs :{ident}, "
     cause += "which the target's base schema lacks."
     if (
-        (a in schema.base and schema.base[a] not in OPTIONAL)
+        (a in schema.base and schema.base[a] not in OPTIONAL_BASE)
         and attribute
         and attribute.ident
         and attribute.value_type

@@ -11,8 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.choice import OPTIONAL, Choice, check_sets
+from anyio import to_thread
+
 from asyncrestore.errors import RewriteFailed
+from asyncrestore.filter_request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
 from asyncrestore.model import Transaction
 from asyncrestore.rewrites import make_rewriter
 from asyncrestore.values import KINDS
@@ -20,6 +22,7 @@ from asyncrestore.values import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from asyncrestore.history import History
     from asyncrestore.model import Datom
     from asyncrestore.rewrites import Rewrite, Rewriter
     from asyncrestore.schema import Schema
@@ -76,26 +79,26 @@ class Filter:
         self._alter = base.get("db.alter/attribute", -1)
         self._about = {base.get("db.install/attribute", -1), self._alter}
         self._altering = {base[ident] for ident in base.keys() - {"db/ident", "db/doc"}}
-        self._optional = {base[ident] for ident in OPTIONAL & base.keys()}
+        self._optional = {base[ident] for ident in OPTIONAL_BASE & base.keys()}
         self.rules: list[str] = []
         self.done: list[FilteredAttribute] = []
-        choice = Choice(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
-        for a, ident in choice.excluded.items():
-            choice.check_exclusion(a, ident)
+        request = FilterRequest(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
+        for a, ident in request.excluded.items():
+            request.check_exclusion(a, ident)
             self._dropped[a] = self._add(ident)
             if exclude_schema and a not in schema.base:
                 self._hidden[a] = self._dropped[a]
             self._record(a, ident, {"how": "exclude with schema" if a in self._hidden else "exclude"})
-        for a, (ident, how) in choice.rewritten.items():
+        for a, (ident, how) in request.rewritten.items():
             if how == "null":
-                choice.check_exclusion(a, ident, null=True)
+                request.check_exclusion(a, ident, null=True)
                 self._dropped[a] = self._add(ident)
                 self._record(a, ident, {"how": "null"})
                 continue
-            choice.check_rewriting(a, ident)
+            request.check_rewriting(a, ident)
             attribute = schema.attributes[a]
             rewriter = make_rewriter(how, ident, attribute.value_type or "", key)
-            check_sets(attribute, ident, rewriter)
+            check_values_stay_distinct(attribute, ident, rewriter)
             self._rewritten[a] = rewriter, self._add(ident)
             self._record(a, ident, rewriter.depends)
 
@@ -174,6 +177,27 @@ class Filter:
         if not idle:
             return datoms
         return [d for d in datoms if d[1] not in self._rewritten or (d[0], d[1], d[3]) not in idle]
+
+
+async def make_filter(
+    history: History,
+    *,
+    exclude: Iterable[str],
+    exclude_schema: bool,
+    rewrite: Mapping[str, Rewrite] | None,
+    key: bytes | None,
+) -> Filter | None:
+    """Makes the filter that was asked for, or returns None when nothing was.
+
+    The arguments are those of `Filter`, which has the errors too.
+    """
+    if not (exclude or exclude_schema or rewrite):
+        return None
+    schema = await history.schema()
+    # In a thread: a function to rewrite with may have to be imported.
+    return await to_thread.run_sync(
+        lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
+    )
 
 
 _CORRECT = "Correct it and run this again; --debug shows all that was raised, perhaps with the value."

@@ -20,6 +20,7 @@ from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
 from asyncrestore.segment import SegmentRange
+from asyncrestore.state import State
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk, Transaction
+    from asyncrestore.model import LogChunk
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
 
@@ -50,28 +51,6 @@ class Part:
 
     range: SegmentRange
     size: int
-
-
-@dataclass(slots=True)
-class State:
-    """What to know before the first transaction that is read.
-
-    Attributes:
-        schema: as of then.
-        seen: the largest indexes until then.
-        last: the transaction before it, where it was read.
-    """
-
-    schema: Schema
-    seen: SeenIds
-    last: Transaction | None = None
-
-    def skip(self, chunk: LogChunk, until_tx: int) -> None:
-        """Takes in the chunk's transactions up to and including `until_tx`."""
-        for transaction in chunk.until(until_tx).transactions():
-            self.last = transaction if transaction.tx == until_tx else None
-            self.schema.apply(transaction.datoms)
-            self.seen.add_all(set(transaction.e))
 
 
 class History(Protocol):
@@ -186,7 +165,7 @@ class StoredHistory:
         segment = await self.read(self._parts[len(before)])
         state = State(Schema.from_json(segment.info.schema), seen)
         async for chunk in _decode(segment):
-            state.skip(chunk, tx)
+            state.advance(chunk, tx)
             if chunk.tx[-1] >= tx:
                 break
         return state

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from asyncrestore.model import TX_PARTITION
+from asyncrestore.model import INDEX_BITS, INDEX_MASK, TX_PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-INDEX_BITS = 42
-INDEX_MASK = (1 << INDEX_BITS) - 1
 PAGE_BITS = 8
 _SLOT_MASK = (1 << PAGE_BITS) - 1
 

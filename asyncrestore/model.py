@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Datom: TypeAlias = tuple[int, int, str, Raw, bool]
 """Entity id, attribute id, kind of the value, the value's raw form, asserted (or retracted)."""
 
+INDEX_BITS = 42
+"""Bits of an entity id below its partition. They hold its index, which for a transaction is its t."""
+
+INDEX_MASK = (1 << INDEX_BITS) - 1
 TX_PARTITION = 3
-T_MASK = (1 << 42) - 1
 
 
 def weight(datoms: int, raws: Iterable[Any]) -> int:
@@ -38,12 +41,12 @@ def weight(datoms: int, raws: Iterable[Any]) -> int:
 
 def t_to_tx(t: int) -> int:
     """The entity id of the transaction with basis t (the same layout in every edition)."""
-    return (TX_PARTITION << 42) | t
+    return (TX_PARTITION << INDEX_BITS) | t
 
 
 def tx_to_t(tx: int) -> int:
     """The t of a transaction's entity id."""
-    return tx & T_MASK
+    return tx & INDEX_MASK
 
 
 @dataclass(slots=True)

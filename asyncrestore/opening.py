@@ -5,21 +5,17 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from anyio import to_thread
-
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.uri import is_database_uri
-from asyncrestore.filters import Filter
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
 from asyncrestore.stores.encrypted import encrypted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator
 
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.rewrites import Rewrite
     from asyncrestore.stores.encrypted import Encryption
 
 AnyStore: TypeAlias = str | Store
@@ -65,20 +61,3 @@ async def as_history(
     else:
         async with as_store(history, encryption) as store:
             yield await StoredHistory.open(store, name)
-
-
-async def as_filter(
-    history: History,
-    exclude: Iterable[str],
-    exclude_schema: bool,
-    rewrite: Mapping[str, Rewrite] | None,
-    key: bytes | None,
-) -> Filter | None:
-    """The filter that was asked for, None when nothing was; raises as `Filter`."""
-    if not (exclude or exclude_schema or rewrite):
-        return None
-    schema = await history.schema()
-    # In a thread: a function to rewrite with may have to be imported.
-    return await to_thread.run_sync(
-        lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
-    )

@@ -12,16 +12,16 @@ from asyncrestore import positions
 from asyncrestore.blame import blame
 from asyncrestore.composites import SPELLED, Composites
 from asyncrestore.errors import DamageError, TransactionRejected
-from asyncrestore.ids import ENTITY_COUNTER, INDEX_BITS, TX_COUNTER, counter_of
-from asyncrestore.model import TxData, t_to_tx, tx_to_t
+from asyncrestore.ids import ENTITY_COUNTER, TX_COUNTER, counter_of
+from asyncrestore.model import INDEX_BITS, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from asyncrestore.history import State
     from asyncrestore.ids import IdCache
     from asyncrestore.model import Datom, Transaction
+    from asyncrestore.state import State
     from asyncrestore.values import Raw
 
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asyncrestore import columns
+from asyncrestore import arrow
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
@@ -136,7 +136,7 @@ def encode(
         for entity in chunk.e:
             seen.add(entity)
         txs += chunk.txs()
-        tables.append(columns.to_table(chunk, schema))
+        tables.append(arrow.to_table(chunk, schema))
     _check_order(txs, range_)
     info = SegmentInfo(
         FORMAT, source, name, range_.start, range_.end,
@@ -166,7 +166,7 @@ def _write(tables: list[pa.Table], info: SegmentInfo) -> bytearray:
     # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
     with pq.ParquetWriter(
         sink,
-        columns.SCHEMA,
+        arrow.SCHEMA,
         compression="zstd",
         store_schema=False,
         write_page_checksum=True,
@@ -239,7 +239,7 @@ class Segment:
             SegmentDamaged: they cannot be decoded.
         """
         try:
-            return columns.from_table(self._file.read_row_group(group, columns=columns.NEEDED))
+            return arrow.from_table(self._file.read_row_group(group, columns=arrow.NEEDED))
         except (pa.ArrowException, OSError) as exc:
             raise SegmentDamaged(f"row group {group} cannot be decoded: {exc}") from exc
 

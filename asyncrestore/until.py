@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from asyncrestore.history import History, Part, State
+    from asyncrestore.history import History, Part
     from asyncrestore.model import LogChunk
     from asyncrestore.schema import Schema
+    from asyncrestore.state import State
 
 
 class LimitedHistory:
@@ -66,7 +67,7 @@ class LimitedHistory:
         return await self._history.schema()
 
 
-async def limit(history: History, until_t: int | None, until_time: datetime | None) -> History:
+async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:
     """The history up to a t, or up to the last transaction not after a time; all of it without either.
 
     Raises:

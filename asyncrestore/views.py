@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore import columns
+from asyncrestore import arrow
 from asyncrestore.values import to_python
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _STORED = [
     pa.field(field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
-    for field in columns.SCHEMA
+    for field in arrow.SCHEMA
 ]
 ROWS = pa.schema([*_STORED, pa.field("instant", pa.timestamp("ms", tz="UTC"))])
 """The columns of a segment, and the instant of each datom's transaction."""

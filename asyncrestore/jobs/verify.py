@@ -20,11 +20,12 @@ from asyncrestore.errors import (
     SegmentDamaged,
     UsageError,
 )
+from asyncrestore.filters import make_filter
 from asyncrestore.history import LiveHistory
-from asyncrestore.opening import as_database, as_filter, as_history, as_store
+from asyncrestore.opening import as_database, as_history, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
-from asyncrestore.until import limit
+from asyncrestore.until import limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -139,8 +140,10 @@ async def verify(
     differences = Differences(max_differences)
     if against is not None:
         async with open_connector() as connector, as_history(connector, source, name, encryption) as whole:
-            filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
-            wanted = await limit(whole, until_t, until_time)
+            filter_ = await make_filter(
+                whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
+            )
+            wanted = await limit_history(whole, until_t, until_time)
             target = await as_database(connector, against)
             report = await _verify_target(
                 wanted, filter_, target, differences, on_progress or (lambda _: None)

@@ -8,7 +8,6 @@ import pytest
 
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.filters import Filter, describe, same_rules
-from asyncrestore.history import State
 from asyncrestore.ids import IdCache, SeenIds
 from asyncrestore.model import Transaction, t_to_tx
 from asyncrestore.pipeline.stages import resolved
@@ -16,6 +15,7 @@ from asyncrestore.positions import ident as position_of
 from asyncrestore.positions import lookup, tempid
 from asyncrestore.resolve import Resolver
 from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
+from asyncrestore.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore.model import T_MASK, LogChunk
+from asyncrestore.model import INDEX_MASK, LogChunk
 from asyncrestore.values import KINDS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
         return pc.if_else(pc.equal(kinds, ord(letter)), numbers, null)
 
     values = {
-        "t": pc.bit_wise_and(tx, T_MASK),
+        "t": pc.bit_wise_and(tx, INDEX_MASK),
         "tx": tx,
         "e": _longs(chunk.e),
         "a": _longs(chunk.a),

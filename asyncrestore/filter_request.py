@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asyncrestore.rewrites import Rewrite, Rewriter
     from asyncrestore.schema import Attribute, Schema
 
-OPTIONAL = frozenset(
+OPTIONAL_BASE = frozenset(
     {
         *("db.attr/preds", "db.entity/preds", "db/fn", "db.install/function"),
         *("db/index", "db/fulltext"),
@@ -23,7 +23,7 @@ OPTIONAL = frozenset(
 """What of the base schema may be left out: a target may lack it or its code, and it shapes no other data."""
 
 
-class Choice:
+class FilterRequest:
     """The attributes that were asked for, and whether that can be done.
 
     Attributes:
@@ -69,7 +69,7 @@ class Choice:
             )
         if self._schema.is_bookkeeping(a):
             raise UsageError(f":{ident} is what restores write for themselves; it is never copied")
-        if a in self._schema.base and ident not in OPTIONAL:
+        if a in self._schema.base and ident not in OPTIONAL_BASE:
             raise UsageError(f":{ident} is of Datomic's base schema: the rest of the history depends on it")
         return a
 
@@ -119,7 +119,7 @@ class Choice:
             )
 
 
-def check_sets(attribute: Attribute, ident: str, rewriter: Rewriter) -> None:
+def check_values_stay_distinct(attribute: Attribute, ident: str, rewriter: Rewriter) -> None:
     """Whether different values need to stay different, and do."""
     unique = {"db.unique/identity", "db.unique/value"} & attribute.ever
     if unique and rewriter.way != "hash":
