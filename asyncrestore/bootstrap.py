@@ -37,15 +37,15 @@ class Beginning:
         return f"{name}@{hashlib.sha256(repr(self.first).encode()).hexdigest()[:16]}"
 
 
-async def beginning_until(database: Database, basis: int, schema: LogChunk) -> Beginning:
+async def beginning_until(database: Database, basis: int, schema_log: LogChunk) -> Beginning:
     """Finds where a database's own history begins, which ends at t `basis`.
 
     Args:
         database: whose log is read.
         basis: its basis t at some moment.
-        schema: its `schema_history`, read after that moment.
+        schema_log: its `schema_history`, read after that moment.
     """
-    idents = _idents(schema)
+    idents = _idents(schema_log)
     head: list[Transaction] = []
     start: int | None = 0
     while start is not None:
@@ -57,9 +57,9 @@ async def beginning_until(database: Database, basis: int, schema: LogChunk) -> B
     return Beginning(basis, None, head)
 
 
-def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:
+def _idents(schema_log: LogChunk) -> dict[int, list[tuple[int, str]]]:
     """When each entity got which ident: (transaction, ident)."""
-    rows = list(chunk.rows())
+    rows = list(schema_log.rows())
     # None in a database whose making was interrupted at its very start.
     ident = next((a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident"), None)
     idents: dict[int, list[tuple[int, str]]] = {}

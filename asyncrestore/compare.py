@@ -17,7 +17,7 @@ from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.schema import ORIGINAL_ID
-from asyncrestore.target import bookkeeping_attributes
+from asyncrestore.target import own_attributes
 from asyncrestore.tasks import task_group
 from asyncrestore.values import to_python
 
@@ -294,7 +294,7 @@ async def compare(
         SegmentDamaged: the history cannot be read.
         RewriteFailed: one of its values cannot be rewritten.
     """
-    own = bookkeeping_attributes(await target.schema_history())
+    own = own_attributes(await target.schema_history())
     state = await history.state(t_to_tx(history.bootstrap_t))
     target_base = found.schema_as_of(found.bootstrap_t).base
     source_ids = {ident: entity for entity, ident in state.schema.base.items()}

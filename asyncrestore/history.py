@@ -218,9 +218,9 @@ class LiveHistory:
         # In this order: a restore may just be installing its bookkeeping, and the log must not be read
         # further than the schema is known.
         basis_t = await database.basis_t()
-        schema = await database.schema_history()
-        beginning = await beginning_until(database, basis_t, schema)
-        return cls(database, SchemaHistory(schema, beginning.bootstrap_t), beginning, basis_t)
+        schema_log = await database.schema_history()
+        beginning = await beginning_until(database, basis_t, schema_log)
+        return cls(database, SchemaHistory(schema_log, beginning.bootstrap_t), beginning, basis_t)
 
     def schema_as_of(self, t: int) -> Schema:
         """The schema after the transaction with that t, or the last before it."""

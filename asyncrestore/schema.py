@@ -25,12 +25,12 @@ SOURCE = "asyncrestore/source"
 FILTER = "asyncrestore/filter"
 PLACEHOLDER = "asyncrestore/placeholder"
 
-OWN = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
-"""What a restore writes for itself."""
+OWN_BOOKKEEPING = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
+"""Attributes that a restore by this project installs in the target for itself."""
 
-_SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
-BOOKKEEPING = OWN | {f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
-"""The same, and what a restore of `datomic-cloud-backup` wrote."""
+_PREDECESSOR = "com.fulcrologic.datomic-cloud-backup.cloning"
+BOOKKEEPING = OWN_BOOKKEEPING | {f"{_PREDECESSOR}/original-id", f"{_PREDECESSOR}/last-source-transaction"}
+"""The same, and those that a restore by the predecessor (`datomic-cloud-backup`) installed."""
 
 
 @dataclass(slots=True)
@@ -208,14 +208,14 @@ class SchemaHistory:
     """The schema of a database at any t, from the whole history of its schema attributes.
 
     Args:
-        chunk: as `Database.schema_history` reads it.
+        schema_log: as `Database.schema_history` reads it.
         bootstrap_t: the t of the database's last bootstrap transaction.
     """
 
-    def __init__(self, chunk: LogChunk, bootstrap_t: int) -> None:
+    def __init__(self, schema_log: LogChunk, bootstrap_t: int) -> None:
         self._bootstrap_t = bootstrap_t
         self._by_tx: dict[int, list[Datom]] = {}
-        for tx, datom in chunk.rows():
+        for tx, datom in schema_log.rows():
             self._by_tx.setdefault(tx, []).append(datom)
         self._base = self._base_idents(bootstrap_t)
 

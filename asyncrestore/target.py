@@ -16,7 +16,7 @@ from asyncrestore.bootstrap import beginning_until
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN, PLACEHOLDER, SOURCE, SUCCESSOR
+from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import LogChunk, Transaction
 
 _LAST_OF_BASE = "db/tupleAttrs"
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
@@ -61,7 +61,7 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
     held, refusal = await _look(target), None
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
-        _check_base(target, held.schema)
+        _check_base(target, held.schema_log)
         # Together: a target may be far away.
         refusal = await _refusal(target, _ATTRIBUTES, name)
         held = await _look(target)
@@ -83,7 +83,7 @@ class _Held:
     """What a target holds, as of one t: another restore may be writing."""
 
     basis_t: int
-    schema: LogChunk
+    schema_log: LogChunk
     attributes: dict[str, int]
     beginning: Beginning
 
@@ -100,20 +100,20 @@ class _Held:
 async def _look(target: Database) -> _Held:
     # The schema after the t: else a restore that just begins would look like data of the target's own.
     basis_t = await target.basis_t()
-    schema = await target.schema_history()
-    beginning = await beginning_until(target, basis_t, schema)
-    return _Held(basis_t, schema, bookkeeping_attributes(schema), beginning)
+    schema_log = await target.schema_history()
+    beginning = await beginning_until(target, basis_t, schema_log)
+    return _Held(basis_t, schema_log, own_attributes(schema_log), beginning)
 
 
-def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
+def own_attributes(schema_log: LogChunk) -> dict[str, int]:
     """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, OWN)
+    return _ids(schema_log, OWN_BOOKKEEPING)
 
 
-def _ids(schema: LogChunk, idents: Collection[str]) -> dict[str, int]:
+def _ids(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:
     return {
         str(raw): e
-        for _, (e, _, kind, raw, added) in schema.rows()
+        for _, (e, _, kind, raw, added) in schema_log.rows()
         if kind == "k" and added and raw in idents
     }
 
@@ -195,15 +195,30 @@ async def _find_marker(
     if beginning.first is not None:
         _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
         newest = next(chunk.transactions())
-    for e, a, _, raw, added in newest.datoms if newest else ():
-        if newest and e == newest.tx and a == held.attributes[ORIGINAL_ID] and added and isinstance(raw, int):
-            tx_instant = _ids(held.schema, {"db/txInstant"})["db/txInstant"]
-            return Marker(raw, basis_t, newest.instant(tx_instant))
+    if newest is not None:
+        source_tx = original_ids(newest, held.attributes[ORIGINAL_ID]).get(newest.tx)
+        if source_tx is not None:
+            tx_instant = _ids(held.schema_log, {"db/txInstant"})["db/txInstant"]
+            return Marker(source_tx, basis_t, newest.instant(tx_instant))
     if source is None and beginning.first is None:
         return None
     raise Conflict(
         f"{target.uri}: its newest transaction, t {basis_t}, was not written by a restore", hint=_ANOTHER
     )
+
+
+def original_ids(transaction: Transaction, attribute: int) -> dict[int, int]:
+    """The original ids that a target's transaction gives, by entity.
+
+    Args:
+        transaction: of the target.
+        attribute: entity id of `ORIGINAL_ID` in the target (see `own_attributes`).
+    """
+    return {
+        e: raw
+        for e, a, _, raw, added in transaction.datoms
+        if a == attribute and added and isinstance(raw, int)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +228,12 @@ class Restored:
     Attributes:
         tx: its id in the target.
         source_tx: its id in the source.
-        ids: source and target id of each entity that it made, itself included.
+        original_ids: source id by target id, of each entity that it made, itself included.
     """
 
     tx: int
     source_tx: int
-    ids: list[tuple[int, int]]
+    original_ids: dict[int, int]
 
 
 async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
@@ -230,16 +245,12 @@ async def read_restored(target: Database, after_t: int, *, limit: int) -> list[R
     found: list[Restored] = []
     start: int | None = after_t + 1
     end = await target.basis_t() + 1
-    attribute = bookkeeping_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
+    original_id = own_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
     while start is not None and start < end and len(found) < limit:
         start, chunk = await target.read_log(start, end, size=4096)
         for transaction in chunk.transactions():
-            ids = [
-                (raw, e)
-                for e, a, _, raw, added in transaction.datoms
-                if a == attribute and added and isinstance(raw, int)
-            ]
-            source_tx = next((raw for raw, e in ids if e == transaction.tx), None)
+            ids = original_ids(transaction, original_id)
+            source_tx = ids.get(transaction.tx)
             if source_tx is None:
                 raise Conflict(
                     f"Somebody else wrote to {target.uri} during the restore: t {transaction.t}",
@@ -258,9 +269,9 @@ async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str])
     _check_rules(target, await recorded_filter(target, bootstrap_t), rules)
 
 
-def _check_base(target: Database, schema: LogChunk) -> None:
+def _check_base(target: Database, schema_log: LogChunk) -> None:
     """Datomic Local makes a database in several transactions; killed meanwhile, it leaves a part of one."""
-    if not _ids(schema, {_LAST_OF_BASE}):
+    if not _ids(schema_log, {_LAST_OF_BASE}):
         raise Conflict(
             f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
             hint="If making it was interrupted, it holds nothing: delete it and run this again. "
@@ -287,7 +298,7 @@ async def recorded_filter(target: Database, bootstrap_t: int) -> list[str]:
 
 
 async def _recorded(target: Database, bootstrap_t: int, ident: str) -> list[str]:
-    attribute = bookkeeping_attributes(await target.schema_history()).get(ident)
+    attribute = own_attributes(await target.schema_history()).get(ident)
     start: int | None = 0
     found: list[str] = []
     while start is not None and not found:

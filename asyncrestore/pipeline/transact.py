@@ -292,7 +292,7 @@ class Transactor:
             if restored.source_tx != data.tx:
                 raise self._overtaken(restored)
             self._target_t, self._previous = tx_to_t(restored.tx), data.tx
-            for original, entity in restored.ids:
+            for entity, original in restored.original_ids.items():
                 self._cache.put(original, entity)
         if found:
             done = waiting[: len(found)]
