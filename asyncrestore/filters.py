@@ -1,8 +1,8 @@
-"""Filters: what of a history is left out, and what is rewritten, before it reaches a target.
+"""Filters: what is left out of a history, and what is rewritten, before it reaches a target.
 
-A filter is made from what was asked for and the schema after the source's last transaction. It works on
-attributes by id, over the whole history: also on datoms from before an attribute got its present ident.
-Restoring and verifying use the same one.
+A filter is made from the options and the schema after the source's last transaction. It knows attributes by
+id over the whole history, so it also works on datoms from before an attribute got its present ident.
+Restoring and verifying use the same filter.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class FilteredAttribute:
     Attributes:
         attribute: its ident, without the colon.
         left_out: datoms that are not in the target: those of an excluded attribute (and, on request, its
-            schema), and changes from one value to another that became the same by rewriting.
-        rewritten: datoms whose value is another one in the target.
+            schema), and changes between two values that rewriting made equal.
+        rewritten: datoms that have another value in the target.
     """
 
     attribute: str
@@ -51,12 +51,12 @@ class Filter:
         schema: after the source's last transaction.
         exclude: idents, present or former, of the attributes whose datoms are left out.
         exclude_schema: leave out these attributes themselves too.
-        rewrite: how to rewrite the values of which attributes, by ident.
-        key: for `hash` and `fake`.
+        rewrite: how to rewrite the values of attributes, by ident.
+        key: the secret for `hash` and `fake`.
 
     Attributes:
-        rules: what it does, as a target records it.
-        done: what it did so far, by attribute.
+        rules: what the filter does, as a target records it.
+        done: what the filter did so far, by attribute.
 
     Raises:
         UsageError: an attribute is not in the source, or other data depends on its values.
@@ -112,7 +112,7 @@ class Filter:
         )
 
     def apply(self, transaction: Transaction) -> Transaction:
-        """The transaction as it shall be in the target.
+        """Returns the transaction as it is to be in the target.
 
         Raises:
             RewriteFailed: a value cannot be rewritten.
@@ -154,7 +154,7 @@ class Filter:
         return Transaction.of(transaction.tx, kept)
 
     def _without_alterations(self, datoms: list[Datom], altered: dict[int, FilteredAttribute]) -> list[Datom]:
-        """Without the engine's notes on attributes that were altered in nothing but what is left out."""
+        """Drops the engine's notes that an attribute was altered where nothing else of it changed."""
         still = {d[0] for d in datoms if d[1] in self._altering}
         kept = []
         for datom in datoms:
@@ -168,7 +168,7 @@ class Filter:
     def _without_idle(
         self, datoms: list[Datom], changed: dict[tuple[int, int, Any], dict[bool, Any]]
     ) -> list[Datom]:
-        """Without changes from one value to another that are the same now: nothing changes any more."""
+        """Drops changes between two values that rewriting made equal."""
         idle = {key for key, signs in changed.items() if len(signs) == 2}
         for _, a, _ in idle:
             done = self._rewritten[a][1]
@@ -200,13 +200,13 @@ async def make_filter(
     )
 
 
-_CORRECT = "Correct it and run this again; --debug shows all that was raised, perhaps with the value."
+_CORRECT = "Correct it and run this again; --debug shows the whole traceback, which may contain the value."
 
 
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
     if datom[2] != rewriter.kind:
         why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
-        raise _failure(t, datom[0], ident, why, hint=f"Leave :{ident} out, in a new database.")
+        raise _failure(t, datom[0], ident, why, hint=f"Restore into a new database with --exclude {ident}.")
     try:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises
@@ -225,17 +225,17 @@ def _failure(t: int, entity: int, ident: str, why: str, *, hint: str) -> Rewrite
 
 
 def _meaning(rule: str) -> str:
-    """A rule without its attribute's ident, which may have changed since it was recorded."""
+    """Returns a rule without its attribute's ident, which may have changed since the rule was recorded."""
     return json.dumps({**json.loads(rule), "ident": None}, sort_keys=True)
 
 
 def same_rules(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether two filters do the same."""
+    """Returns whether two filters do the same."""
     return set(map(_meaning, some)) == set(map(_meaning, others))
 
 
 def describe(rules: Iterable[str]) -> str:
-    """What a filter does, in words."""
+    """Describes in words what a filter does."""
     words = []
     for rule in map(json.loads, rules):
         on = [f"{word} {rule[name]}" for word, name in (("key", "key"), ("Faker", "faker")) if name in rule]

@@ -1,4 +1,4 @@
-"""What the commands are given, by URI or already open: a store, a database, or either as a history."""
+"""Opens what jobs are called with: a store or a database, by URI or already open, or either as a history."""
 
 from __future__ import annotations
 
@@ -27,9 +27,15 @@ AnyHistory: TypeAlias = str | Store | Database
 async def as_store(
     store: AnyStore, encryption: Encryption | None = None, *, plain_too: bool = False
 ) -> AsyncIterator[Store]:
-    """The store, opened for the context if it is a URI; raises `UsageError` for one that is none.
+    """Opens a store for the context if it is a URI, and wraps it if it is encrypted.
 
-    With `encryption` it is an encrypted one; see `encrypted`.
+    Args:
+        store: a store, open or as a URI.
+        encryption: the store's key, if it is encrypted.
+        plain_too: also read objects that are not encrypted (see `encrypted`).
+
+    Raises:
+        UsageError: the URI is not that of a store, or the key cannot be used.
     """
     async with AsyncExitStack() as stack:
         if isinstance(store, str):
@@ -38,7 +44,7 @@ async def as_store(
 
 
 async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
-    """The open database; raises as `Connector.open`."""
+    """Returns the open database; raises what `Connector.open` raises."""
     return await connector.open(database, create=create) if isinstance(database, str) else database
 
 
@@ -46,13 +52,13 @@ async def as_database(connector: Connector, database: AnyDatabase, *, create: bo
 async def as_history(
     connector: Connector, history: AnyHistory, name: str | None, encryption: Encryption | None = None
 ) -> AsyncIterator[History]:
-    """The history in a store or of a live database.
+    """Opens the history in a store or of a live database.
 
     Args:
         connector: opens databases.
         history: a store or a database, open or as a URI.
-        name: of the backup in a store with several.
-        encryption: the store's key, where it is encrypted.
+        name: of the backup, if the store has several.
+        encryption: the store's key, if it is encrypted.
     """
     if isinstance(history, str) and is_database_uri(history):
         history = await connector.open(history)

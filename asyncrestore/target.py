@@ -1,9 +1,9 @@
 """The target of a restore: what it holds, where to continue, and the bookkeeping installed in it.
 
-The target itself is the only record of progress. Bookkeeping is installed in two transactions dated at the
-epoch itself, so that every source instant can follow, and a restored database that is itself a source shows
-them as bootstrap: the first makes the attributes, the second names the source and stands for its last
-bootstrap transaction.
+The target itself is the only record of progress. The bookkeeping is installed in two transactions. The first
+makes the attributes; the second names the source and stands for its last bootstrap transaction. Both are
+dated at the epoch, so that every instant of the source can follow, and so that they look like bootstrap where
+the restored database is itself a source.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Marker:
 
     Attributes:
         source_tx: source id of the last restored transaction (or of the source's last bootstrap transaction).
-        target_t: the target's own t of it, which is its newest.
-        instant: of both, in milliseconds since 1970.
+        target_t: the target's own t of that transaction, which is its newest.
+        instant: the transaction's instant, in milliseconds since 1970.
     """
 
     source_tx: int
@@ -49,27 +49,29 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
     """Finds where to continue in the target, and installs the bookkeeping if the target is empty.
 
     Args:
-        target: where to restore.
-        history: what.
-        rules: what is left out and rewritten of it (see `Filter`).
+        target: the database to restore into.
+        history: the history to restore.
+        rules: what is left out of the history and rewritten (see `Filter`).
 
     Raises:
-        Conflict: it holds something else: data of its own, another source's, the same filtered in another
-        way, or something written after the last restore.
+        Conflict: the target holds something else: data of its own, another source's history, the same history
+            filtered in another way, or something written after the last restore.
+        Overtaken: another restore installed its bookkeeping first.
     """
     name = _name_of_source(history, rules)
     held, refusal = await _look(target), None
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
         _check_base(target, held.schema_log)
-        # Together: a target may be far away.
+        # Both in one request: a target may be far away.
         refusal = await _refusal(target, _ATTRIBUTES, name)
         held = await _look(target)
         if refusal is not None and not held.attributes:
             raise refusal
     marker = await _find_marker(target, history, rules, held)
     if marker is None:
-        # A restore ended between the two, or is between them now: both may name the source, one will.
+        # Another restore ended between the two transactions, or is between them now. Both restores may try to
+        # name the source; one of them succeeds.
         refusal = await _refusal(target, name)
         marker = await _find_marker(target, history, rules, await _look(target))
     if refusal is not None:
@@ -80,7 +82,14 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What a target holds, as of one t: another restore may be writing."""
+    """What a target holds as of one t: another restore may be writing.
+
+    Attributes:
+        basis_t: that t.
+        schema_log: its `schema_history`, read after that moment.
+        attributes: ids by ident, of this project's bookkeeping attributes.
+        beginning: where its own history begins.
+    """
 
     basis_t: int
     schema_log: LogChunk
@@ -88,7 +97,7 @@ class _Held:
     beginning: Beginning
 
     def recorded(self, ident: str) -> list[str]:
-        """What the installation recorded under a bookkeeping attribute."""
+        """Returns what the installation recorded under a bookkeeping attribute."""
         return [
             str(raw)
             for transaction in self.beginning.head
@@ -98,7 +107,7 @@ class _Held:
 
 
 async def _look(target: Database) -> _Held:
-    # The schema after the t: else a restore that just begins would look like data of the target's own.
+    # The schema is read after the t, or a restore that just begins would look like data of the target's own.
     basis_t = await target.basis_t()
     schema_log = await target.schema_history()
     beginning = await beginning_until(target, basis_t, schema_log)
@@ -106,7 +115,7 @@ async def _look(target: Database) -> _Held:
 
 
 def own_attributes(schema_log: LogChunk) -> dict[str, int]:
-    """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
+    """Returns the ids by ident of this project's bookkeeping attributes, from `Database.schema_history`."""
     return _ids(schema_log, OWN_BOOKKEEPING)
 
 
@@ -119,10 +128,10 @@ def _ids(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:
 
 
 async def check_empty(target: Database) -> None:
-    """Makes sure that a target has nothing but what it was born with.
+    """Checks that a target has nothing but its bootstrap.
 
     Raises:
-        Conflict: it has data of its own.
+        Conflict: the target has data of its own.
     """
     held = await _look(target)
     _check_nothing_own(target, held.basis_t, held.beginning)
@@ -136,7 +145,7 @@ def _check_nothing_own(target: Database, basis_t: int, beginning: Beginning) -> 
 
 
 async def _refusal(target: Database, *transactions: str) -> AsyncRestoreError | None:
-    """Commits transactions (EDN), up to the first that the target refuses; answers why it did, if it did."""
+    """Commits transactions (EDN) up to the first that the target refuses; returns why it did, if it did."""
     try:
         await target.transact_edn(list(transactions))
     except Unavailable:
@@ -153,9 +162,9 @@ def _overtaken(target: Database) -> Overtaken:
     )
 
 
-# Two restores may find a target empty at once: the swap lets only one of them install. (Unique idents do not:
-# the attributes of the second would be found to be those of the first.) The tag has a meaning on value types
-# only, so on :db.part/tx, which every base schema has, it is free.
+# Two restores may find a target empty at once: the compare-and-swap lets only one of them install. (Unique
+# idents would not: the attributes of the second would be taken for those of the first.) The tag has a meaning
+# on value types only, so it is free on :db.part/tx, which every base schema has.
 _ATTRIBUTES = f"""[
   {{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01"}}
   {{:db/ident :{ORIGINAL_ID} :db/valueType :db.type/long :db/cardinality :db.cardinality/one
@@ -169,7 +178,7 @@ _ATTRIBUTES = f"""[
 
 
 def _name_of_source(history: History, rules: Sequence[str]) -> str:
-    """The second installing transaction: unique by its original id, so it too commits only once."""
+    """Returns the second installing transaction. Its unique original id lets it, too, commit only once."""
     filter_ = f" :{FILTER} [{' '.join(map(json.dumps, rules))}]" if rules else ""
     return (
         f'[{{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01" :{SOURCE} {json.dumps(history.identity)}'
@@ -180,7 +189,7 @@ def _name_of_source(history: History, rules: Sequence[str]) -> str:
 async def _find_marker(
     target: Database, history: History, rules: Sequence[str], held: _Held
 ) -> Marker | None:
-    """The marker; None when only the attributes are installed: a restore was killed just there."""
+    """Returns the marker, None if only the attributes are installed: a restore was killed just then."""
     source = next(iter(held.recorded(SOURCE)), None)
     if source is not None and source != history.identity:
         raise Conflict(
@@ -208,7 +217,7 @@ async def _find_marker(
 
 
 def original_ids(transaction: Transaction, attribute: int) -> dict[int, int]:
-    """The original ids that a target's transaction gives, by entity.
+    """Returns the original ids (source ids) that a transaction of a target gives, by entity.
 
     Args:
         transaction: of the target.
@@ -237,7 +246,7 @@ class Restored:
 
 
 async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
-    """The target's transactions after a t of its own, `limit` of them at most.
+    """Returns the target's transactions after a t of its own, at most `limit` of them.
 
     Raises:
         Conflict: one of them was not written by a restore.
@@ -261,7 +270,7 @@ async def read_restored(target: Database, after_t: int, *, limit: int) -> list[R
 
 
 async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
-    """Makes sure that a restored target was filtered in this way.
+    """Checks that a restored target was filtered in this way.
 
     Raises:
         Conflict: it was filtered in another way, or not at all.
@@ -270,12 +279,15 @@ async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str])
 
 
 def _check_base(target: Database, schema_log: LogChunk) -> None:
-    """Datomic Local makes a database in several transactions; killed meanwhile, it leaves a part of one."""
+    """Checks that the target has all of its base schema.
+
+    Datomic Local creates a database in several transactions; killed meanwhile, it leaves a part of them.
+    """
     if not _ids(schema_log, {_LAST_OF_BASE}):
         raise Conflict(
             f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
-            hint="If making it was interrupted, it holds nothing: delete it and run this again. "
-            "If an older version of Datomic made it, upgrade its base schema.",
+            hint="If its creation was interrupted, it holds nothing: delete it and run this again. "
+            "If an older version of Datomic created it, upgrade its base schema.",
         )
 
 
@@ -288,12 +300,12 @@ def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]
 
 
 async def recorded_source(target: Database, bootstrap_t: int) -> str | None:
-    """Identity of the database that the target was restored from, None if it was not."""
+    """Returns the identity of the database that the target was restored from, None if it was not restored."""
     return next(iter(await _recorded(target, bootstrap_t, SOURCE)), None)
 
 
 async def recorded_filter(target: Database, bootstrap_t: int) -> list[str]:
-    """What was left out and rewritten of the target's source: the rules of a `Filter`."""
+    """Returns the rules of the `Filter` that the target was restored with."""
     return await _recorded(target, bootstrap_t, FILTER)
 
 

@@ -183,7 +183,15 @@ async def _verify_target(
         raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
     await check_filter(target, found.bootstrap_t, filter_.rules if filter_ else ())
     progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
-    await compare(history, filter_, target, found, differences, progress, on_progress)
+    await compare(
+        history,
+        target,
+        found=found,
+        filter_=filter_,
+        differences=differences,
+        progress=progress,
+        on_progress=on_progress,
+    )
     report = VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
     report.filtered = filter_.done if filter_ else []
     return report

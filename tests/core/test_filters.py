@@ -90,7 +90,7 @@ def shout(_attribute: str, value: Any) -> Any:
         ({"rewrite": {"p/name": "bogus"}}, "called 'bogus'"),
         ({"rewrite": {"p/name": "no.such:function"}}, "cannot be imported"),
         ({"rewrite": {"p/name": "math:no_such"}}, "cannot be imported"),
-        ({"rewrite": {"p/name": "math:pi"}}, "no function"),
+        ({"rewrite": {"p/name": "math:pi"}}, "not a function"),
         ({"rewrite": {"p/name": "fake:no_such"}}, "no provider 'no_such'"),
         ({"rewrite": {"p/name": "fake:seed_instance"}}, "no provider"),
         ({"rewrite": {"p/name": "fake:seed"}}, "no provider"),
