@@ -1,8 +1,9 @@
 """Entity ids: their layout, which are new, and the cache from source to target ids.
 
 An entity id is a partition (the bits above the low 42) and an index (the low 42 bits) from a counter. Datomic
-has three counters: for transactions (partition 3), for schema elements (partition 0), and for everything else
-across all other partitions (measured on Datomic Local 1.0.291 and Pro's peer PEERVERSION).
+Local has three counters: for transactions (partition 3), for schema elements (partition 0), and for
+everything else across all other partitions. In Pro transactions and everything else share one. The three are
+counted apart here, which fits both (measured on Datomic Local 1.0.291 and Pro's peer 1.0.7622).
 """
 
 from __future__ import annotations
