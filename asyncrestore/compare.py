@@ -67,7 +67,7 @@ class TargetReader:
     Args:
         target: the database that the transactions are of; it is asked for original ids.
         original_id: entity id of `ORIGINAL_ID` in the target.
-        own: entity ids of all bookkeeping attributes, whose datoms are left out.
+        own: entity ids of this project's bookkeeping attributes, whose datoms are left out.
         base: source id by target id, of the entities of the base schema.
         differences: takes original ids that are lost, or on several entities.
         cache_size: how many ids are remembered.
@@ -237,7 +237,7 @@ class Comparison:
         expected: MemoryObjectReceiveStream[LogChunk],
         actual: AsyncIterator[tuple[int | None, Transaction]],
     ) -> None:
-        """Compares all transactions.
+        """Compares each source transaction with the target's that has its id as original id.
 
         Args:
             expected: the source's transactions.

@@ -33,7 +33,7 @@ class Composites:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._ids: set[int] = set()
-        self._by_component: dict[int, set[int]] = {}  # by component
+        self._by_component: dict[int, set[int]] = {}  # composites by component
 
     def note(self, attribute: int) -> bool:
         """Notes an attribute if it is a composite; returns whether it is."""

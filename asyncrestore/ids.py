@@ -126,7 +126,7 @@ class IdCache:
         return None
 
     def put(self, source: int, target: int) -> None:
-        """Remembers a pair of ids, unless the cache has room for none."""
+        """Remembers a pair of ids, unless the cache has no room at all."""
         if self._keeps_nothing:
             return
         partition = source >> INDEX_BITS

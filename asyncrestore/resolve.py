@@ -48,8 +48,6 @@ class Resolver:
     Attributes:
         schema: of the source, as of after the last transaction resolved.
         seen: the largest indexes up to that transaction.
-        cache: as it was given.
-        tx_offset: as it was given.
         base: positions of the base schema's entities, by source id.
     """
 
