@@ -56,7 +56,7 @@ def _cause_in_message(transaction: Transaction, message: str) -> tuple[str, str]
     """Returns the cause and what helps, where the engine's message alone is enough."""
     not_indexed = _NOT_INDEXED.search(message)
     if not_indexed is not None:
-        cause = f"{not_indexed[1]} has values already: Datomic Pro makes it unique only if it is indexed."
+        cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
         return cause, _leave_out(not_indexed[1])
     elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
     if elsewhere is not None:

@@ -187,9 +187,12 @@ async def make_filter(
     rewrite: Mapping[str, Rewrite] | None,
     key: bytes | None,
 ) -> Filter | None:
-    """Makes the filter that was asked for, or returns None when nothing was.
+    """Makes the filter for a history's schema; returns None if nothing is to be filtered.
 
-    The arguments are those of `Filter`, which has the errors too.
+    The arguments are those of `Filter`.
+
+    Raises:
+        UsageError: see `Filter`.
     """
     if not (exclude or exclude_schema or rewrite):
         return None
