@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncrestore.datomic.base import Database as Database
     from asyncrestore.datomic.database import Connector as Connector
     from asyncrestore.datomic.database import open_connector as open_connector
     from asyncrestore.errors import AsyncRestoreError as AsyncRestoreError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import Unavailable as Unavailable
     from asyncrestore.errors import UsageError as UsageError
     from asyncrestore.filters import FilteredAttribute as FilteredAttribute
+    from asyncrestore.ids import CacheStatistics as CacheStatistics
     from asyncrestore.jobs.backup import BackupReport as BackupReport
     from asyncrestore.jobs.backup import backup as backup
     from asyncrestore.jobs.compact import CompactReport as CompactReport
@@ -59,9 +61,14 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.validate import validate_store as validate_store
     from asyncrestore.jobs.verify import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
+    from asyncrestore.progress import OnProgress as OnProgress
     from asyncrestore.progress import Progress as Progress
     from asyncrestore.rewrites import Rewrite as Rewrite
+    from asyncrestore.segment import SegmentRange as SegmentRange
     from asyncrestore.stores import open_store as open_store
+    from asyncrestore.stores.base import Store as Store
+    from asyncrestore.stores.base import StoredObject as StoredObject
+    from asyncrestore.stores.encrypted import Encryption as Encryption
     from asyncrestore.stores.filesystem import FilesystemStore as FilesystemStore
     from asyncrestore.stores.keys import KmsKey as KmsKey
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
@@ -73,11 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "jobs.backup": ("BackupReport", "backup"),
-    "jobs.compact": ("CompactReport", "compact"),
-    "jobs.copy": ("CopyReport", "copy"),
-    "jobs.delete": ("DeleteReport", "delete"),
-    "jobs.repair": ("PutAside", "RepairReport", "repair"),
+    "datomic.base": ("Database",),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NewerFormat",
@@ -86,19 +89,28 @@ _HOMES = {
         "Unavailable", "UsageError",
     ),
     "filters": ("FilteredAttribute",),
+    "ids": ("CacheStatistics",),
+    "jobs.backup": ("BackupReport", "backup"),
+    "jobs.compact": ("CompactReport", "compact"),
+    "jobs.copy": ("CopyReport", "copy"),
+    "jobs.delete": ("DeleteReport", "delete"),
     "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
-    "progress": ("Progress",),
     "jobs.query": ("query",),
+    "jobs.repair": ("PutAside", "RepairReport", "repair"),
     "jobs.restore": ("RestoreReport", "restore"),
+    "jobs.validate": ("ValidateReport", "validate_store"),
+    "jobs.verify": ("VerifyReport", "verify"),
+    "progress": ("OnProgress", "Progress"),
+    "rewrites": ("Rewrite",),
+    "segment": ("SegmentRange",),
     "stores": ("open_store",),
+    "stores.base": ("Store", "StoredObject"),
+    "stores.encrypted": ("Encryption",),
     "stores.filesystem": ("FilesystemStore",),
     "stores.keys": ("KmsKey",),
     "stores.memory": ("MemoryStore",),
-    "rewrites": ("Rewrite",),
-    "values": ("Keyword", "Symbol", "Uri"),
     "stores.promises": ("Promise",),
-    "jobs.validate": ("ValidateReport", "validate_store"),
-    "jobs.verify": ("VerifyReport", "verify"),
+    "values": ("Keyword", "Symbol", "Uri"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

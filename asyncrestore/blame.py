@@ -1,21 +1,21 @@
-"""Why a target refused a transaction, in the source's terms: which datom it is, and what helps."""
+"""Explains why a target refused a transaction, in the source's terms: which datom it is, and what helps."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from asyncrestore.choice import OPTIONAL
+from asyncrestore.filter_request import OPTIONAL_BASE
 
 if TYPE_CHECKING:
     from asyncrestore.model import Datom, Transaction
     from asyncrestore.schema import Attribute, Schema
 
 STRING_LIMIT = 4096
-"""Characters in a string, in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
+"""Longest string in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
 
 DATOM_LIMIT = 100_000
-"""Datoms in a transaction, in Datomic Local (measured on 1.0.291)."""
+"""Most datoms of a transaction in Datomic Local (measured on 1.0.291)."""
 
 _UNKNOWN = re.compile(r"Unable to resolve entity: :([^\s,]+)")
 _NOT_INDEXED = re.compile(r"unique-without-index, :attribute (:[^\s,}]+)")
@@ -23,16 +23,16 @@ _NOT_AMONG_ATTRIBUTES = re.compile(r"must be in :db\.part/db partition, found (:
 
 
 def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str]:
-    """Which datom of a refused transaction is probably the cause, and what helps; empty texts when none is.
+    """Returns in words which datom probably caused a refusal, and what helps; empty texts if none is found.
 
     Args:
-        schema: the source's.
-        transaction: as it was to be in the target.
+        schema: of the source.
+        transaction: of the source, filtered, as the target refused it.
         message: the engine's reason.
     """
-    told = _told(transaction, message)
-    if told is not None:
-        return told
+    found = _cause_in_message(transaction, message)
+    if found is not None:
+        return found
     unknown = _UNKNOWN.search(message)
     for datom in transaction.datoms:
         e, a, kind, raw, added = datom
@@ -42,49 +42,49 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
         if attribute is not None and added and _names_predicate(attribute, message):
             predicates = ", ".join(attribute.predicates)
             return (
-                f"The target calls {predicates} with each value of {name}, as that of entity {e}.",
-                f"Without it: --exclude :db.attr/preds or --exclude {name}, into a new database.",
+                f"The target calls {predicates} with each value of {name}, such as that of entity {e}.",
+                f"Restore into a new database with --exclude :db.attr/preds or --exclude {name}.",
             )
         if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
             cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-            return cause, f"Without it: --exclude {name} or --rewrite {name}=HOW, into a new database."
+            return cause, f"Restore into a new database with --exclude {name} or --rewrite {name}=HOW."
     return "", ""
 
 
-def _told(transaction: Transaction, message: str) -> tuple[str, str] | None:
-    """What the message alone tells."""
+def _cause_in_message(transaction: Transaction, message: str) -> tuple[str, str] | None:
+    """Returns the cause and what helps, where the engine's message alone is enough."""
     not_indexed = _NOT_INDEXED.search(message)
     if not_indexed is not None:
         cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
-        return cause, _without(not_indexed[1])
+        return cause, _leave_out(not_indexed[1])
     elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
     if elsewhere is not None:
         cause = f"{elsewhere[1]} is made of an entity that was there before the attribute: "
-        cause += "the target does not have it among attributes."
-        return cause, _without(elsewhere[1])
+        cause += "in the target it is not in the partition of attributes."
+        return cause, _leave_out(elsewhere[1])
     if "Tx too large" in message:
         cause = (
             f"It has {len(transaction)} datoms of {len(set(transaction.e))} entities, and a restore adds one "
         )
         cause += f"for each that is new; Datomic Local takes at most {DATOM_LIMIT}."
-        return cause, "Without attributes that it has much of: --exclude ATTRIBUTE, into a new database."
+        return cause, "Restore into a new database with --exclude ATTRIBUTE, one that has many of them."
     return None
 
 
-def _without(attribute: str) -> str:
-    return f"Without the attribute: --exclude {attribute} --exclude-schema, into a new database."
+def _leave_out(attribute: str) -> str:
+    return f"Restore into a new database with --exclude {attribute} --exclude-schema."
 
 
 def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
-    """A datom that needs what the base schema of the source's edition has, and the target's has not."""
+    """Explains a datom that needs an entity of the base schema that the target lacks."""
     e, a, _, _, _ = datom
     attribute = schema.attributes.get(e)
     entity = f"{e} (:{attribute.ident})" if attribute is not None and attribute.ident else str(e)
     cause = f"Entity {entity} has a datom of {_name(schema, a)} that needs :{ident}, "
     cause += "which the target's base schema lacks."
     if (
-        (a in schema.base and schema.base[a] not in OPTIONAL)
+        (a in schema.base and schema.base[a] not in OPTIONAL_BASE)
         and attribute
         and attribute.ident
         and attribute.value_type
@@ -93,7 +93,7 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
     else:
         option = f"--exclude {_name(schema, a)}"
     upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"
-    return cause, f"{upgrade}, or leave it out: {option}, into a new database."
+    return cause, f"{upgrade}, or restore into a new database with {option}."
 
 
 def _name(schema: Schema, entity: int) -> str:

@@ -1,7 +1,7 @@
-"""Where a database's own history begins: after what it was born with, and what a restore put there.
+"""Finds where a database's own history begins: after its bootstrap and the bookkeeping of a restore.
 
-Bootstrap transactions stand at the head of the log, dated at the Unix epoch itself or not at all, and hold
-nothing but base schema. A user may date a transaction at the epoch too, so the date alone does not tell.
+Bootstrap transactions are at the head of the log, dated at the Unix epoch itself or not at all, and hold
+nothing but base schema. A user may date a transaction at the epoch too, so the date alone does not decide.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Beginning:
     """Where a database's own history begins.
 
     Attributes:
-        bootstrap_t: the t before it: of the last bootstrap transaction, or above that.
+        bootstrap_t: the t just before the history: that of the last bootstrap transaction, or a larger one.
         first: the first transaction of the history, None while there is none.
-        head: the transactions before it.
+        head: the transactions before the history.
     """
 
     bootstrap_t: int
@@ -33,19 +33,19 @@ class Beginning:
     head: list[Transaction]
 
     def identity_of(self, name: str) -> str:
-        """For a database that only its name tells apart: the name and a digest of its first transaction."""
+        """Returns the name with a digest of the first transaction, where there is no other identity."""
         return f"{name}@{hashlib.sha256(repr(self.first).encode()).hexdigest()[:16]}"
 
 
-async def beginning_until(database: Database, basis: int, schema: LogChunk) -> Beginning:
-    """Finds where a database's own history begins, which ends at t `basis`.
+async def beginning_until(database: Database, basis: int, schema_log: LogChunk) -> Beginning:
+    """Finds where a database's own history begins, reading its log up to and including t `basis`.
 
     Args:
-        database: whose log is read.
+        database: the database whose log is read.
         basis: its basis t at some moment.
-        schema: its `schema_history`, read after that moment.
+        schema_log: its `schema_history`, read after that moment.
     """
-    idents = _idents(schema)
+    idents = _idents(schema_log)
     head: list[Transaction] = []
     start: int | None = 0
     while start is not None:
@@ -57,10 +57,10 @@ async def beginning_until(database: Database, basis: int, schema: LogChunk) -> B
     return Beginning(basis, None, head)
 
 
-def _idents(chunk: LogChunk) -> dict[int, list[tuple[int, str]]]:
-    """When each entity got which ident: (transaction, ident)."""
-    rows = list(chunk.rows())
-    # None in a database whose making was interrupted at its very start.
+def _idents(schema_log: LogChunk) -> dict[int, list[tuple[int, str]]]:
+    """Returns the idents that each entity got, each with its transaction: (transaction, ident)."""
+    rows = list(schema_log.rows())
+    # There is none in a database whose creation was interrupted at its very start.
     ident = next((a for _, (e, a, _, raw, _) in rows if e == a and raw == "db/ident"), None)
     idents: dict[int, list[tuple[int, str]]] = {}
     for tx, (e, a, _, raw, added) in rows:
@@ -77,17 +77,17 @@ def _is_bootstrap(transaction: Transaction, idents: dict[int, list[tuple[int, st
         namespaces = [name.rpartition("/")[0] for name in names]
         return bool(names) and all(space.split(".")[0] in _RESERVED for space in namespaces)
 
-    told_something = False
+    has_base_datoms = False
     for e, a, kind, raw, _ in transaction.datoms:
         if e != tx:
             if not reserved(e):
                 return False
-            told_something = True
+            has_base_datoms = True
         elif kind == "i":
             if raw != 0:
                 return False
         elif not any(name.startswith("asyncrestore/") for _, name in idents.get(a, ())):
             return False
         else:
-            told_something = True
-    return told_something
+            has_base_datoms = True
+    return has_base_datoms

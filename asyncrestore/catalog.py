@@ -1,4 +1,4 @@
-"""A backup in a store: its segments, what they cover, and reading them."""
+"""A backup in a store: which segments it has, what they cover, and how to read them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _REPAIR = "Run repair with the source: it puts the damaged segment aside and rea
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredSegment:
-    """A segment in a store, by its name alone: nothing of it was read.
+    """A segment in a store as its name describes it: nothing of it was read.
 
     Attributes:
         range: what it covers.
         size: in bytes.
-        generation: 0, and one more for each time that the range was written again after a repair.
+        generation: 0 at first, one more each time that the range is written again after a repair.
     """
 
     range: SegmentRange
@@ -54,7 +54,7 @@ class StoredSegment:
 
     @classmethod
     def from_key(cls, key: str, size: int = 0) -> StoredSegment | None:
-        """The segment with that name, None when it is not a segment's."""
+        """Returns the segment with that name, None if it is not the name of a segment."""
         again = _AGAIN.fullmatch(key)
         range_ = SegmentRange.from_key(f"{again[1]}.parquet" if again else key)
         return None if range_ is None else cls(range_, size, int(again[2]) if again else 0)
@@ -62,14 +62,14 @@ class StoredSegment:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup as a listing of its store shows it.
+    """A backup, as a listing of its store shows it.
 
     Attributes:
         store: where it is.
         name: its name there.
         segments: sorted by range; without those that were put aside.
-        foreign: keys of objects that are no segments.
-        aside: keys of segments that a repair put aside; they lie where they were, and are not read.
+        foreign: keys of objects that are not segments.
+        aside: keys of segments that a repair put aside; they stay where they were and are not read.
     """
 
     store: Store
@@ -84,7 +84,7 @@ class Backup:
         return max((segment.range.end for segment in self.segments), default=0)
 
     def chain(self) -> list[StoredSegment]:
-        """The segments to read, in order, each continuing the one before; overlapped ones are left out."""
+        """The segments to read, in order; those whose transactions others have are left out."""
         chain: list[StoredSegment] = []
         position = 0
         for segment in sorted(self.segments, key=lambda s: (s.range.start, -s.range.end, -s.generation)):
@@ -94,12 +94,12 @@ class Backup:
         return chain
 
     def superseded(self) -> list[StoredSegment]:
-        """The segments that nobody reads, because others cover as much or more."""
+        """The segments that are not read, because others cover the same transactions."""
         chain = set(self.chain())
         return [segment for segment in self.segments if segment not in chain]
 
     def overlaps(self) -> list[SegmentRange]:
-        """What two segments of the chain cover both."""
+        """The ranges that two segments of the chain cover."""
         return [
             SegmentRange(after.range.start, before.range.end)
             for before, after in pairwise(self.chain())
@@ -107,7 +107,7 @@ class Backup:
         ]
 
     def gaps(self, end: int | None = None) -> list[SegmentRange]:
-        """What no segment covers, from 0 to `end` (without it, to the last segment)."""
+        """The ranges that no segment covers, from 0 to `end` (without it, to the last segment)."""
         gaps: list[SegmentRange] = []
         position = 0
         for segment in self.chain():
@@ -119,14 +119,14 @@ class Backup:
         return gaps
 
     def covers(self, range_: SegmentRange) -> bool:
-        """Whether the segments hold all of a range."""
+        """Returns whether the segments hold all of a range."""
         return all(gap.end <= range_.start or range_.end <= gap.start for gap in self.gaps(range_.end))
 
     def check_contiguous(self, end: int | None = None) -> None:
-        """Makes sure that nothing is missing before `end` (without it, before the last segment).
+        """Checks that nothing is missing before `end` (without it, before the last segment).
 
         Raises:
-            SegmentGap: something is.
+            SegmentGap: a range before it is missing.
         """
         gaps = [gap for gap in self.gaps() if end is None or gap.start < end]
         if gaps:
@@ -139,16 +139,16 @@ class Backup:
             )
 
     def where(self, key: str | None = None) -> str:
-        """The backup's place, or that of one of its objects, for people."""
+        """The place of the backup, or of one of its objects, in human-readable form."""
         return "/".join(part for part in (self.store.uri.rstrip("/"), self.name, key) if part)
 
     async def read(self, stored: StoredSegment) -> Segment:
         """Reads a segment and checks its digest.
 
         Raises:
-            SegmentDamaged: it is not what was written, or lies under another segment's name.
+            SegmentDamaged: it is not what was written, or has the name of another segment.
             NotFound: it is gone.
-            NotAuthorized: it is encrypted, with another key than the store was opened with or without one.
+            NotAuthorized: it is encrypted, and the store was opened without a key or with another one.
         """
         data = await self.store.read(self.name, stored.key)
         try:
@@ -165,7 +165,7 @@ class Backup:
         return segment
 
     async def inspect(self, stored: StoredSegment) -> SegmentInfo:
-        """Reads a segment and decodes all of it; raises as `read`."""
+        """Reads a segment and decodes all of it; raises what `read` raises."""
         segment = await self.read(stored)
         try:
             await to_thread.run_sync(segment.check_rows)
@@ -187,14 +187,14 @@ class Backup:
             return True
 
     async def put_aside(self, stored: StoredSegment, reason: str) -> None:
-        """Takes a segment out of the backup without touching it: an object beside it has the reason.
+        """Takes a segment out of the backup without touching it, by an object beside it that has the reason.
 
-        A store need not allow to delete or rename, and what is damaged may be wanted as evidence.
+        A store need not allow deleting or renaming, and a damaged segment may be wanted as evidence.
         """
         await self.store.publish(self.name, aside_key(stored.key), reason.encode())
 
     async def why_aside(self, key: str) -> str:
-        """The reason for which a segment was put aside."""
+        """Returns the reason for which a segment was put aside."""
         return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
 
 
@@ -204,16 +204,16 @@ def _segment(data: bytes) -> Segment:
 
 
 def aside_key(key: str) -> str:
-    """The name of the object by which a segment is put aside."""
+    """Returns the name of the object by which a segment is put aside."""
     return key + _ASIDE
 
 
 PROBES = ".validate-store-"
-"""What the names begin with under which `validate_store` leaves objects."""
+"""Prefix of the names under which `validate_store` leaves objects."""
 
 
 async def backup_names(store: Store) -> list[str]:
-    """Names of the backups in a store, sorted.
+    """Returns the names of the backups in a store, sorted.
 
     Raises:
         NotFound: there is no such store.
@@ -222,7 +222,7 @@ async def backup_names(store: Store) -> list[str]:
 
 
 async def find_backup(store: Store, name: str | None) -> Backup:
-    """The backup with that name, or the only one in the store.
+    """Returns the backup with that name, or the only one in the store.
 
     Raises:
         NotFound: there is no such store or backup.
@@ -233,7 +233,7 @@ async def find_backup(store: Store, name: str | None) -> Backup:
         if not names:
             raise NotFound(f"{store.uri} holds no backup", hint="Make one: asyncrestore backup SOURCE STORE")
         if len(names) > 1:
-            # A publishing that was killed may have left a directory with nothing in it.
+            # A process killed while it published may have left a directory with nothing in it.
             names = [each for each in names if (await list_backup(store, each)).segments] or names[:1]
         if len(names) > 1:
             raise UsageError(
@@ -245,18 +245,18 @@ async def find_backup(store: Store, name: str | None) -> Backup:
         found = f"; it holds {', '.join(names)}" if names and names != [name] else ""
         raise NotFound(
             f"{store.uri} holds no backup named {name!r}{found}",
-            hint="Check the store's place; a backup has files such as 0000000000000-0000000010000.parquet.",
+            hint="Check the store's URI; a backup has files such as 0000000000000-0000000010000.parquet.",
         )
     return backup
 
 
 async def list_backup(store: Store, name: str, *, without: Collection[str] = ()) -> Backup:
-    """The backup with that name, without segments when there is none yet.
+    """Returns the backup with that name, without segments if there is none yet.
 
     Args:
         store: where it is.
         name: of the backup.
-        without: keys of segments to take for put aside as well.
+        without: keys of segments to treat as put aside, too.
     """
     segments, foreign, aside = [], [], set(without)
     for stored in await store.list(name):
@@ -272,19 +272,19 @@ async def list_backup(store: Store, name: str, *, without: Collection[str] = ())
 
 
 async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> bool:
-    """Publishes a segment; the same content that is there already is fine.
+    """Publishes a segment, unless the store has the same content under that range already.
 
     Args:
-        backup: as it was listed: where a segment of that range was put aside, the next generation is written.
+        backup: as it was listed. If a segment of that range was put aside, the next generation is written.
         range_: what the segment covers.
-        data: the segment.
+        data: the segment's bytes.
 
     Returns:
         Whether it was written now.
 
     Raises:
-        Conflict: other content is under the same range.
-        SegmentDamaged: what is there cannot be read.
+        Conflict: the store has other content under that range.
+        SegmentDamaged: the segment that the store has cannot be read.
     """
     generations = (StoredSegment(range_, len(data), generation) for generation in count())
     stored = next(each for each in generations if each.key not in backup.aside)
@@ -295,6 +295,6 @@ async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> 
     if there.info != new.info or not await to_thread.run_sync(there.same_rows, new):
         raise Conflict(
             f"{backup.where(stored.key)} holds other transactions than the source",
-            hint="It may be another database's backup, or the source was rolled back; use another --name.",
+            hint="The backup may be of another database, or the source was rolled back. Use another --name.",
         )
     return False

@@ -1,13 +1,14 @@
 """Compares two histories transaction by transaction: a source's, and the target's that was restored from it.
 
-The target's ids are renamed back to the source's by the original ids in its own log. Nothing of the resolver
-is used here: what it did is what is checked.
+The target's ids are renamed to the source's by the original ids in the target's log. Nothing of the resolver
+is used here, because its work is what is checked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,7 +18,7 @@ from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.schema import ORIGINAL_ID
-from asyncrestore.target import bookkeeping_attributes
+from asyncrestore.target import own_attributes
 from asyncrestore.tasks import task_group
 from asyncrestore.values import to_python
 
@@ -38,14 +39,20 @@ PREFETCH_BYTES = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class Differences:
-    """What differs: the first few in words, and how many in all."""
+    """The differences that were found.
+
+    Attributes:
+        limit: how many are kept in words.
+        first: the first few, in words.
+        count: how many there are in all.
+    """
 
     limit: int
     first: list[str] = field(default_factory=list)
     count: int = 0
 
     def add(self, text: str) -> None:
-        """Counts one difference."""
+        """Counts a difference, and keeps its text while there are fewer than `limit`."""
         self.count += 1
         if len(self.first) < self.limit:
             self.first.append(text)
@@ -54,13 +61,22 @@ class Differences:
 class TargetReader:
     """Reads a target's transactions with their ids renamed to the source's.
 
-    An id is looked up in the original ids that passed by; those forgotten are asked for, so memory stays
-    bounded.
+    An id is looked up among the original ids read so far. The cache of these is bounded; the target is asked
+    for those that it has lost.
+
+    Args:
+        target: the database that the transactions are of; it is asked for original ids.
+        original_id: entity id of `ORIGINAL_ID` in the target.
+        own: entity ids of this project's bookkeeping attributes, whose datoms are left out.
+        base: source id by target id, of the entities of the base schema.
+        differences: takes original ids that are lost, or on several entities.
+        cache_size: how many ids are remembered.
     """
 
     def __init__(
         self,
         target: Database,
+        *,
         original_id: int,
         own: frozenset[int],
         base: dict[int, int],
@@ -78,7 +94,10 @@ class TargetReader:
     async def read(
         self, chunks: MemoryObjectReceiveStream[LogChunk]
     ) -> AsyncIterator[tuple[int | None, Transaction]]:
-        """The target's transactions: source id (None for a foreign one), and datoms in the source's ids."""
+        """Yields the target's transactions in the source's ids, each with its source id.
+
+        The source id is None for a transaction that no restore wrote.
+        """
         async for chunk in chunks:
             transactions = list(chunk.transactions())
             names = await self._names(transactions)
@@ -109,7 +128,7 @@ class TargetReader:
         )
 
     async def _names(self, transactions: list[Transaction]) -> dict[int, int]:
-        """The source id of every entity that the transactions mention; an entity without one is left out."""
+        """Returns the source id of every entity that the transactions mention, as far as it has one."""
         await self._note_original_ids(transactions)
         names: dict[int, int] = {}
         unknown = []
@@ -131,13 +150,13 @@ class TargetReader:
 
     @staticmethod
     def _name_later_transactions(tx: int, unknown: list[int], names: dict[int, int]) -> None:
-        """A reference to a transaction that never came, told by how far that is from one that did."""
+        """Names references to transactions that never came, by their distance from one that did."""
         for entity in unknown:
             if entity > tx and counter_of(entity) == TX_COUNTER and entity not in names and tx in names:
                 names[entity] = entity - tx + names[tx]
 
     async def _note_original_ids(self, transactions: list[Transaction]) -> None:
-        """Takes in the original ids given by these transactions, and checks that each names one entity."""
+        """Caches the original ids that these transactions give, and checks that each is on one entity."""
         holders: dict[int, int] = {}
         doubtful = []
         for transaction in transactions:
@@ -152,8 +171,8 @@ class TargetReader:
                     self._differences.add(f"target t {transaction.t}: original id {raw} is on two entities")
                 if not self._seen.is_new(raw):
                     doubtful.append(raw)
-        # Original ids come in the order of their counters: one below those seen before may have been given
-        # before.
+        # Original ids come in the order of their counters, so one below those already seen may have been
+        # given before.
         for source, entities in zip(
             doubtful, await self._target.entities_with(ORIGINAL_ID, doubtful), strict=True
         ):
@@ -163,7 +182,7 @@ class TargetReader:
 
 
 def mentioned(transactions: Iterable[Transaction]) -> set[int]:
-    """Every id in transactions: entities, attributes, references."""
+    """Returns every id in the transactions: entities, attributes, references."""
     ids = set()
     for transaction in transactions:
         for e, a, kind, raw, _ in transaction.datoms:
@@ -190,19 +209,20 @@ async def _next(
 
 
 class Comparison:
-    """Compares a history with a target's, in step.
+    """Compares a source's history with a target's, in step.
 
     Args:
         schema: of the source as of its bootstrap; moved on with the log.
-        filter_: what the target was restored with, if anything.
+        filter_: the filter that the target was restored with, if any.
         differences: takes what is found.
-        progress: is moved on with the source's t.
-        on_progress: is told it.
+        progress: moved on with the source's t.
+        on_progress: called with `progress` after each chunk.
     """
 
     def __init__(
         self,
         schema: Schema,
+        *,
         filter_: Filter | None,
         differences: Differences,
         progress: Progress,
@@ -219,7 +239,12 @@ class Comparison:
         expected: MemoryObjectReceiveStream[LogChunk],
         actual: AsyncIterator[tuple[int | None, Transaction]],
     ) -> None:
-        """Compares all transactions, each with the one that its original id names."""
+        """Compares each source transaction with the target's that has its id as original id.
+
+        Args:
+            expected: the source's transactions.
+            actual: the target's, as `TargetReader.read` yields them.
+        """
         source_tx, found = await _next(actual)
         async for chunk in expected:
             for transaction in chunk.transactions():
@@ -249,7 +274,7 @@ class Comparison:
             )
 
     def _own_datoms(self, transaction: Transaction) -> list[Datom]:
-        """The source's datoms, filtered, without the bookkeeping of an earlier restore."""
+        """Returns the source's datoms, filtered and without the bookkeeping of an earlier restore."""
         wanted = transaction if self._filter is None else self._filter.apply(transaction)
         datoms = [datom for datom in wanted.datoms if not self._schema.is_bookkeeping(datom[1])]
         if self._schema.touches(transaction.a):
@@ -271,44 +296,63 @@ class Comparison:
         attribute = self._schema.attributes.get(a)
         name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
         entity = f"entity {e}" if e >= 0 else f"the target's own entity {-e}"
-        return f"{'+' if added else '-'} {entity} {name} {_told(kind, raw)!r}"
+        return f"{'+' if added else '-'} {entity} {name} {_readable(kind, raw)!r}"
 
 
-def _told(kind: str, raw: Any) -> Any:
-    """A value for people; a reference to an entity that the source lacks is in words already."""
+def _readable(kind: str, raw: Any) -> Any:
+    """Returns a value for messages; a reference to an entity that the source lacks is in words already."""
     if isinstance(raw, tuple):
-        return tuple(None if slot is None else _told(*slot) for slot in raw)
+        return tuple(None if slot is None else _readable(*slot) for slot in raw)
     return raw if isinstance(raw, str) else to_python(kind, raw)
 
 
 async def compare(
     history: History,
-    filter_: Filter | None,
     target: Database,
+    *,
     found: LiveHistory,
+    filter_: Filter | None,
     differences: Differences,
     progress: Progress,
     on_progress: OnProgress,
 ) -> None:
-    """Compares `history`, filtered, with the target's own, `found`, and adds to `differences`.
+    """Compares a source's history with the target that was restored from it.
+
+    Args:
+        history: of the source.
+        target: the restored database.
+        found: the target's own history.
+        filter_: the filter that the target was restored with, if any.
+        differences: takes what is found.
+        progress: moved on with the source's t.
+        on_progress: called with `progress` now and then.
 
     Raises:
         SegmentDamaged: the history cannot be read.
         RewriteFailed: one of its values cannot be rewritten.
     """
-    own = bookkeeping_attributes(await target.schema_history())
+    own = own_attributes(await target.schema_history())
     state = await history.state(t_to_tx(history.bootstrap_t))
     target_base = found.schema_as_of(found.bootstrap_t).base
     source_ids = {ident: entity for entity, ident in state.schema.base.items()}
     base = {entity: source_ids[ident] for entity, ident in target_base.items() if ident in source_ids}
-    reader = TargetReader(target, own[ORIGINAL_ID], frozenset(own.values()), base, differences)
-    comparison = Comparison(state.schema, filter_, differences, progress, on_progress)
+    reader = TargetReader(
+        target,
+        original_id=own[ORIGINAL_ID],
+        own=frozenset(own.values()),
+        base=base,
+        differences=differences,
+    )
+    comparison = Comparison(
+        state.schema, filter_=filter_, differences=differences, progress=progress, on_progress=on_progress
+    )
     expected_send, expected = anyio.create_memory_object_stream["LogChunk"](1)
     actual_send, actual = anyio.create_memory_object_stream["LogChunk"](1)
     never = anyio.Event()
     async with task_group() as tasks, expected, actual:
         for source, send in ((history, expected_send), (found, actual_send)):
+            budget = ByteBudget(PREFETCH_BYTES)
             tasks.start_soon(
-                prefetch, source, t_to_tx(source.bootstrap_t), ByteBudget(PREFETCH_BYTES), send, never
+                partial(prefetch, source, t_to_tx(source.bootstrap_t), budget=budget, output=send, stop=never)
             )
         await comparison.run(expected, reader.read(actual))

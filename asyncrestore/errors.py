@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose, and the exit code of each kind.
+"""Every error that this package raises on purpose, and the exit code of each kind.
 
 ```
 AsyncRestoreError                1   failed
@@ -11,15 +11,15 @@ AsyncRestoreError                1   failed
     SegmentGap                         transactions are missing between segments
     HistoryDiffers                     verify found differences
   NotFound                      10   no such store, backup or database
-  Overtaken                     11   another restorer moved the marker
+  Overtaken                     11   another restore moved the marker
   NotAuthorized                 12   the store or database refused the credentials
-  Conflict                      13   another database's data, or other content under one range
+  Conflict                      13   another database's data, or other content under the same range
   Unavailable                   14   no answer, or not there (yet), after retries
     BridgeDied                         the JVM process ended
     OutcomeUnknown                     a transaction was sent and no answer came back
   TransactionRejected           15   the target refused a transaction for good
-  RewriteFailed                  1   a value cannot be rewritten as was asked
-  SetupFailed                    1   Java or Datomic's jars cannot be had
+  RewriteFailed                  1   a value cannot be rewritten as requested
+  SetupFailed                    1   Java, Datomic's jars or the bridge is not available
   StoreFailed                    1   reading or writing a store failed (disk full, permissions, ...)
 ```
 
@@ -33,8 +33,8 @@ class AsyncRestoreError(Exception):
     """Base of all errors raised on purpose.
 
     Attributes:
-        exit_code: what the command line exits with.
-        hint: what to do next, one sentence or more, or an empty string.
+        exit_code: the exit code of the command line.
+        hint: what to do next, in one sentence or more, or an empty string.
     """
 
     exit_code = 1
@@ -51,13 +51,13 @@ class UsageError(AsyncRestoreError):
 
 
 class StoppedEarly(AsyncRestoreError):
-    """Stopped on request before the end; the same command continues."""
+    """A job was stopped on request before its end; the same command continues it."""
 
     exit_code = 3
 
 
 class DamageError(AsyncRestoreError):
-    """Something stored is not what was written, or not what it should equal."""
+    """Stored data is not what was written, or not equal to what it should equal."""
 
     exit_code = 4
 
@@ -67,7 +67,7 @@ class SegmentDamaged(DamageError):
 
 
 class NewerFormat(SegmentDamaged):
-    """A segment is whole, but of a format that only a newer version of this program reads."""
+    """A segment is whole, but has a format that only a newer version of this program reads."""
 
 
 class SegmentMisplaced(SegmentDamaged):
@@ -89,31 +89,31 @@ class NotFound(AsyncRestoreError):
 
 
 class Overtaken(AsyncRestoreError):
-    """Another restorer committed the transaction that was ours to commit."""
+    """Another restore committed the transaction that this one was about to commit."""
 
     exit_code = 11
 
 
 class NotAuthorized(AsyncRestoreError):
-    """Credentials are missing or not sufficient."""
+    """Credentials are missing or insufficient."""
 
     exit_code = 12
 
 
 class Conflict(AsyncRestoreError):
-    """The data met belongs to another database, or differs under the same name."""
+    """The data found belongs to another database, or differs under the same name."""
 
     exit_code = 13
 
 
 class Unavailable(AsyncRestoreError):
-    """No answer within the deadline, or the service is not there."""
+    """There was no answer within the deadline, or the service is not there."""
 
     exit_code = 14
 
 
 class BridgeDied(Unavailable):
-    """The JVM process that speaks to Datomic ended before it had answered."""
+    """The JVM process that talks to Datomic ended before it answered."""
 
 
 class OutcomeUnknown(Unavailable):
@@ -135,9 +135,9 @@ class TransactionRejected(AsyncRestoreError):
 
 
 class RewriteFailed(AsyncRestoreError):
-    """A value cannot be rewritten: the function raised, or what it returned is no value of the attribute.
+    """A value cannot be rewritten: the function raised, or returned what is not a value of the attribute.
 
-    Nothing from its transaction on reaches the target.
+    Neither its transaction nor a later one reaches the target.
 
     Attributes:
         t: source t of the transaction.
@@ -153,8 +153,8 @@ class RewriteFailed(AsyncRestoreError):
 
 
 class SetupFailed(AsyncRestoreError):
-    """Java, Datomic's jars or the compiled bridge cannot be had on this machine."""
+    """Java, Datomic's jars or the compiled bridge cannot be made available on this machine."""
 
 
 class StoreFailed(AsyncRestoreError):
-    """Reading or writing a store failed for a reason of the machine's: disk full, no permission."""
+    """Reading or writing a store failed for a local reason, such as a full disk or missing permission."""

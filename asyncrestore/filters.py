@@ -1,8 +1,8 @@
-"""Filters: what of a history is left out, and what is rewritten, before it reaches a target.
+"""Filters: what is left out of a history, and what is rewritten, before it reaches a target.
 
-A filter is made from what was asked for and the schema after the source's last transaction. It works on
-attributes by id, over the whole history: also on datoms from before an attribute got its present ident.
-Restoring and verifying use the same one.
+A filter is made from the options and the schema after the source's last transaction. It knows attributes by
+id over the whole history, so it also works on datoms from before an attribute got its present ident.
+Restoring and verifying use the same filter.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.choice import OPTIONAL, Choice, check_sets
+from anyio import to_thread
+
 from asyncrestore.errors import RewriteFailed
+from asyncrestore.filter_request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
 from asyncrestore.model import Transaction
 from asyncrestore.rewrites import make_rewriter
 from asyncrestore.values import KINDS
@@ -20,6 +22,7 @@ from asyncrestore.values import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from asyncrestore.history import History
     from asyncrestore.model import Datom
     from asyncrestore.rewrites import Rewrite, Rewriter
     from asyncrestore.schema import Schema
@@ -32,8 +35,8 @@ class FilteredAttribute:
     Attributes:
         attribute: its ident, without the colon.
         left_out: datoms that are not in the target: those of an excluded attribute (and, on request, its
-            schema), and changes from one value to another that became the same by rewriting.
-        rewritten: datoms whose value is another one in the target.
+            schema), and changes between two values that rewriting made equal.
+        rewritten: datoms that have another value in the target.
     """
 
     attribute: str
@@ -48,12 +51,12 @@ class Filter:
         schema: after the source's last transaction.
         exclude: idents, present or former, of the attributes whose datoms are left out.
         exclude_schema: leave out these attributes themselves too.
-        rewrite: how to rewrite the values of which attributes, by ident.
-        key: for `hash` and `fake`.
+        rewrite: how to rewrite the values of attributes, by ident.
+        key: the secret for `hash` and `fake`.
 
     Attributes:
-        rules: what it does, as a target records it.
-        done: what it did so far, by attribute.
+        rules: what the filter does, as a target records it.
+        done: what the filter did so far, by attribute.
 
     Raises:
         UsageError: an attribute is not in the source, or other data depends on its values.
@@ -76,26 +79,26 @@ class Filter:
         self._alter = base.get("db.alter/attribute", -1)
         self._about = {base.get("db.install/attribute", -1), self._alter}
         self._altering = {base[ident] for ident in base.keys() - {"db/ident", "db/doc"}}
-        self._optional = {base[ident] for ident in OPTIONAL & base.keys()}
+        self._optional = {base[ident] for ident in OPTIONAL_BASE & base.keys()}
         self.rules: list[str] = []
         self.done: list[FilteredAttribute] = []
-        choice = Choice(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
-        for a, ident in choice.excluded.items():
-            choice.check_exclusion(a, ident)
+        request = FilterRequest(schema, exclude, rewrite or {}, exclude_schema=exclude_schema)
+        for a, ident in request.excluded.items():
+            request.check_exclusion(a, ident)
             self._dropped[a] = self._add(ident)
             if exclude_schema and a not in schema.base:
                 self._hidden[a] = self._dropped[a]
             self._record(a, ident, {"how": "exclude with schema" if a in self._hidden else "exclude"})
-        for a, (ident, how) in choice.rewritten.items():
+        for a, (ident, how) in request.rewritten.items():
             if how == "null":
-                choice.check_exclusion(a, ident, null=True)
+                request.check_exclusion(a, ident, null=True)
                 self._dropped[a] = self._add(ident)
                 self._record(a, ident, {"how": "null"})
                 continue
-            choice.check_rewriting(a, ident)
+            request.check_rewriting(a, ident)
             attribute = schema.attributes[a]
             rewriter = make_rewriter(how, ident, attribute.value_type or "", key)
-            check_sets(attribute, ident, rewriter)
+            check_values_stay_distinct(attribute, ident, rewriter)
             self._rewritten[a] = rewriter, self._add(ident)
             self._record(a, ident, rewriter.depends)
 
@@ -109,7 +112,7 @@ class Filter:
         )
 
     def apply(self, transaction: Transaction) -> Transaction:
-        """The transaction as it shall be in the target.
+        """Returns the transaction as it is to be in the target.
 
         Raises:
             RewriteFailed: a value cannot be rewritten.
@@ -151,7 +154,7 @@ class Filter:
         return Transaction.of(transaction.tx, kept)
 
     def _without_alterations(self, datoms: list[Datom], altered: dict[int, FilteredAttribute]) -> list[Datom]:
-        """Without the engine's notes on attributes that were altered in nothing but what is left out."""
+        """Drops the engine's notes that an attribute was altered where nothing else of it changed."""
         still = {d[0] for d in datoms if d[1] in self._altering}
         kept = []
         for datom in datoms:
@@ -165,7 +168,7 @@ class Filter:
     def _without_idle(
         self, datoms: list[Datom], changed: dict[tuple[int, int, Any], dict[bool, Any]]
     ) -> list[Datom]:
-        """Without changes from one value to another that are the same now: nothing changes any more."""
+        """Drops changes between two values that rewriting made equal."""
         idle = {key for key, signs in changed.items() if len(signs) == 2}
         for _, a, _ in idle:
             done = self._rewritten[a][1]
@@ -176,13 +179,37 @@ class Filter:
         return [d for d in datoms if d[1] not in self._rewritten or (d[0], d[1], d[3]) not in idle]
 
 
-_CORRECT = "Correct it and run this again; --debug shows all that was raised, perhaps with the value."
+async def make_filter(
+    history: History,
+    *,
+    exclude: Iterable[str],
+    exclude_schema: bool,
+    rewrite: Mapping[str, Rewrite] | None,
+    key: bytes | None,
+) -> Filter | None:
+    """Makes the filter for a history's schema; returns None if nothing is to be filtered.
+
+    The arguments are those of `Filter`.
+
+    Raises:
+        UsageError: see `Filter`.
+    """
+    if not (exclude or exclude_schema or rewrite):
+        return None
+    schema = await history.schema()
+    # In a thread: a function to rewrite with may have to be imported.
+    return await to_thread.run_sync(
+        lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
+    )
+
+
+_CORRECT = "Correct it and run this again; --debug shows the whole traceback, which may contain the value."
 
 
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
     if datom[2] != rewriter.kind:
         why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
-        raise _failure(t, datom[0], ident, why, hint=f"Leave :{ident} out, in a new database.")
+        raise _failure(t, datom[0], ident, why, hint=f"Restore into a new database with --exclude {ident}.")
     try:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises
@@ -201,17 +228,17 @@ def _failure(t: int, entity: int, ident: str, why: str, *, hint: str) -> Rewrite
 
 
 def _meaning(rule: str) -> str:
-    """A rule without its attribute's ident, which may have changed since it was recorded."""
+    """Returns a rule without its attribute's ident, which may have changed since the rule was recorded."""
     return json.dumps({**json.loads(rule), "ident": None}, sort_keys=True)
 
 
 def same_rules(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether two filters do the same."""
+    """Returns whether two filters do the same."""
     return set(map(_meaning, some)) == set(map(_meaning, others))
 
 
 def describe(rules: Iterable[str]) -> str:
-    """What a filter does, in words."""
+    """Describes in words what a filter does."""
     words = []
     for rule in map(json.loads, rules):
         on = [f"{word} {rule[name]}" for word, name in (("key", "key"), ("Faker", "faker")) if name in rule]

@@ -1,8 +1,7 @@
-"""A database's own history, from its first user transaction on, out of a backup or a live database.
+"""A database's own history, from its first user transaction on, read from a backup or a live database.
 
-A backup comes in parts, its segments: loading one reads and checks it, which can be done ahead; decoding
-follows as chunks are taken.
-A live database has parts only to count by; it is read a page at a time.
+The parts of a backup are its segments. Loading one reads and checks it, which can be done ahead; it is
+decoded as its chunks are taken. A live database is read a page at a time; its parts only measure progress.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
 from asyncrestore.segment import SegmentRange
+from asyncrestore.state import State
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -28,50 +28,34 @@ if TYPE_CHECKING:
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk, Transaction
+    from asyncrestore.model import LogChunk
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
 
 PAGE_WEIGHT = 16_384
-"""What the datoms of a page of the log weigh at least (`model.weight`; the last may weigh less), and so those
-of a row group of a segment."""
+"""Least weight of the datoms of a page of the log, and so of a row group of a segment (see `model.weight`).
+
+The last page may weigh less.
+"""
 
 LIVE_PART = 10_000
 """How many t a part of a live database covers: as many as a segment."""
 
-
 _READ_AT_ONCE = 8
-"""Segments whose metadata is read at once: little of them is kept."""
+"""How many segments are read at once for their metadata; little of each is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a history that is loaded at once: what it covers, and the bytes that it takes loaded."""
+    """A piece of a history that is loaded as a whole.
+
+    Attributes:
+        range: what it covers.
+        size: how many bytes it takes in memory.
+    """
 
     range: SegmentRange
     size: int
-
-
-@dataclass(slots=True)
-class State:
-    """What to know before the first transaction that is read.
-
-    Attributes:
-        schema: as of then.
-        seen: the largest indexes until then.
-        last: the transaction before it, where it was read.
-    """
-
-    schema: Schema
-    seen: SeenIds
-    last: Transaction | None = None
-
-    def skip(self, chunk: LogChunk, until_tx: int) -> None:
-        """Takes in the chunk's transactions up to and including `until_tx`."""
-        for transaction in chunk.until(until_tx).transactions():
-            self.last = transaction if transaction.tx == until_tx else None
-            self.schema.apply(transaction.datoms)
-            self.seen.add_all(set(transaction.e))
 
 
 class History(Protocol):
@@ -79,12 +63,12 @@ class History(Protocol):
 
     @property
     def identity(self) -> str:
-        """Identity of the source database."""
+        """The identity of the source database."""
         ...
 
     @property
     def where(self) -> str:
-        """What is read, for people."""
+        """What is read, in human-readable form."""
         ...
 
     @property
@@ -94,37 +78,37 @@ class History(Protocol):
 
     @property
     def end(self) -> int:
-        """The first t after the history; the t after `bootstrap_t` when it is empty."""
+        """The first t after the history; the t after `bootstrap_t` if the history is empty."""
         ...
 
     def parts(self, start: int) -> list[Part]:
-        """What to load, in order, to have all transactions with t >= start."""
+        """Returns the parts to load, in order, to have all transactions with t >= start."""
         ...
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
-        """Reads a part and checks it whole, and gives its transactions in chunks.
+        """Reads a part, checks all of it, and returns its transactions in chunks.
 
         Raises:
-            SegmentDamaged: it cannot be used.
-            Conflict: it belongs to another database.
+            SegmentDamaged: the part cannot be used.
+            Conflict: the part belongs to another database.
         """
         ...
 
     async def state(self, tx: int) -> State:
-        """The state after the transaction with id `tx`.
+        """Returns the state after the transaction with id `tx`.
 
         Raises:
-            Conflict: the history ends before it.
+            Conflict: the history ends before that transaction.
         """
         ...
 
     async def schema(self) -> Schema:
-        """The schema after the last transaction."""
+        """Returns the schema after the last transaction."""
         ...
 
 
 class StoredHistory:
-    """The history that a backup holds. It has the methods of `History`, which documents them."""
+    """The history in a backup. It has the methods of `History`, which documents them."""
 
     def __init__(self, backup: Backup, first: Segment) -> None:
         self._backup = backup
@@ -145,7 +129,7 @@ class StoredHistory:
             until_t: nothing after this t is needed: segments may be missing there.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such backup.
             UsageError: there are several and no name was given.
             SegmentGap: a segment is missing up to `until_t`, or without it before the last segment.
             SegmentDamaged: its first segment cannot be used.
@@ -155,7 +139,7 @@ class StoredHistory:
         backup.check_contiguous(None if until_t is None else until_t + 1)
         history = cls(backup, await _read(backup, backup.chain()[0]))
         # Before anything is restored: were the first segment another database's, its data would come first.
-        with suppress(SegmentDamaged):  # which is told in its turn: what is good before it is restored
+        with suppress(SegmentDamaged):  # raised in its turn, after what comes before it is restored
             await history.read(history._parts[-1])
         return history
 
@@ -164,7 +148,7 @@ class StoredHistory:
         return [part for part in self._parts if part.range.end > start]
 
     async def read(self, part: Part) -> Segment:
-        """Reads a part and checks it; raises as `load`."""
+        """Reads a part and checks it; raises what `load` raises."""
         stored = self._segments[part.range]
         segment = await _read(self._backup, stored)
         if segment.info.source != self.identity:
@@ -191,13 +175,13 @@ class StoredHistory:
         segment = await self.read(self._parts[len(before)])
         state = State(Schema.from_json(segment.info.schema), seen)
         async for chunk in _decode(segment):
-            state.skip(chunk, tx)
+            state.advance(chunk, tx)
             if chunk.tx[-1] >= tx:
                 break
         return state
 
     async def _largest(self, parts: list[Part]) -> SeenIds:
-        """The largest indexes in these parts: several are read at once, for a store may be far away."""
+        """Returns the largest indexes in these parts. Several are read at once: a store may be far away."""
         seen, left = SeenIds(), iter(parts)
 
         async def read() -> None:
@@ -230,13 +214,13 @@ async def _read(backup: Backup, stored: StoredSegment) -> Segment:
 
 
 async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
-    """Decodes a row group at a time, in a thread, as they are asked for."""
+    """Decodes row groups one at a time, in a thread, as they are asked for."""
     for group in range(segment.groups):
         yield await to_thread.run_sync(segment.chunk, group)
 
 
 class LiveHistory:
-    """The history of an open database, up to its basis then. It has the methods of `History`."""
+    """The history of a database up to its basis t when this was opened. It has the methods of `History`."""
 
     def __init__(
         self, database: Database, schemas: SchemaHistory, beginning: Beginning, basis_t: int
@@ -250,16 +234,16 @@ class LiveHistory:
 
     @classmethod
     async def open(cls, database: Database) -> LiveHistory:
-        """The history up to now."""
-        # In this order: a restore may just be installing its bookkeeping, and the log must not be read
-        # further than the schema is known.
+        """Opens the history up to now."""
+        # In this order, because a restore may be installing its bookkeeping just now: the log must not be
+        # read further than the schema is known.
         basis_t = await database.basis_t()
-        schema = await database.schema_history()
-        beginning = await beginning_until(database, basis_t, schema)
-        return cls(database, SchemaHistory(schema, beginning.bootstrap_t), beginning, basis_t)
+        schema_log = await database.schema_history()
+        beginning = await beginning_until(database, basis_t, schema_log)
+        return cls(database, SchemaHistory(schema_log, beginning.bootstrap_t), beginning, basis_t)
 
     def schema_as_of(self, t: int) -> Schema:
-        """The schema after the transaction with that t, or the last before it."""
+        """Returns the schema after the transaction with that t, or the last one before it."""
         return self._schemas.as_of(t)
 
     def parts(self, start: int) -> list[Part]:
@@ -288,7 +272,7 @@ class LiveHistory:
                 )
             raise Conflict(
                 f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
-                hint="The source was put back to an earlier state since the target was restored from it. "
+                hint="The source was rolled back since the target was restored from it. "
                 "Restore into a new database.",
             )
         state = State(self._schemas.as_of(tx_to_t(tx)), SeenIds())

@@ -1,7 +1,7 @@
-"""What passes between the parts: datoms in columns, transactions, data to commit and what came of it.
+"""The data that the modules pass to each other: log chunks, transactions, data to commit and its outcome.
 
-Bulk data stays in columns: they cost 40 bytes a datom and turn into Parquet, or come from the pipe, without
-a Python object for each. Rows are made a chunk at a time, where something looks at single datoms.
+Bulk data stays in columns. They take 40 bytes a datom, and come from the pipe and turn into Parquet without a
+Python object for each datom. Rows are made a chunk at a time, where something looks at single datoms.
 """
 
 from __future__ import annotations
@@ -20,41 +20,45 @@ if TYPE_CHECKING:
 Datom: TypeAlias = tuple[int, int, str, Raw, bool]
 """Entity id, attribute id, kind of the value, the value's raw form, asserted (or retracted)."""
 
+INDEX_BITS = 42
+"""Bits of an entity id below its partition. They hold its index, which for a transaction is its t."""
+
+INDEX_MASK = (1 << INDEX_BITS) - 1
 TX_PARTITION = 3
-T_MASK = (1 << 42) - 1
 
 
 def weight(datoms: int, raws: Iterable[Any]) -> int:
-    """What datoms weigh: each one, and one more for every 64 characters of its text.
+    """Returns the weight of datoms: 1 for each, and 1 more for every 64 characters of its text.
 
-    What bounds memory counts so: a text may have thousands of characters, and with some engines any number.
+    Memory is bounded by weight and not by number: a text may have thousands of characters, and with some
+    engines any number.
 
     Args:
         datoms: how many there are.
-        raws: raw forms of their values, the texts among them.
+        raws: raw forms of their values, at least of the texts.
     """
     return datoms + sum(len(raw) >> 6 for raw in raws if raw.__class__ is not int)
 
 
 def t_to_tx(t: int) -> int:
-    """The entity id of the transaction with basis t (the same layout in every edition)."""
-    return (TX_PARTITION << 42) | t
+    """Returns the entity id of the transaction with that t; the layout is the same in every edition."""
+    return (TX_PARTITION << INDEX_BITS) | t
 
 
 def tx_to_t(tx: int) -> int:
-    """The t of a transaction's entity id."""
-    return tx & T_MASK
+    """Returns the t of a transaction's entity id."""
+    return tx & INDEX_MASK
 
 
 @dataclass(slots=True)
 class LogChunk:
-    """Datoms in columns, in the log's order, whole transactions.
+    """Whole transactions of a log, their datoms in columns, in the log's order.
 
     Attributes:
         tx: transaction id of each datom.
         e: entity id of each datom.
         a: attribute id of each datom.
-        numbers: the raw value where its kind is numeric, else 0.
+        numbers: the raw value of each datom whose kind is numeric, 0 for the others.
         kinds: the kind of each value, one letter a datom.
         added: ``+`` or ``-`` for each datom.
         texts: the raw values of the datoms whose kind is not numeric, in order.
@@ -73,12 +77,12 @@ class LogChunk:
 
     @property
     def weight(self) -> int:
-        """See `weight`."""
+        """The weight of its datoms, see `weight`."""
         return weight(len(self), self.texts)
 
     @classmethod
     def join(cls, chunks: Sequence[LogChunk]) -> LogChunk:
-        """Several chunks as one."""
+        """Joins chunks into one."""
         whole = cls(kinds="".join(c.kinds for c in chunks), added="".join(c.added for c in chunks))
         for chunk in chunks:
             whole.tx.extend(chunk.tx)
@@ -89,11 +93,11 @@ class LogChunk:
         return whole
 
     def after(self, tx: int) -> LogChunk:
-        """The transactions with a larger id than `tx`."""
+        """Returns the transactions with a larger id than `tx`."""
         return self._slice(bisect_right(self.tx, tx), len(self))
 
     def until(self, tx: int) -> LogChunk:
-        """The transactions up to and including `tx`."""
+        """Returns the transactions up to and including `tx`."""
         return self._slice(0, bisect_right(self.tx, tx))
 
     def _slice(self, first: int, end: int) -> LogChunk:
@@ -102,21 +106,21 @@ class LogChunk:
         texts_before = sum(kind not in NUMERIC_KINDS for kind in self.kinds[:first])
         texts = sum(kind not in NUMERIC_KINDS for kind in self.kinds[first:end])
         return LogChunk(
-            self.tx[first:end],
-            self.e[first:end],
-            self.a[first:end],
-            self.numbers[first:end],
-            self.kinds[first:end],
-            self.added[first:end],
-            self.texts[texts_before : texts_before + texts],
+            tx=self.tx[first:end],
+            e=self.e[first:end],
+            a=self.a[first:end],
+            numbers=self.numbers[first:end],
+            kinds=self.kinds[first:end],
+            added=self.added[first:end],
+            texts=self.texts[texts_before : texts_before + texts],
         )
 
     def datoms(self) -> list[Datom]:
-        """All datoms, one after the other."""
+        """Returns all datoms, as rows."""
         return _rows(self.e, self.a, self.kinds, self._raws(), self.added)
 
     def _raws(self) -> list[Any]:
-        """The raw value of each datom."""
+        """Returns the raw value of each datom."""
         raws: list[Any] = self.numbers.tolist()
         if self.texts:
             texts = iter(self.texts)
@@ -126,11 +130,11 @@ class LogChunk:
         return raws
 
     def rows(self) -> Iterator[tuple[int, Datom]]:
-        """Each datom with its transaction id."""
+        """Yields each datom, as a row, with its transaction id."""
         return zip(self.tx, self.datoms(), strict=True)
 
     def transactions(self) -> Iterator[Transaction]:
-        """The chunk's transactions, in order, each made as it is asked for."""
+        """Yields the chunk's transactions, in order."""
         e, a, kinds, raws, added = self.e.tolist(), self.a.tolist(), self.kinds, self._raws(), self.added
         start = 0
         for tx, run in groupby(self.tx):
@@ -140,7 +144,7 @@ class LogChunk:
             start = end
 
     def txs(self) -> list[int]:
-        """The transactions' ids, in order; one twice if it does not stand together."""
+        """Returns the transactions' ids, in order; an id is there twice if its datoms are not adjacent."""
         return [tx for tx, _ in groupby(self.tx)]
 
 
@@ -150,7 +154,7 @@ def _rows(e: Iterable[int], a: Iterable[int], kinds: str, raws: Iterable[Any], a
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction of a log, its datoms in columns, in the log's order.
+    """A transaction of a log, its datoms in columns, in the log's order.
 
     Attributes:
         tx: its entity id.
@@ -171,7 +175,7 @@ class Transaction:
 
     @classmethod
     def of(cls, tx: int, datoms: list[Datom]) -> Transaction:
-        """One from rows."""
+        """Makes a transaction from rows."""
         e, a, kinds, raws, added = zip(*datoms, strict=True) if datoms else ((),) * 5
         signs = "".join("+" if true else "-" for true in added)
         return cls(tx, list(e), list(a), "".join(kinds), list(raws), signs, datoms)
@@ -181,7 +185,7 @@ class Transaction:
 
     @property
     def weight(self) -> int:
-        """See `weight`."""
+        """The weight of its datoms, see `weight`."""
         return weight(len(self), self.raws)
 
     @property
@@ -197,7 +201,11 @@ class Transaction:
         return tx_to_t(self.tx)
 
     def instant(self, tx_instant: int) -> int | None:
-        """Its instant in milliseconds since 1970, given the attribute's id; Local's t=1 has none."""
+        """Returns its instant in milliseconds since 1970, or None; Local's t=1 has none.
+
+        Args:
+            tx_instant: entity id of `:db/txInstant`.
+        """
         for e, a, _, raw, added in self.datoms:
             if a == tx_instant and e == self.tx and added and isinstance(raw, int):
                 return raw
@@ -206,15 +214,15 @@ class Transaction:
 
 @dataclass(slots=True)
 class TxData:
-    """One transaction to commit.
+    """A transaction to commit.
 
     Attributes:
         tx: source id of the transaction.
-        adds: assertions, flat: entity, attribute, kind, raw, entity, ... Entity, attribute and references are
-            positions (see `positions`).
-        retracts: retractions, likewise.
-        cas: entity, attribute and new value of a compare-and-swap, whose old value is none.
-        source: the transaction it was made from, for counting and for errors.
+        adds: assertions in one flat list: entity, attribute, kind, raw, entity, ... Entities, attributes and
+            references are positions (see `positions`).
+        retracts: retractions, in the same form.
+        cas: entity, attribute and new value of a compare-and-swap from no value.
+        source: the transaction that it was made from, for counting and for errors.
     """
 
     tx: int
@@ -225,7 +233,7 @@ class TxData:
 
     @property
     def weight(self) -> int:
-        """What its assertions and retractions weigh, see `weight`."""
+        """The weight of its assertions and retractions, see `weight`."""
         raws = [*self.adds[3::4], *self.retracts[3::4]]
         return weight(len(raws), raws)
 
@@ -237,7 +245,7 @@ class Committed:
     Attributes:
         before: the target's t just before it.
         tx: its id in the target.
-        ids: source id, target id, source id, ... of the entities it made.
+        ids: source id, target id, source id, ... of the entities that it made.
     """
 
     before: int
@@ -254,8 +262,8 @@ class Anomaly:
             ...
         message: the engine's text.
         error: ``:db/error`` without its namespace, such as ``cas-failed``.
-        entity: the value of the lookup ref that the error names, or its entity id.
-        present: the present value, of a compare-and-swap that failed.
+        entity: the value of the lookup ref that the error names, or the entity id that it names.
+        present: the present value, if a compare-and-swap failed.
     """
 
     category: str
@@ -267,10 +275,14 @@ class Anomaly:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch: so many are committed, the next one failed if there is an anomaly.
+    """The outcome of a batch of transactions.
 
-    Those behind it cannot have committed, unless the anomaly leaves open what became of that one, or somebody
-    else had committed it: `behind` has those that are known to be committed all the same.
+    Attributes:
+        committed: the transactions that committed, from the first on without a gap.
+        anomaly: why the next one failed, None if all committed.
+        behind: transactions after the failed one that are known to have committed all the same. There can be
+            some only if the anomaly leaves the failed one's outcome open, or if somebody else had committed
+            it.
     """
 
     committed: list[Committed]

@@ -1,25 +1,21 @@
-"""What the commands are given, by URI or already open: a store, a database, or either as a history."""
+"""Opens what jobs are called with: a store or a database, by URI or already open, or either as a history."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from anyio import to_thread
-
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.uri import is_database_uri
-from asyncrestore.filters import Filter
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
 from asyncrestore.stores.encrypted import encrypted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator
 
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.rewrites import Rewrite
     from asyncrestore.stores.encrypted import Encryption
 
 AnyStore: TypeAlias = str | Store
@@ -31,9 +27,15 @@ AnyHistory: TypeAlias = str | Store | Database
 async def as_store(
     store: AnyStore, encryption: Encryption | None = None, *, plain_too: bool = False
 ) -> AsyncIterator[Store]:
-    """The store, opened for the context if it is a URI; raises `UsageError` for one that is none.
+    """Opens a store for the context if it is a URI, and wraps it if it is encrypted.
 
-    With `encryption` it is an encrypted one; see `encrypted`.
+    Args:
+        store: a store, open or as a URI.
+        encryption: the store's key, if it is encrypted.
+        plain_too: also read objects that are not encrypted (see `encrypted`).
+
+    Raises:
+        UsageError: the URI is not that of a store, or the key cannot be used.
     """
     async with AsyncExitStack() as stack:
         if isinstance(store, str):
@@ -42,7 +44,7 @@ async def as_store(
 
 
 async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
-    """The open database; raises as `Connector.open`."""
+    """Returns the open database; raises what `Connector.open` raises."""
     return await connector.open(database, create=create) if isinstance(database, str) else database
 
 
@@ -54,13 +56,13 @@ async def as_history(
     encryption: Encryption | None = None,
     until_t: int | None = None,
 ) -> AsyncIterator[History]:
-    """The history in a store or of a live database.
+    """Opens the history in a store or of a live database.
 
     Args:
         connector: opens databases.
         history: a store or a database, open or as a URI.
-        name: of the backup in a store with several.
-        encryption: the store's key, where it is encrypted.
+        name: of the backup, if the store has several.
+        encryption: the store's key, if it is encrypted.
         until_t: nothing after this t is needed.
     """
     if isinstance(history, str) and is_database_uri(history):
@@ -70,20 +72,3 @@ async def as_history(
     else:
         async with as_store(history, encryption) as store:
             yield await StoredHistory.open(store, name, until_t)
-
-
-async def as_filter(
-    history: History,
-    exclude: Iterable[str],
-    exclude_schema: bool,
-    rewrite: Mapping[str, Rewrite] | None,
-    key: bytes | None,
-) -> Filter | None:
-    """The filter that was asked for, None when nothing was; raises as `Filter`."""
-    if not (exclude or exclude_schema or rewrite):
-        return None
-    schema = await history.schema()
-    # In a thread: a function to rewrite with may have to be imported.
-    return await to_thread.run_sync(
-        lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
-    )

@@ -1,4 +1,4 @@
-"""Paths as people give them."""
+"""Paths as users give them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from asyncrestore.errors import NotFound, UsageError
 
 
 def absolute(text: str) -> Path:
-    """The path without `~` and the working directory in it.
+    """Returns the absolute path, with `~` replaced by the home directory.
 
     Raises:
-        UsageError: there is no such home directory. NotFound: the working directory is gone.
+        UsageError: there is no such home directory.
+        NotFound: the path is relative and the working directory is gone.
     """
     try:
         return Path(text).expanduser().absolute()
@@ -20,5 +21,5 @@ def absolute(text: str) -> Path:
     except FileNotFoundError as exc:
         raise NotFound(
             f"{text!r} is relative to the working directory, which does not exist any more",
-            hint="Change to a directory that does, or name it from the root on.",
+            hint="Change to a directory that exists, or give an absolute path.",
         ) from exc

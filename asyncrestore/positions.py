@@ -1,8 +1,8 @@
-"""Entity positions of data to commit: whatever may stand for an entity, as one integer.
+"""Positions in data to commit: anything that may stand for an entity, as one integer.
 
 Where Datomic takes an entity (entity, attribute, value of a reference, slot of a tuple) it takes an entity
-id, a tempid, an
-ident or a lookup ref. One integer says which, so that transactions travel in packed columns:
+id, a tempid, an ident or a lookup ref. One integer says which of these, so that transactions travel in packed
+columns:
 
     0 to 2**62 - 1         an entity id (an id has 62 bits)
     2**62 + n              the tempid n
@@ -25,22 +25,22 @@ _numbers: dict[str, int] = {}
 
 
 def tempid(number: int) -> int:
-    """The tempid with that number."""
+    """Returns the position of the tempid with that number."""
     return _TEMPID + number
 
 
 def is_tempid(position: int) -> bool:
-    """Whether the position is a tempid."""
+    """Returns whether the position is a tempid."""
     return position >= _TEMPID
 
 
 def lookup(original_id: int) -> int:
-    """The lookup ref of an entity by its original id."""
+    """Returns the position of the lookup ref of an entity by its original id."""
     return ~original_id
 
 
 def ident(name: str) -> int:
-    """An ident, without its colon."""
+    """Returns the position of an ident, given without its colon."""
     number = _numbers.get(name)
     if number is None:
         number = _numbers[name] = len(_names)
@@ -49,5 +49,5 @@ def ident(name: str) -> int:
 
 
 def ident_name(position: int) -> str:
-    """The name of an ident."""
+    """Returns the name of the ident at a position, without its colon."""
     return _names[position - IDENTS.start]

@@ -1,4 +1,4 @@
-"""How far a long job is, told to whoever wants to show it."""
+"""How far a long job is, for callers that show it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TypeAlias
 
 @dataclass(slots=True)
 class Progress:
-    """The watermarks of a job; ts are the source's.
+    """The watermarks of a job. Every t is the source's.
 
     Attributes:
-        start_t: where it began.
-        end_t: the first t that is not part of it.
+        start_t: where the job began.
+        end_t: the first t that is not part of the job.
         fetched_t: everything below is loaded.
         resolved_t: everything below is resolved.
         committed_t: everything below is done: in the target, in the store, or compared.
         transactions: how many are done.
-        datoms: how many datoms of the source they have.
+        datoms: how many datoms of the source these have.
     """
 
     start_t: int
@@ -39,4 +39,4 @@ class Progress:
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
-"""Called now and then, from within the event loop: it must return at once."""
+"""Called now and then within the event loop, so it must return at once."""

@@ -1,6 +1,6 @@
-"""How values are rewritten: `hash`, `constant:TEXT`, `fake:PROVIDER`, or any function.
+"""Rewriting of values: `hash`, `constant:TEXT`, `fake:PROVIDER`, or any function.
 
-Every way gives the same value for the same value, always: a value is asserted in one transaction and
+Every way always gives the same new value for the same value: a value is asserted in one transaction and
 retracted in another, which may be restored on another day.
 """
 
@@ -22,16 +22,16 @@ from asyncrestore.values import KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_r
 Rewrite: TypeAlias = str | Callable[[str, Any], Any]
 """``hash``, ``null``, ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function.
 
-A function takes the attribute's ident (without the colon) and a value as `values.to_python` gives it, and
-returns another of the same type. It must always give the same for the same, and at once: it is called within
-the event loop.
+A function takes the attribute's ident (without the colon) and a value as `values.to_python` returns it, and
+returns a value of the same type. It must always return the same for the same value, and at once, because it
+is called within the event loop.
 """
 
 _UNSTEADY_FAKES = frozenset({
     "credit_card_expire", "credit_card_full", "firefox", "passport_dates", "passport_dob", "passport_full",
     "passport_gender", "profile", "simple_profile", "user_agent", "xml", "zip",
 })  # fmt: skip
-"""Faker's providers that look at the clock, or draw from a generator that is not the seeded one."""
+"""Providers of Faker that read the clock, or draw from a generator that is not the seeded one."""
 
 KEY_BYTES = 16
 CONSTANT_CHARACTERS = 1000
@@ -44,9 +44,9 @@ class Rewriter:
     Attributes:
         kind: of the values, before and after.
         way: ``hash``, ``constant``, ``fake`` or ``function``.
-        depends: all that its results depend on, as the target records it.
-        rewrite: gives the new raw value for a raw value; raises `TypeError` or `ValueError`, which do not
-            tell the value.
+        depends: all that the new values depend on, as the target records it.
+        rewrite: returns the new raw value for a raw value; raises `TypeError` or `ValueError`, whose texts do
+            not contain the value.
     """
 
     kind: str
@@ -56,10 +56,16 @@ class Rewriter:
 
 
 def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) -> Rewriter:
-    """Makes what was asked for an attribute.
+    """Makes the rewriter of an attribute.
+
+    Args:
+        how: the way that was asked for.
+        ident: of the attribute, without the colon.
+        value_type: ident of the attribute's value type.
+        key: the secret for `hash` and `fake`.
 
     Raises:
-        UsageError: it cannot be had, or not for values of that type.
+        UsageError: the way is unknown, lacks something, or does not fit values of that type.
     """
     kind = KIND_OF_TYPE.get(value_type, "")
     if kind in ("", "r", "t"):
@@ -80,7 +86,7 @@ def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) 
         return _function(load_function(how), ident, kind)
     raise UsageError(
         f"No way to rewrite :{ident} is called {how!r}",
-        hint="There are hash, null, constant:TEXT, fake:PROVIDER and module:function.",
+        hint="The ways are hash, null, constant:TEXT, fake:PROVIDER and module:function.",
     )
 
 
@@ -88,7 +94,7 @@ def load_function(name: str) -> Callable[[str, Any], Any]:
     """Imports ``module:function``.
 
     Raises:
-        UsageError: it is not there, or cannot be imported.
+        UsageError: it cannot be imported, or is not a function.
     """
     module, _, path = name.partition(":")
     try:
@@ -96,7 +102,7 @@ def load_function(name: str) -> Callable[[str, Any], Any]:
     except Exception as exc:  # whatever the module does when it is imported
         raise UsageError(f"{name} cannot be imported: {type(exc).__name__}: {exc}") from exc
     if not callable(function):
-        raise UsageError(f"{name} is no function")
+        raise UsageError(f"{name} is not a function")
     return function
 
 
@@ -109,7 +115,7 @@ def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rew
         try:
             made = function(ident, value)
         except Exception as exc:  # whatever somebody's function raises
-            # Its text may be the value itself, which is not to be told: a KeyError's is.
+            # Its text is left out, because it may be the value itself, as a KeyError's is.
             raise ValueError(f"it raised {type(exc).__name__}") from exc
         return to_raw(kind, made)
 
@@ -131,7 +137,7 @@ def _keyed(ident: str, how: str, key: bytes | None) -> bytes:
 
 
 def _fingerprint(key: bytes) -> str:
-    """Tells keys apart, and nothing else of them."""
+    """Returns a text that tells keys apart and discloses nothing else of them."""
     return hmac.digest(key, b"fingerprint", hashlib.sha256).hex()[:16]
 
 
@@ -175,7 +181,7 @@ def _constant(text: str, ident: str, kind: str) -> Rewriter:
     try:
         raw = to_raw(kind, parse(kind, text))
     except ValueError as exc:
-        raise UsageError(f"The constant for :{ident} is no value of db.type/{KINDS[kind]}: {exc}") from exc
+        raise UsageError(f"The constant for :{ident} is not a value of db.type/{KINDS[kind]}: {exc}") from exc
     return Rewriter(kind, "constant", {"how": f"constant:{text}"}, lambda _: raw)
 
 
@@ -189,12 +195,12 @@ def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
         ) from exc
     secret = _keyed(ident, "fake", key)
     generator = faker.Faker()
-    method = None if provider == "seed" else getattr(generator, provider, None)  # to ask for that one raises
+    method = None if provider == "seed" else getattr(generator, provider, None)  # asking for seed raises
     maker = getattr(method, "__self__", None)
     if method is None or not isinstance(maker, BaseProvider):
         raise UsageError(
-            f"Faker has no provider {provider!r}, which was asked for :{ident}",
-            hint="Such as name, email, address; all are in Faker's documentation, under standard providers.",
+            f"Faker has no provider {provider!r}, which was requested for :{ident}",
+            hint="Such as name, email or address; Faker's documentation lists all under standard providers.",
         )
     if isinstance(maker, date_time.Provider) or provider in _UNSTEADY_FAKES:
         raise UsageError(

@@ -1,8 +1,7 @@
-"""What is known of a source's attributes at a moment of its log, kept up from the log itself.
+"""A source's attributes as of a transaction of its log, kept up to date from the log itself.
 
-Attributes are known by entity id, not by ident: idents are renamed and reused. Cardinality and uniqueness
-change along the log; value
-type and the make-up of tuples never do.
+Attributes are known by entity id, not by ident: idents are renamed and reused. Cardinality and uniqueness may
+change along the log; the value type and the components of a tuple never do.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ SOURCE = "asyncrestore/source"
 FILTER = "asyncrestore/filter"
 PLACEHOLDER = "asyncrestore/placeholder"
 
-OWN = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
-"""What a restore writes for itself."""
+OWN_BOOKKEEPING = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
+"""Attributes that a restore by this project installs in the target for itself."""
 
-_SEED = "com.fulcrologic.datomic-cloud-backup.cloning"
-BOOKKEEPING = OWN | {f"{_SEED}/original-id", f"{_SEED}/last-source-transaction"}
-"""The same, and what a restore of `datomic-cloud-backup` wrote."""
+_PREDECESSOR = "com.fulcrologic.datomic-cloud-backup.cloning"
+BOOKKEEPING = OWN_BOOKKEEPING | {f"{_PREDECESSOR}/original-id", f"{_PREDECESSOR}/last-source-transaction"}
+"""The same, and those that a restore by the predecessor (`datomic-cloud-backup`) installed."""
 
 
 @dataclass(slots=True)
@@ -42,7 +41,7 @@ class Attribute:
         value_type: such as ``db.type/string``; None for an entity that is not (yet) an attribute.
         many: whether its cardinality is many.
         unique: ``db.unique/identity``, ``db.unique/value`` or None.
-        components: of a composite tuple the ids of the attributes it is made of.
+        components: for a composite tuple, the ids of the attributes that it is made of.
         ever: each cardinality and uniqueness that it has had so far.
         predicates: symbols of the functions that the engine calls with each value.
     """
@@ -67,7 +66,7 @@ class Schema:
     """Attributes by id, as of a transaction, and the entities of the base schema, which never change.
 
     Attributes:
-        base: ident by entity id of what the database was born with.
+        base: idents by entity id, of the entities of the base schema.
         attributes: by entity id.
     """
 
@@ -90,7 +89,7 @@ class Schema:
         }
 
     def id_of(self, base_ident: str) -> int:
-        """The entity id of an ident of the base schema.
+        """Returns the entity id of an ident of the base schema.
 
         Raises:
             KeyError: the base schema has no such ident.
@@ -98,19 +97,19 @@ class Schema:
         return self._ids[base_ident]
 
     def is_bookkeeping(self, attribute: int) -> bool:
-        """Whether the attribute is one that a restore writes for itself."""
+        """Returns whether the attribute is in `BOOKKEEPING`."""
         known = self.attributes.get(attribute)
         return known is not None and known.ident in BOOKKEEPING
 
     def touches(self, attributes: Iterable[int]) -> bool:
-        """Whether datoms of these attributes change what this knows."""
+        """Returns whether datoms of these attributes change the schema."""
         return not self._handlers.keys().isdisjoint(attributes)
 
     def apply(self, datoms: Iterable[Datom]) -> None:
-        """Takes in the schema datoms of one transaction."""
+        """Takes in the datoms of one transaction; those that do not concern the schema are ignored."""
         changes = [datom for datom in datoms if datom[1] in self._handlers]
-        # Retractions first, so that the new value of a change stays; idents before the tuples that are named
-        # by them.
+        # Retractions first, so that the new value of a change stays; idents before the tuples that name
+        # components by them.
         order = {self._ids["db/ident"]: 0, self._ids.get("db/tupleAttrs"): 2}
         for e, a, _, raw, added in sorted(changes, key=lambda d: (order.get(d[1], 1), d[4])):
             self._handlers[a](self.attributes.setdefault(e, Attribute()), e, raw, added)
@@ -120,7 +119,7 @@ class Schema:
             attribute.ident = raw
             self._named[raw] = e
         elif attribute.ident == raw:
-            attribute.ident = None  # the old name still leads here in Datomic, until another entity takes it
+            attribute.ident = None  # in Datomic the old name still leads here, until another entity takes it
 
     def _value_type(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
         if added:
@@ -147,11 +146,11 @@ class Schema:
         attribute.predicates = (*others, raw) if added else others
 
     def find(self, ident: str) -> int | None:
-        """The entity that has an ident, or had it last; as Datomic resolves idents."""
+        """Returns the entity that has an ident or had it last, as Datomic resolves idents."""
         return self._named.get(ident)
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as plain data; entities with an ident that cannot become attributes are left out."""
+        """Returns the schema as plain data, without entities with an ident that cannot become attributes."""
         kept = {entity: a for entity, a in self.attributes.items() if self._may_be_attribute(entity)}
         return {
             "base": {str(entity): ident for entity, ident in self.base.items()},
@@ -165,7 +164,7 @@ class Schema:
                 for name, entity in self._named.items()
                 if entity in kept and kept[entity].ident != name
             },
-            # What few attributes have, and older segments do not: left out where there is nothing.
+            # Few attributes have these, and older segments lack them: left out if empty.
             **{
                 key: {str(entity): values for entity, values in found.items()}
                 for key, found in (("past", self._past()), ("predicates", self._predicates_by_id()))
@@ -174,13 +173,13 @@ class Schema:
         }
 
     def _may_be_attribute(self, entity: int) -> bool:
-        """Whether it is one, or may become one: in Pro an entity may have its ident long before."""
+        """Returns whether an entity is an attribute or may become one: in Pro its ident may come first."""
         if self.attributes[entity].value_type is not None:
             return True
         return entity not in self.base and counter_of(entity) == SCHEMA_COUNTER
 
     def _past(self) -> dict[int, list[str]]:
-        """Of each attribute what it was once and is no more."""
+        """Returns each attribute's former cardinalities and uniquenesses, as far as there are any."""
         past = {entity: sorted(a.ever - _present(a)) for entity, a in self.attributes.items()}
         return {entity: idents for entity, idents in past.items() if idents}
 
@@ -189,7 +188,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Schema:
-        """The opposite of `to_json`."""
+        """Makes a schema from what `to_json` returned."""
         attributes = {
             int(entity): Attribute(
                 ident, value_type, many, unique, None if components is None else tuple(components)
@@ -208,19 +207,19 @@ class SchemaHistory:
     """The schema of a database at any t, from the whole history of its schema attributes.
 
     Args:
-        chunk: as `Database.schema_history` reads it.
+        schema_log: the datoms of the schema attributes, as `Database.schema_history` returns them.
         bootstrap_t: the t of the database's last bootstrap transaction.
     """
 
-    def __init__(self, chunk: LogChunk, bootstrap_t: int) -> None:
+    def __init__(self, schema_log: LogChunk, bootstrap_t: int) -> None:
         self._bootstrap_t = bootstrap_t
         self._by_tx: dict[int, list[Datom]] = {}
-        for tx, datom in chunk.rows():
+        for tx, datom in schema_log.rows():
             self._by_tx.setdefault(tx, []).append(datom)
         self._base = self._base_idents(bootstrap_t)
 
     def _base_idents(self, bootstrap_t: int) -> dict[int, str]:
-        # :db/ident is the entity that has itself as an attribute and is named db/ident by it.
+        # :db/ident is the entity that has the value db/ident for itself as the attribute.
         ident = next(
             e for datoms in self._by_tx.values() for e, a, _, raw, _ in datoms if e == a and raw == "db/ident"
         )
@@ -231,9 +230,9 @@ class SchemaHistory:
         return base
 
     def as_of(self, t: int) -> Schema:
-        """The schema after the transaction with that t, or the last before it.
+        """Returns the schema after the transaction with that t, or the last one before it.
 
-        It has all that the database was born with, also at an earlier t: not every log tells that.
+        It has the whole base schema at any t, because not every log has the base schema.
         """
         t = max(t, self._bootstrap_t)
         schema = Schema(self._base)

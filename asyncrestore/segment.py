@@ -1,8 +1,7 @@
 """Segments: the transactions with source t in [start, end), as one lossless Parquet file.
 
-One row a datom, in the log's order; a row group holds whole transactions. Typed value columns make a backup
-readable in
-place by DuckDB, Spark, Athena or pandas:
+Each row is a datom, in the log's order; a row group holds whole transactions. Typed value columns make a
+backup readable in place by DuckDB, Spark, Athena or pandas:
 
     t, tx, e, a, attribute, type, added,
     value_ref, value_long, value_double, value_float, value_boolean, value_instant, value_text
@@ -11,8 +10,8 @@ place by DuckDB, Spark, Athena or pandas:
 and tuples (JSON: a list of [kind, value] or null). The file's metadata holds a JSON document under
 `asyncrestore` (see `SegmentInfo`), and the digest.
 
-The digest is the SHA-256 of the whole file with the digest's own digits set to 0: any byte changed anywhere
-shows.
+The digest is the SHA-256 of the whole file with the digest's own digits set to 0, so that a change of any
+byte shows.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asyncrestore import columns
+from asyncrestore import arrow
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
@@ -46,10 +45,10 @@ _KEY = re.compile(r"(\d{13})-(\d{13})\.parquet")
 
 @dataclass(frozen=True, slots=True, order=True)
 class SegmentRange:
-    """Which transactions a segment holds: those with start <= t < end.
+    """The transactions that a segment holds: those with start <= t < end.
 
-    A range, not a list: t is sparse on some editions, and only ranges show a missing head or middle by
-    arithmetic.
+    It is a range and not a list, because t is sparse on some editions: only ranges show by arithmetic that a
+    head or middle is missing.
     """
 
     start: int
@@ -62,23 +61,23 @@ class SegmentRange:
 
     @classmethod
     def from_key(cls, key: str) -> SegmentRange | None:
-        """The range in a file name, None when it is not a segment's."""
+        """Returns the range in a file name, None if it is not the name of a segment."""
         match = _KEY.fullmatch(key)
         return cls(int(match[1]), int(match[2])) if match and int(match[1]) < int(match[2]) else None
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentInfo:
-    """What a segment says of itself.
+    """A segment's metadata.
 
     Attributes:
         format: version of the format.
         source: identity of the source database.
         name: name of the source database.
-        start: first t that it covers.
+        start: first t that the segment covers.
         end: first t that it does not cover any more.
-        first_t: t of its first transaction, None when it has none.
-        last_t: t of its last transaction, likewise.
+        first_t: t of its first transaction, None if it has none.
+        last_t: t of its last transaction, None if it has none.
         bootstrap_t: t of the source's last bootstrap transaction.
         transactions: how many it holds.
         datoms: how many it holds.
@@ -102,7 +101,7 @@ class SegmentInfo:
 
     @property
     def range(self) -> SegmentRange:
-        """The transactions that it covers."""
+        """The transactions that the segment covers."""
         return SegmentRange(self.start, self.end)
 
 
@@ -118,12 +117,12 @@ def encode(
     """Makes a segment's bytes, and reads them back to prove that nothing is lost.
 
     Args:
-        chunks: the transactions in order, each chunk whole ones.
+        chunks: the transactions in order; each chunk has whole transactions.
         range_: what the segment covers.
         source: identity of the source database.
         name: name of the source database.
         bootstrap_t: t of the source's last bootstrap transaction.
-        schema: as of before the range; it is moved on to after it.
+        schema: as of before the range, and moved on to after it.
 
     Raises:
         DamageError: what was read back differs from `chunks`, or these are not in order or not in the range.
@@ -136,13 +135,22 @@ def encode(
         for entity in chunk.e:
             seen.add(entity)
         txs += chunk.txs()
-        tables.append(columns.to_table(chunk, schema))
+        tables.append(arrow.to_table(chunk, schema))
     _check_order(txs, range_)
     info = SegmentInfo(
-        FORMAT, source, name, range_.start, range_.end,
-        tx_to_t(txs[0]) if txs else None, tx_to_t(txs[-1]) if txs else None,
-        bootstrap_t, len(txs), sum(map(len, chunks)), seen.largest, snapshot,
-    )  # fmt: skip
+        format=FORMAT,
+        source=source,
+        name=name,
+        start=range_.start,
+        end=range_.end,
+        first_t=tx_to_t(txs[0]) if txs else None,
+        last_t=tx_to_t(txs[-1]) if txs else None,
+        bootstrap_t=bootstrap_t,
+        transactions=len(txs),
+        datoms=sum(map(len, chunks)),
+        largest=seen.largest,
+        schema=snapshot,
+    )
     data = _seal(_write(tables, info))
     written = Segment(data)
     if written.info != info or list(written.chunks()) != [chunk for chunk in chunks if len(chunk)]:
@@ -156,8 +164,8 @@ def _check_order(txs: list[int], range_: SegmentRange) -> None:
     ts = [tx_to_t(tx) for tx in txs]
     if any(a >= b for a, b in pairwise(ts)) or any(not range_.start <= t < range_.end for t in ts):
         raise DamageError(
-            f"The log gave transactions out of order or outside of t {range_.start} to {range_.end - 1}",
-            hint="Run the backup again; if it stays, the source itself needs attention.",
+            f"The log has transactions out of order or outside of t {range_.start} to {range_.end - 1}",
+            hint="Run the backup again; if this persists, the source itself needs attention.",
         )
 
 
@@ -166,7 +174,7 @@ def _write(tables: list[pa.Table], info: SegmentInfo) -> bytearray:
     # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
     with pq.ParquetWriter(
         sink,
-        columns.SCHEMA,
+        arrow.SCHEMA,
         compression="zstd",
         store_schema=False,
         write_page_checksum=True,
@@ -181,7 +189,7 @@ def _write(tables: list[pa.Table], info: SegmentInfo) -> bytearray:
 
 
 def _digest_position(data: bytes | bytearray) -> int:
-    """Where the digest's 64 digits are: after its key come two bytes of Thrift (field type, length)."""
+    """Returns where the digest's 64 digits begin: after its key and two bytes of Thrift (type, length)."""
     key = data.rfind(_DIGEST_KEY)
     position = key + len(_DIGEST_KEY) + 2
     if key < 0 or position + 64 > len(data):
@@ -207,7 +215,7 @@ class Segment:
 
     Attributes:
         data: the bytes.
-        info: what it says of itself.
+        info: the metadata.
 
     Raises:
         SegmentDamaged: the bytes are not what was written.
@@ -233,26 +241,26 @@ class Segment:
         return int(self._file.num_row_groups)
 
     def chunk(self, group: int) -> LogChunk:
-        """The transactions of one row group.
+        """Returns the transactions of one row group.
 
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
         try:
-            return columns.from_table(self._file.read_row_group(group, columns=columns.NEEDED))
+            return arrow.from_table(self._file.read_row_group(group, columns=arrow.NEEDED))
         except (pa.ArrowException, OSError) as exc:
             raise SegmentDamaged(f"row group {group} cannot be decoded: {exc}") from exc
 
     def chunks(self) -> Iterator[LogChunk]:
-        """All transactions in order, a row group at a time."""
+        """Yields all transactions in order, a row group at a time."""
         for group in range(self.groups):
             yield self.chunk(group)
 
     def table(self) -> pa.Table:
-        """All of it as it is stored.
+        """Returns all rows and columns, as they are stored.
 
         Raises:
-            SegmentDamaged: it cannot be decoded.
+            SegmentDamaged: they cannot be decoded.
         """
         try:
             return self._file.read()
@@ -260,11 +268,11 @@ class Segment:
             raise SegmentDamaged(f"it cannot be decoded: {exc}") from exc
 
     def check_rows(self) -> None:
-        """Decodes everything.
+        """Decodes and checks all transactions.
 
         Raises:
-            SegmentDamaged: the transactions cannot be decoded, are out of order or out of range, or are not
-                as many as the segment says.
+            SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not as many as
+                the metadata says.
         """
         transactions = datoms = 0
         last_t = self.info.start - 1
@@ -279,7 +287,7 @@ class Segment:
             raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
 
     def same_rows(self, other: Segment) -> bool:
-        """Whether both hold the same datoms in the same order, however they are grouped."""
+        """Returns whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
 
 

@@ -1,8 +1,8 @@
-"""Spot checks of a restore under way: whether ids stand for the entities that they are taken for.
+"""Spot checks during a restore: whether cached ids are those of the entities that they are taken for.
 
 The chain, lookup refs and unique original ids leave one thing that a restore believes without asking the
-target: the target ids in its cache. A wrong one would write datoms onto another entity, and nothing but
-`verify` would tell.
+target: the target ids in its cache. A wrong one would put datoms on another entity, and only `verify` would
+notice.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class SpotCheck:
     """Checks the ids of some committed transactions, those just made included, with one request a batch.
 
     Args:
-        target: is asked.
-        cache: what is believed; looking there counts in its statistics.
+        target: the database that is asked.
+        cache: the ids that are checked; each look-up counts in its statistics.
         rate: the part of the transactions to check, 0 to 1.
 
     Attributes:
-        checked: how many ids were right so far.
+        checked: how many ids were checked and right so far.
     """
 
     def __init__(self, target: Database, cache: IdCache, rate: float) -> None:
@@ -43,10 +43,10 @@ class SpotCheck:
         self.checked = 0
 
     async def check(self, batch: Sequence[TxData]) -> None:
-        """Checks those of the batch's transactions that chance picks.
+        """Checks some of the batch's transactions, picked at random.
 
         Raises:
-            HistoryDiffers: an id stands for another entity than it is taken for.
+            HistoryDiffers: an id is that of another entity than it is taken for.
             Unavailable: the target did not answer for `PATIENCE_S`.
         """
         if not self._rate:
@@ -62,14 +62,18 @@ class SpotCheck:
             if original != source:
                 raise HistoryDiffers(
                     f"{self._target.uri}: entity {target} was taken for the source's {source}, but it has "
-                    f"the original id {original}; it has everything up to source t {tx_to_t(batch[-1].tx)}",
+                    f"the original id {original}; the target has everything up to source t "
+                    f"{tx_to_t(batch[-1].tx)}",
                     hint="Do not use the target: datoms may be on the wrong entity. Restore into a new "
                     "database, without the id cache (size 0), and report this.",
                 )
         self.checked += len(targets)
 
     async def _ask(self, targets: list[int]) -> list[int | None]:
-        """The original ids; what is a sample only must not end a restore that would get over an outage."""
+        """Returns the original ids, waiting for a target that is away.
+
+        A mere sample must not end a restore that would survive the outage.
+        """
         patience = Patience(PATIENCE_S)
         while True:
             try:

@@ -1,9 +1,9 @@
 """The target of a restore: what it holds, where to continue, and the bookkeeping installed in it.
 
-The target itself is the only record of progress. Bookkeeping is installed in two transactions dated at the
-epoch itself, so that every source instant can follow, and a restored database that is itself a source shows
-them as bootstrap: the first makes the attributes, the second names the source and stands for its last
-bootstrap transaction.
+The target itself is the only record of progress. The bookkeeping is installed in two transactions. The first
+makes the attributes; the second names the source and stands for its last bootstrap transaction. Both are
+dated at the epoch, so that every instant of the source can follow, and so that they look like bootstrap where
+the restored database is itself a source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncrestore.bootstrap import beginning_until
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN, PLACEHOLDER, SOURCE, SUCCESSOR
+from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
     from asyncrestore.history import History
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model import LogChunk, Transaction
 
 _LAST_OF_BASE = "db/tupleAttrs"
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
@@ -36,8 +36,8 @@ class Marker:
 
     Attributes:
         source_tx: source id of the last restored transaction (or of the source's last bootstrap transaction).
-        target_t: the target's own t of it, which is its newest.
-        instant: of both, in milliseconds since 1970.
+        target_t: the target's own t of that transaction, which is its newest.
+        instant: the transaction's instant, in milliseconds since 1970.
     """
 
     source_tx: int
@@ -49,27 +49,29 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
     """Finds where to continue in the target, and installs the bookkeeping if the target is empty.
 
     Args:
-        target: where to restore.
-        history: what.
-        rules: what is left out and rewritten of it (see `Filter`).
+        target: the database to restore into.
+        history: the history to restore.
+        rules: what is left out of the history and rewritten (see `Filter`).
 
     Raises:
-        Conflict: it holds something else: data of its own, another source's, the same filtered in another
-        way, or something written after the last restore.
+        Conflict: the target holds something else: data of its own, another source's history, the same history
+            filtered in another way, or something written after the last restore.
+        Overtaken: another restore installed its bookkeeping first.
     """
     name = _name_of_source(history, rules)
     held, refusal = await _look(target), None
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
-        _check_base(target, held.schema)
-        # Together: a target may be far away.
+        _check_base(target, held.schema_log)
+        # Both in one request: a target may be far away.
         refusal = await _refusal(target, _ATTRIBUTES, name)
         held = await _look(target)
         if refusal is not None and not held.attributes:
             raise refusal
     marker = await _find_marker(target, history, rules, held)
     if marker is None:
-        # A restore ended between the two, or is between them now: both may name the source, one will.
+        # Another restore ended between the two transactions, or is between them now. Both restores may try to
+        # name the source; one of them succeeds.
         refusal = await _refusal(target, name)
         marker = await _find_marker(target, history, rules, await _look(target))
     if refusal is not None:
@@ -80,15 +82,22 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What a target holds, as of one t: another restore may be writing."""
+    """What a target holds as of one t: another restore may be writing.
+
+    Attributes:
+        basis_t: that t.
+        schema_log: its `schema_history`, read after that moment.
+        attributes: ids by ident, of this project's bookkeeping attributes.
+        beginning: where its own history begins.
+    """
 
     basis_t: int
-    schema: LogChunk
+    schema_log: LogChunk
     attributes: dict[str, int]
     beginning: Beginning
 
     def recorded(self, ident: str) -> list[str]:
-        """What the installation recorded under a bookkeeping attribute."""
+        """Returns what the installation recorded under a bookkeeping attribute."""
         return [
             str(raw)
             for transaction in self.beginning.head
@@ -98,31 +107,31 @@ class _Held:
 
 
 async def _look(target: Database) -> _Held:
-    # The schema after the t: else a restore that just begins would look like data of the target's own.
+    # The schema is read after the t, or a restore that just begins would look like data of the target's own.
     basis_t = await target.basis_t()
-    schema = await target.schema_history()
-    beginning = await beginning_until(target, basis_t, schema)
-    return _Held(basis_t, schema, bookkeeping_attributes(schema), beginning)
+    schema_log = await target.schema_history()
+    beginning = await beginning_until(target, basis_t, schema_log)
+    return _Held(basis_t, schema_log, own_attributes(schema_log), beginning)
 
 
-def bookkeeping_attributes(schema: LogChunk) -> dict[str, int]:
-    """Entity ids of this project's bookkeeping attributes by ident, from `Database.schema_history`."""
-    return _ids(schema, OWN)
+def own_attributes(schema_log: LogChunk) -> dict[str, int]:
+    """Returns the ids by ident of this project's bookkeeping attributes, from `Database.schema_history`."""
+    return _ids(schema_log, OWN_BOOKKEEPING)
 
 
-def _ids(schema: LogChunk, idents: Collection[str]) -> dict[str, int]:
+def _ids(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:
     return {
         str(raw): e
-        for _, (e, _, kind, raw, added) in schema.rows()
+        for _, (e, _, kind, raw, added) in schema_log.rows()
         if kind == "k" and added and raw in idents
     }
 
 
 async def check_empty(target: Database) -> None:
-    """Makes sure that a target has nothing but what it was born with.
+    """Checks that a target has nothing but its bootstrap.
 
     Raises:
-        Conflict: it has data of its own.
+        Conflict: the target has data of its own.
     """
     held = await _look(target)
     _check_nothing_own(target, held.basis_t, held.beginning)
@@ -136,7 +145,7 @@ def _check_nothing_own(target: Database, basis_t: int, beginning: Beginning) -> 
 
 
 async def _refusal(target: Database, *transactions: str) -> AsyncRestoreError | None:
-    """Commits transactions (EDN), up to the first that the target refuses; answers why it did, if it did."""
+    """Commits transactions (EDN) up to the first that the target refuses; returns why it did, if it did."""
     try:
         await target.transact_edn(list(transactions))
     except Unavailable:
@@ -153,9 +162,9 @@ def _overtaken(target: Database) -> Overtaken:
     )
 
 
-# Two restores may find a target empty at once: the swap lets only one of them install. (Unique idents do not:
-# the attributes of the second would be found to be those of the first.) The tag has a meaning on value types
-# only, so on :db.part/tx, which every base schema has, it is free.
+# Two restores may find a target empty at once: the compare-and-swap lets only one of them install. (Unique
+# idents would not: the attributes of the second would be taken for those of the first.) The tag has a meaning
+# on value types only, so it is free on :db.part/tx, which every base schema has.
 _ATTRIBUTES = f"""[
   {{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01"}}
   {{:db/ident :{ORIGINAL_ID} :db/valueType :db.type/long :db/cardinality :db.cardinality/one
@@ -169,7 +178,7 @@ _ATTRIBUTES = f"""[
 
 
 def _name_of_source(history: History, rules: Sequence[str]) -> str:
-    """The second installing transaction: unique by its original id, so it too commits only once."""
+    """Returns the second installing transaction. Its unique original id lets it, too, commit only once."""
     filter_ = f" :{FILTER} [{' '.join(map(json.dumps, rules))}]" if rules else ""
     return (
         f'[{{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01" :{SOURCE} {json.dumps(history.identity)}'
@@ -180,7 +189,7 @@ def _name_of_source(history: History, rules: Sequence[str]) -> str:
 async def _find_marker(
     target: Database, history: History, rules: Sequence[str], held: _Held
 ) -> Marker | None:
-    """The marker; None when only the attributes are installed: a restore was killed just there."""
+    """Returns the marker, None if only the attributes are installed: a restore was killed just then."""
     source = next(iter(held.recorded(SOURCE)), None)
     if source is not None and source != history.identity:
         raise Conflict(
@@ -195,15 +204,30 @@ async def _find_marker(
     if beginning.first is not None:
         _, chunk = await target.read_log(basis_t, basis_t + 1, size=1)
         newest = next(chunk.transactions())
-    for e, a, _, raw, added in newest.datoms if newest else ():
-        if newest and e == newest.tx and a == held.attributes[ORIGINAL_ID] and added and isinstance(raw, int):
-            tx_instant = _ids(held.schema, {"db/txInstant"})["db/txInstant"]
-            return Marker(raw, basis_t, newest.instant(tx_instant))
+    if newest is not None:
+        source_tx = original_ids(newest, held.attributes[ORIGINAL_ID]).get(newest.tx)
+        if source_tx is not None:
+            tx_instant = _ids(held.schema_log, {"db/txInstant"})["db/txInstant"]
+            return Marker(source_tx, basis_t, newest.instant(tx_instant))
     if source is None and beginning.first is None:
         return None
     raise Conflict(
         f"{target.uri}: its newest transaction, t {basis_t}, was not written by a restore", hint=_ANOTHER
     )
+
+
+def original_ids(transaction: Transaction, attribute: int) -> dict[int, int]:
+    """Returns the original ids (source ids) that a transaction of a target gives, by entity.
+
+    Args:
+        transaction: of the target.
+        attribute: entity id of `ORIGINAL_ID` in the target (see `own_attributes`).
+    """
+    return {
+        e: raw
+        for e, a, _, raw, added in transaction.datoms
+        if a == attribute and added and isinstance(raw, int)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +237,16 @@ class Restored:
     Attributes:
         tx: its id in the target.
         source_tx: its id in the source.
-        ids: source and target id of each entity that it made, itself included.
+        original_ids: source id by target id, of each entity that it made, itself included.
     """
 
     tx: int
     source_tx: int
-    ids: list[tuple[int, int]]
+    original_ids: dict[int, int]
 
 
 async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
-    """The target's transactions after a t of its own, `limit` of them at most.
+    """Returns the target's transactions after a t of its own, at most `limit` of them.
 
     Raises:
         Conflict: one of them was not written by a restore.
@@ -230,16 +254,12 @@ async def read_restored(target: Database, after_t: int, *, limit: int) -> list[R
     found: list[Restored] = []
     start: int | None = after_t + 1
     end = await target.basis_t() + 1
-    attribute = bookkeeping_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
+    original_id = own_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
     while start is not None and start < end and len(found) < limit:
         start, chunk = await target.read_log(start, end, size=4096)
         for transaction in chunk.transactions():
-            ids = [
-                (raw, e)
-                for e, a, _, raw, added in transaction.datoms
-                if a == attribute and added and isinstance(raw, int)
-            ]
-            source_tx = next((raw for raw, e in ids if e == transaction.tx), None)
+            ids = original_ids(transaction, original_id)
+            source_tx = ids.get(transaction.tx)
             if source_tx is None:
                 raise Conflict(
                     f"Somebody else wrote to {target.uri} during the restore: t {transaction.t}",
@@ -250,7 +270,7 @@ async def read_restored(target: Database, after_t: int, *, limit: int) -> list[R
 
 
 async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
-    """Makes sure that a restored target was filtered in this way.
+    """Checks that a restored target was filtered in this way.
 
     Raises:
         Conflict: it was filtered in another way, or not at all.
@@ -258,13 +278,16 @@ async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str])
     _check_rules(target, await recorded_filter(target, bootstrap_t), rules)
 
 
-def _check_base(target: Database, schema: LogChunk) -> None:
-    """Datomic Local makes a database in several transactions; killed meanwhile, it leaves a part of one."""
-    if not _ids(schema, {_LAST_OF_BASE}):
+def _check_base(target: Database, schema_log: LogChunk) -> None:
+    """Checks that the target has all of its base schema.
+
+    Datomic Local creates a database in several transactions; killed meanwhile, it leaves a part of them.
+    """
+    if not _ids(schema_log, {_LAST_OF_BASE}):
         raise Conflict(
             f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
-            hint="If making it was interrupted, it holds nothing: delete it and run this again. "
-            "If an older version of Datomic made it, upgrade its base schema.",
+            hint="If its creation was interrupted, it holds nothing: delete it and run this again. "
+            "If an older version of Datomic created it, upgrade its base schema.",
         )
 
 
@@ -277,17 +300,17 @@ def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]
 
 
 async def recorded_source(target: Database, bootstrap_t: int) -> str | None:
-    """Identity of the database that the target was restored from, None if it was not."""
+    """Returns the identity of the database that the target was restored from, None if it was not restored."""
     return next(iter(await _recorded(target, bootstrap_t, SOURCE)), None)
 
 
 async def recorded_filter(target: Database, bootstrap_t: int) -> list[str]:
-    """What was left out and rewritten of the target's source: the rules of a `Filter`."""
+    """Returns the rules of the `Filter` that the target was restored with."""
     return await _recorded(target, bootstrap_t, FILTER)
 
 
 async def _recorded(target: Database, bootstrap_t: int, ident: str) -> list[str]:
-    attribute = bookkeeping_attributes(await target.schema_history()).get(ident)
+    attribute = own_attributes(await target.schema_history()).get(ident)
     start: int | None = 0
     found: list[str] = []
     while start is not None and not found:

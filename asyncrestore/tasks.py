@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that raises the one error that ended it as itself.
+    """A task group that raises the single error that ended it as itself.
 
-    anyio wraps even a single error into a group, so that `except TransactionRejected` would never match. Of
-    several errors raised on purpose (both of two workers met a store that was away) it raises the first, but
-    none that passes before one that stays, with the others in its notes; anything else stays an
+    anyio wraps even a single error into a group, so `except TransactionRejected` would never match. Of
+    several errors raised on purpose (say, two workers found a store unavailable) it raises the first one that
+    another try would not cure, or else the first, with the others in its notes. Anything else stays an
     `ExceptionGroup`.
     """
     with one_error_alone():
@@ -31,7 +31,7 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
 @contextmanager
 def one_error_alone() -> Iterator[None]:
-    """Raises the error in an `ExceptionGroup` of one as itself."""
+    """Raises the error in an `ExceptionGroup` as itself; see `task_group`."""
     try:
         yield
     except BaseExceptionGroup as group:

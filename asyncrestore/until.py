@@ -1,4 +1,4 @@
-"""Point in time: a history up to one of its transactions."""
+"""Point in time: a history that ends at one of its transactions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from asyncrestore.history import History, Part, State
+    from asyncrestore.history import History, Part
     from asyncrestore.model import LogChunk
     from asyncrestore.schema import Schema
+    from asyncrestore.state import State
 
 
 class LimitedHistory:
-    """A history without what comes after a transaction. Its methods are those of `History`.
+    """A history without what comes after one of its transactions. It has the methods of `History`.
 
     Args:
-        history: all of it.
-        last_t: the t of the last transaction that is part of it.
+        history: the whole history.
+        last_t: the t of the last transaction to keep.
     """
 
     def __init__(self, history: History, last_t: int) -> None:
@@ -52,7 +53,7 @@ class LimitedHistory:
         """See `History`.
 
         Raises:
-            UsageError: that transaction comes after the last one.
+            UsageError: the transaction comes after the last one of this history.
         """
         if tx_to_t(tx) >= self.end:
             raise UsageError(
@@ -62,22 +63,28 @@ class LimitedHistory:
         return await self._history.state(tx)
 
     async def schema(self) -> Schema:
-        """See `History`: that of all of it, so that an ident means the same wherever it ends."""
+        """See `History`: that of the whole history, so that an ident means the same wherever it ends."""
         return await self._history.schema()
 
 
-async def limit(history: History, until_t: int | None, until_time: datetime | None) -> History:
-    """The history up to a t, or up to the last transaction not after a time; all of it without either.
+async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:
+    """Returns the history up to a t, up to the last transaction not after a time, or all of it.
+
+    Args:
+        history: the whole history.
+        until_t: the last t to keep.
+        until_time: the time after which nothing is kept.
 
     Raises:
-        UsageError: both are given, a time has no time zone, the history begins later or ends before that t.
+        UsageError: both are given, the time has no time zone, or the history begins later or ends before the
+            t.
     """
     if until_t is not None and until_time is not None:
         raise UsageError("Both a t and a time were given to end at", hint="Choose one.")
     if until_time is not None:
         if until_time.tzinfo is None:
             raise UsageError(
-                f"{until_time.isoformat()} has no time zone", hint="Add it, as in 2026-01-31T12:00:00Z."
+                f"{until_time.isoformat()} has no time zone", hint="Add one, as in 2026-01-31T12:00:00Z."
             )
         return await _limit_time(history, until_time)
     if until_t is None:
@@ -90,7 +97,7 @@ async def limit(history: History, until_t: int | None, until_time: datetime | No
     if until_t >= history.end:
         raise UsageError(
             f"{history.where} ends at t {history.end - 1}, before t {until_t}",
-            hint="Back it up again, or leave out the t to have all that is there.",
+            hint="Back it up again, or leave out the t to have everything up to its end.",
         )
     return LimitedHistory(history, until_t)
 
@@ -105,9 +112,9 @@ async def _limit_time(history: History, time: datetime) -> History:
 
 
 async def _last_until(history: History, instant: int) -> int | None:
-    """The t of the last transaction whose instant is not after `instant` (milliseconds since 1970).
+    """Returns the t of the last transaction whose instant is not after `instant` (milliseconds since 1970).
 
-    Instants never decrease along the log, so a bisection finds it; each step looks at a chunk.
+    Instants never decrease along the log, so a bisection finds it; each step reads a chunk.
     """
     tx_instant = (await history.schema()).id_of("db/txInstant")
     low, high, last = history.bootstrap_t + 1, history.end, None
@@ -133,7 +140,7 @@ async def _last_until(history: History, instant: int) -> int | None:
 
 
 async def _chunk_from(history: History, start: int, end: int) -> LogChunk | None:
-    """The first few transactions with start <= t < end, None if there is none."""
+    """Returns the first few transactions with start <= t < end, None if there are none."""
     for part in history.parts(start):
         if part.range.start >= end:
             break

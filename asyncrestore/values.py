@@ -1,9 +1,9 @@
-"""Datomic's values as they travel: a kind (one letter) and an integer, a text or, for a tuple, its slots.
+"""Datomic's values in raw form: a kind (one letter) and an integer, a text or, for a tuple, its slots.
 
-Nothing between source and target needs a value's meaning, so none is decoded on the way: a double goes as its
-64 bits, a float as its 32, an instant as milliseconds since 1970, a decimal as text with its scale. That is
-lossless, and two values are equal exactly when kind and raw form are (NaN equals itself, -0.0 differs from
-0.0, 1.0M from 1.00M).
+Nothing between source and target needs a value's meaning, so values are not decoded on the way: a double
+travels as its 64 bits, a float as its 32 bits, an instant as milliseconds since 1970, a decimal as text with
+its scale. That is lossless, and two values are equal exactly when kind and raw form are (NaN equals itself,
+-0.0 differs from 0.0, 1.0M from 1.00M).
 
 The letters are the same in `jvm/asyncrestore/values.clj`.
 """
@@ -43,6 +43,8 @@ KINDS = {
     "c": "fn",
 }
 NUMERIC_KINDS = frozenset("blrdfi")
+"""The kinds whose raw form is an integer."""
+
 KIND_OF_TYPE = {f"db.type/{name}": kind for kind, name in KINDS.items()}
 """The kind of an attribute's values, by the ident of its value type."""
 
@@ -74,7 +76,7 @@ class Uri:
 
 
 def _instant(ms: int) -> datetime | int:
-    """An instant as datetime, or as milliseconds where datetime has no such year."""
+    """Returns an instant as datetime, or as milliseconds if datetime has no such year."""
     try:
         return EPOCH + timedelta(milliseconds=ms)
     except OverflowError:
@@ -86,13 +88,13 @@ def _tuple(slots: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def double_from_bits(bits: int) -> float:
-    """The double whose IEEE 754 bits are the signed 64-bit `bits`."""
+    """Returns the double whose IEEE 754 bits are the signed 64-bit `bits`."""
     value: float = struct.unpack("<d", struct.pack("<q", bits))[0]
     return value
 
 
 def float_from_bits(bits: int) -> float:
-    """The 32-bit float whose IEEE 754 bits are the signed 32-bit `bits`."""
+    """Returns the 32-bit float whose IEEE 754 bits are the signed 32-bit `bits`."""
     value: float = struct.unpack("<f", struct.pack("<i", bits))[0]
     return value
 
@@ -109,7 +111,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "y": Symbol,
     "u": uuid.UUID,
     "o": Uri,
-    # By way of a decimal: `int` takes no text of more than 4,300 digits, nor `str` such a number.
+    # By way of a decimal: `int` refuses a text of more than 4,300 digits, and `str` such a number.
     "n": lambda text: int(Decimal(text)),
     "m": Decimal,
     "x": base64.b64decode,
@@ -119,7 +121,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 
 def to_python(kind: str, raw: Raw) -> Any:
-    """The Python value for a kind and its raw form, for people and programs that look at data."""
+    """Returns the Python value of a raw form, for those who look at data."""
     return _DECODERS[kind](raw)
 
 
@@ -149,13 +151,13 @@ def _bits(layout: str, number_layout: str) -> Callable[[float], int]:
 
 
 def _text(value: str) -> str:
-    value.encode()  # half a surrogate pair is no text; the error is a ValueError
+    value.encode()  # raises a ValueError for half a surrogate pair, which is not text
     return value
 
 
 def _name(value: Keyword | Symbol) -> str:
     if not re.fullmatch(r"[^\s/]+(/\S+)?|/", value.name):
-        raise ValueError("its name is none")
+        raise ValueError("it has an invalid name")
     return _text(value.name)
 
 
@@ -167,14 +169,14 @@ _URI = re.compile(
 
 def _uri(value: Uri) -> str:
     if not _URI.fullmatch(value.text):
-        raise ValueError("it is no URI")
+        raise ValueError("it is not a URI")
     return value.text
 
 
 def _decimal(value: Decimal) -> str:
     if not value.is_finite():
-        raise ValueError("it is no number")
-    # What a BigDecimal of Java's has room for.
+        raise ValueError("it is not a finite number")
+    # The range of Java's BigDecimal.
     if max(abs(int(value.as_tuple().exponent)), abs(value.adjusted())) >= 1 << 31:
         raise ValueError("its exponent does not fit into 32 bits")
     return str(value)
@@ -198,10 +200,10 @@ _ENCODERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Raw]]] = {
 
 
 def to_raw(kind: str, value: Any) -> Raw:
-    """The raw form of a Python value: the opposite of `to_python`, but for references and tuples.
+    """Returns the raw form of a Python value: the opposite of `to_python`, except for references and tuples.
 
     Raises:
-        TypeError: it is not of the type that `to_python` gives for that kind.
+        TypeError: the value is not of the type that `to_python` returns for that kind.
         ValueError: Datomic has no such value.
     """
     types, encode = _ENCODERS[kind]
@@ -211,17 +213,17 @@ def to_raw(kind: str, value: Any) -> Raw:
 
 
 def parse(kind: str, text: str) -> Any:
-    """The Python value that a text stands for.
+    """Returns the Python value that a text stands for.
 
     An instant is written as in RFC 3339, bytes in base64, a keyword with or without its colon.
 
     Raises:
-        ValueError: it stands for none.
+        ValueError: the text does not stand for a value of that kind.
     """
     try:
         return _PARSERS[kind](text)
     except (ArithmeticError, KeyError) as exc:
-        raise ValueError(f"{text!r} is no {KINDS[kind]}") from exc
+        raise ValueError(f"{text!r} is not a valid {KINDS[kind]}") from exc
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

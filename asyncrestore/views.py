@@ -1,4 +1,4 @@
-"""A backup as SQL sees it: the rows that its segments give, and the views over them."""
+"""A backup in SQL: the rows that its segments give, and the views over them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore import columns
+from asyncrestore import arrow
 from asyncrestore.values import to_python
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _STORED = [
     pa.field(field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
-    for field in columns.SCHEMA
+    for field in arrow.SCHEMA
 ]
 ROWS = pa.schema([*_STORED, pa.field("instant", pa.timestamp("ms", tz="UTC"))])
 """The columns of a segment, and the instant of each datom's transaction."""
 
-# DuckDB counts microseconds; Datomic's instants reach a thousand times as far.
+# In milliseconds. DuckDB counts microseconds, so Datomic's instants reach a thousand times as far.
 _LAST_INSTANT = 9_223_372_022_400_000
 
 _ATTRIBUTES = pa.schema(
@@ -61,22 +61,22 @@ CREATE MACRO as_of(last_t) AS TABLE
     SELECT * FROM datoms WHERE t <= last_t
     QUALIFY row_number() OVER (PARTITION BY e, a, type, value ORDER BY t DESC) = 1 AND added;
 """
-"""Over `stored_datoms` and `stored_attributes`; `$tx_instant` is the id of `:db/txInstant`."""
+"""The views, over `stored_datoms` and `stored_attributes`; `$tx_instant` is the id of `:db/txInstant`."""
 
 
 def hidden_attributes(schema: Schema) -> frozenset[int]:
-    """The attributes that a restore made for itself, which queries do not show."""
+    """Returns the attributes that a restore made for itself, which queries do not show."""
     return frozenset(filter(schema.is_bookkeeping, schema.attributes))
 
 
 def rows(table: pa.Table, start: int, tx_instant: int, hidden: Collection[int]) -> pa.Table:
-    """What a segment gives to queries.
+    """Returns the rows that a segment gives to queries.
 
     Args:
-        table: all of the segment, as it is stored.
-        start: leave out what is before this t.
+        table: the whole segment, as it is stored.
+        start: transactions before this t are left out.
         tx_instant: entity id of `:db/txInstant`.
-        hidden: attributes to leave out, their own datoms too.
+        hidden: attributes to leave out; datoms about the attributes themselves are left out too.
     """
     by_name = {name: table.column(name) for name in table.column_names}
     for name in ("attribute", "type"):
@@ -98,7 +98,7 @@ def rows(table: pa.Table, start: int, tx_instant: int, hidden: Collection[int]) 
 
 
 def _instants(table: pa.Table, tx_instant: int) -> pa.ChunkedArray:
-    """The instant of each datom's transaction, which stands among the datoms of the same segment."""
+    """Returns the instant of each datom's transaction, which is among the datoms of the same segment."""
     dates = pc.and_(pc.equal(table.column("a"), tx_instant), pc.equal(table.column("e"), table.column("tx")))
     dated = table.filter(pc.and_(dates, table.column("added"))).select(["tx", "value_instant"])
     position = pc.index_in(table.column("tx"), dated.column("tx").combine_chunks())
@@ -115,7 +115,7 @@ def _far(instants: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _readable(types: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The texts, those of tuples as JSON lists of plain values."""
+    """Returns the texts, with those of tuples as JSON lists of plain values."""
     tuples = pc.equal(types, "tuple")
     if not pc.any(tuples).as_py():
         return texts
@@ -140,7 +140,7 @@ def _slot(slot: Any) -> Any:
 
 
 def attributes(schema: Schema) -> pa.Table:
-    """The attributes of a schema, as a table; without those that a restore made for itself."""
+    """Returns the attributes of a schema as a table, without those that a restore made for itself."""
     hidden = hidden_attributes(schema)
     return pa.Table.from_pylist(
         [

@@ -19,7 +19,7 @@ from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_store
 from asyncrestore.schema import ORIGINAL_ID, Schema
 from asyncrestore.segment import SegmentRange
-from asyncrestore.target import bookkeeping_attributes, recorded_filter, recorded_source
+from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -229,15 +229,9 @@ async def _database_info(database: Database) -> DatabaseInfo:
     marker_t = None
     rules = await recorded_filter(database, history.bootstrap_t)
     if restored_from is not None and newest is not None:
-        original_id = bookkeeping_attributes(await database.schema_history())[ORIGINAL_ID]
-        marker_t = next(
-            (
-                tx_to_t(raw)
-                for e, a, _, raw, added in newest.datoms
-                if e == newest.tx and a == original_id and added and isinstance(raw, int)
-            ),
-            None,
-        )
+        original_id = own_attributes(await database.schema_history())[ORIGINAL_ID]
+        source_tx = original_ids(newest, original_id).get(newest.tx)
+        marker_t = None if source_tx is None else tx_to_t(source_tx)
     own = newest if basis_t > history.bootstrap_t else None
     return DatabaseInfo(
         database.uri,

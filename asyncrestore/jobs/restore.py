@@ -11,16 +11,17 @@ import anyio
 
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, StoppedEarly, UsageError
+from asyncrestore.filters import make_filter
 from asyncrestore.ids import IdCache
 from asyncrestore.model import t_to_tx, tx_to_t
-from asyncrestore.opening import as_database, as_filter, as_history
+from asyncrestore.opening import as_database, as_history
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.stages import Stages
 from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
 from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
-from asyncrestore.until import limit
+from asyncrestore.until import limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.filters import Filter, FilteredAttribute
-    from asyncrestore.history import History, State
+    from asyncrestore.history import History
     from asyncrestore.ids import CacheStatistics
     from asyncrestore.model import TxData
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
+    from asyncrestore.state import State
     from asyncrestore.stores.encrypted import Encryption
     from asyncrestore.target import Marker
 
@@ -143,9 +145,11 @@ async def restore(
         open_connector() as connector,
         as_history(connector, source, name, encryption, until_t) as whole,
     ):
-        filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
+        filter_ = await make_filter(
+            whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
+        )
         return await _restore(
-            await limit(whole, until_t, until_time),
+            await limit_history(whole, until_t, until_time),
             filter_,
             await as_database(connector, target, create=True),
             ByteBudget(prefetch_bytes),

@@ -21,11 +21,12 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
+from asyncrestore.filters import make_filter
 from asyncrestore.history import LiveHistory
-from asyncrestore.opening import as_database, as_filter, as_history, as_store
+from asyncrestore.opening import as_database, as_history, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
-from asyncrestore.until import limit
+from asyncrestore.until import limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -143,8 +144,10 @@ async def verify(
             open_connector() as connector,
             as_history(connector, source, name, encryption, until_t) as whole,
         ):
-            filter_ = await as_filter(whole, exclude, exclude_schema, rewrite, rewrite_key)
-            wanted = await limit(whole, until_t, until_time)
+            filter_ = await make_filter(
+                whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
+            )
+            wanted = await limit_history(whole, until_t, until_time)
             target = await as_database(connector, against)
             report = await _verify_target(
                 wanted, filter_, target, differences, on_progress or (lambda _: None)
@@ -184,7 +187,15 @@ async def _verify_target(
         raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
     await check_filter(target, found.bootstrap_t, filter_.rules if filter_ else ())
     progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
-    await compare(history, filter_, target, found, differences, progress, on_progress)
+    await compare(
+        history,
+        target,
+        found=found,
+        filter_=filter_,
+        differences=differences,
+        progress=progress,
+        on_progress=on_progress,
+    )
     report = VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
     report.filtered = filter_.done if filter_ else []
     return report

@@ -1,4 +1,4 @@
-"""A bound on bytes, beside streams that can only bound the number of items."""
+"""A bound on bytes, for streams that bound only the number of items."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import anyio
 
 
 class ByteBudget:
-    """Lets at most so many bytes be held at a time; something larger than the whole budget passes alone.
+    """Bounds the bytes that are held at a time; something larger than the whole budget passes alone.
 
-    Bytes are acquired and released by one task each, in the same order.
+    One task acquires and one task releases, in the same order.
     """
 
     def __init__(self, limit: int) -> None:
@@ -17,7 +17,7 @@ class ByteBudget:
         self._released = anyio.Event()
 
     async def acquire(self, size: int) -> None:
-        """Waits until `size` bytes fit."""
+        """Waits until `size` more bytes fit."""
         while self._held and self._held + size > self._limit:
             self._released = anyio.Event()
             await self._released.wait()

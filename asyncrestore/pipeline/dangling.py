@@ -1,4 +1,4 @@
-"""References to entities that never had datoms: only the target can tell that it does not know one."""
+"""References to entities that never had datoms: only the target can say that it does not know one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from asyncrestore.model import TxData
 
 
-def made_here(transaction: TxData, entity: int) -> TxData | None:
-    """The transaction with an entity that never had datoms, so that the target does not know it, made by it.
+def with_entity_made(transaction: TxData, entity: int) -> TxData | None:
+    """Returns the transaction changed so that it makes an entity that the target does not know.
 
-    A tempid with the original id finds the entity if it is there after all: the attribute is a unique
-    identity. None if the transaction does not refer to that entity.
+    That is one that never had datoms. If the entity is there after all, the tempid with the original id finds
+    it, because the original id is a unique identity.
+
+    Args:
+        transaction: refers to the entity by a lookup ref.
+        entity: its source id.
+
+    Returns:
+        The changed transaction, None if the transaction does not refer to that entity.
     """
     old, new = lookup(entity), tempid(entity)
     adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
@@ -28,13 +35,13 @@ def made_here(transaction: TxData, entity: int) -> TxData | None:
         kind == "r" and raw == entity and counter_of(e) != ENTITY_COUNTER
         for e, _, kind, raw, _ in transaction.source.datoms
     ):
-        # An owner of its own, the last, keeps it out of the partitions of attributes and transactions.
+        # Another owner, the last, keeps it out of the partitions of attributes and transactions.
         adds += (TX, ident(PLACEHOLDER), "r", new)
     return replace(transaction, adds=adds, retracts=retracts)
 
 
 def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
-    """Operations with one position for another, in entity, attribute and reference places only."""
+    """Returns operations with one position replaced, only where it is entity, attribute or reference."""
     renamed: list[Any] = []
     for i in range(0, len(flat), 4):
         e, a, kind, raw = flat[i : i + 4]
@@ -43,7 +50,7 @@ def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
 
 
 def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
-    """A raw value with one position for another where it is a reference."""
+    """Returns a raw value with one position replaced where it is a reference."""
     if kind == "r":
         return new if raw == old else raw
     if kind == "t":

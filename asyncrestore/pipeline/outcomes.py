@@ -1,4 +1,4 @@
-"""What can become of the first transaction of a submission that did not commit whole, as a value."""
+"""The possible outcomes of a submission's first transaction that is not known to have committed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """Why a transaction is not known to have committed, and so what is to be done."""
+    """Why a transaction is not known to have committed, and what to do about it."""
 
     TOO_EARLY = "its predecessor is not in the target yet: send it again behind that"
     DANGLING = "it refers to an entity that the target lacks: send it again, making that entity"
     OVERTAKEN = "its predecessor has a successor already: read the target"
     FUTURE = "its instant is ahead of the target's clock: send it again later"
     BUSY = "the target says that it did not take it: back off, read the target, send it again"
-    UNKNOWN = "no answer, or one that does not say: it may be there or still come. Read the target"
+    UNKNOWN = "no answer, or one that leaves it open: it may be there or still come. Read the target"
     REJECTED = "the target refuses its data: stop"
 
 
 _INDEFINITE = frozenset({"unavailable", "interrupted"})
-"""Categories that leave open what happened. The client API says "unavailable" after its own time-out."""
+"""Categories that leave the outcome open. The client API says "unavailable" after its own time-out."""
 
 _INDEFINITE_ERRORS = frozenset({"transaction-timeout", "transactor-unavailable", "connection-released"})
-"""What Pro's peer says then, in whatever category."""
+"""Errors of Pro's peer that leave the outcome open, whatever their category."""
 
 _FAULT = "fault"
 
 
 def judge(anomaly: Anomaly, previous: int) -> Outcome:
-    """What an anomaly means for a transaction.
+    """Returns what an anomaly means for a transaction.
 
     Args:
         anomaly: the answer to it.
@@ -39,7 +39,7 @@ def judge(anomaly: Anomaly, previous: int) -> Outcome:
     """
     if anomaly.category == "busy":
         return Outcome.BUSY
-    if anomaly.category in _INDEFINITE or anomaly.error in _INDEFINITE_ERRORS or is_fault(anomaly):
+    if anomaly.category in _INDEFINITE or anomaly.error in _INDEFINITE_ERRORS or is_unnamed_fault(anomaly):
         return Outcome.UNKNOWN
     if anomaly.error == "not-an-entity" and anomaly.entity is not None:
         return Outcome.TOO_EARLY if anomaly.entity == previous else Outcome.DANGLING
@@ -50,6 +50,6 @@ def judge(anomaly: Anomaly, previous: int) -> Outcome:
     return Outcome.REJECTED
 
 
-def is_fault(anomaly: Anomaly) -> bool:
-    """Whether something broke that has no name: the way to the target, or the target, because of the data."""
+def is_unnamed_fault(anomaly: Anomaly) -> bool:
+    """Returns whether it is a fault without a name: the connection's, or the target's because of the data."""
     return anomaly.category == _FAULT and anomaly.error is None

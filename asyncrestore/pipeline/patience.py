@@ -1,4 +1,4 @@
-"""Waiting for something that is busy or away, ever longer, up to a deadline."""
+"""Waiting for something that is busy or away, longer each time, up to a deadline."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from asyncrestore.errors import AsyncRestoreError
 
 PATIENCE_S = 60.0
-"""How long a target may be busy, away or behind in its clock, without anything committing."""
+"""How long a target may be busy or away, or its clock behind, without anything committing."""
 
-FIRST_S = 0.05
-CAP_S = 5.0
+FIRST_PAUSE_S = 0.05
+MAX_PAUSE_S = 5.0
 
 
 class Patience:
-    """Backs off with full jitter, so that several who wait for the same do not come back at once.
+    """Backs off with full jitter, so that several that wait for the same thing do not come back at once.
 
     Args:
-        limit_s: how many seconds to wait at most since the last success.
+        limit_s: the longest time to wait since the last success, in seconds.
     """
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._until_s: float | None = None
-        self._pause_s = FIRST_S
+        self._pause_s = FIRST_PAUSE_S
 
     def succeeded(self) -> None:
-        """Starts anew."""
+        """Starts over, with the shortest pause and the whole time."""
         self._until_s = None
-        self._pause_s = FIRST_S
+        self._pause_s = FIRST_PAUSE_S
 
     async def wait(self, reason: AsyncRestoreError) -> None:
-        """Waits a while, longer than the last time.
+        """Waits a random time, which on average is longer each time, up to `MAX_PAUSE_S`.
 
         Raises:
-            AsyncRestoreError: `reason`, when the time is up.
+            AsyncRestoreError: `reason`, if the time is up.
         """
         now = monotonic()
         if self._until_s is None:
@@ -48,4 +48,4 @@ class Patience:
             raise reason
         pause_s = random.uniform(0, self._pause_s)  # noqa: S311 - no secret
         await anyio.sleep(min(pause_s, self._until_s - now))
-        self._pause_s = min(2 * self._pause_s, CAP_S)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)

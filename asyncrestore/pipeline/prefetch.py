@@ -25,7 +25,7 @@ PARTS_AT_ONCE = 4
 
 @dataclass(slots=True)
 class _Loading:
-    """A part being loaded; `chunks` or `error` is there once `done` is set."""
+    """A part that is being loaded; once `done` is set, it has `chunks` or `error`."""
 
     part: Part
     done: anyio.Event = field(default_factory=anyio.Event)
@@ -36,6 +36,7 @@ class _Loading:
 async def prefetch(
     history: History,
     after_tx: int,
+    *,
     budget: ByteBudget,
     output: MemoryObjectSendStream[LogChunk],
     stop: anyio.Event,
@@ -44,19 +45,19 @@ async def prefetch(
     """Sends the transactions after `after_tx`, in order, and closes the stream.
 
     Args:
-        history: what to read.
+        history: the history to read.
         after_tx: the last transaction that is not wanted.
         budget: bounds the bytes of loaded parts.
-        output: takes chunks of whole transactions, never empty ones.
+        output: receives chunks of whole transactions, never empty ones.
         stop: once set, nothing more is sent.
-        limit: how many parts are sent at most; those without such transactions do not count.
+        limit: sends at most this many parts; those without wanted transactions do not count.
 
     Returns:
         How many parts were not sent, or not whole.
 
     Raises:
-        SegmentDamaged: a part cannot be used; all before it was sent.
-        Conflict: a part belongs to another database; likewise.
+        SegmentDamaged: a part cannot be used; everything before it was sent.
+        Conflict: a part belongs to another database; everything before it was sent.
     """
     parts = history.parts(tx_to_t(after_tx) + 1)
     at_once = PARTS_AT_ONCE if limit is None else min(PARTS_AT_ONCE, limit)
@@ -78,7 +79,7 @@ async def prefetch(
                     # Parts may overlap: backups of different segment sizes may have run at the same time.
                     after_tx = last_tx
         except anyio.BrokenResourceError:
-            pass  # the stage after this one has ended, and says why itself
+            pass  # the next stage has ended, and raises the reason itself
         tasks.cancel_scope.cancel()
     return len(parts) - done
 
@@ -93,13 +94,13 @@ async def _start_loading(
             try:
                 await output.send(loading)
             except anyio.BrokenResourceError:
-                return  # told to stop: nobody takes them any more
-            # Only now: what waits for room in the stream would be one more.
+                return  # `prefetch` takes no more of them
+            # Only now, or the part that waits for room in the stream would be loaded as well.
             tasks.start_soon(_load, history, loading)
 
 
 async def _load(history: History, loading: _Loading) -> None:
-    """Loads a part; its error waits for its turn, so that all before it is passed on first."""
+    """Loads a part. Its error is kept until its turn, so that everything before it is passed on first."""
     try:
         loading.chunks = await history.load(loading.part)
     except AsyncRestoreError as error:
@@ -110,7 +111,7 @@ async def _load(history: History, loading: _Loading) -> None:
 async def _emit(
     loading: _Loading, after_tx: int, output: MemoryObjectSendStream[LogChunk], stop: anyio.Event
 ) -> int | None:
-    """Sends a part's transactions after `after_tx`; answers the last one, None when it was told to stop."""
+    """Sends a part's transactions after `after_tx`; returns the last one, or None if `stop` was set."""
     if loading.error is not None:
         raise loading.error
     assert loading.chunks is not None

@@ -1,13 +1,15 @@
-"""The three stages joined by bounded streams: a history flows through them into a target."""
+"""Joins the three stages by bounded streams, so that a history flows through them into a target."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncrestore.blame import blame
 from asyncrestore.errors import AsyncRestoreError, RewriteFailed, TransactionRejected
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.prefetch import prefetch
@@ -35,26 +37,26 @@ logger = logging.getLogger(__name__)
 
 BATCH_TRANSACTIONS = 64
 BATCH_WEIGHT = 4096
-"""What the datoms of a batch weigh at most (`model.weight`); one transaction may weigh more."""
+"""Greatest weight of the datoms of a batch (see `model.weight`); a single transaction may weigh more."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Stages:
-    """One restore's way from a history into a target.
+    """The way of one restore from a history into a target.
 
     Attributes:
-        history: what is restored.
-        marker: the transaction that it goes on after.
-        segments: how many of its parts at most; all if None.
+        history: the history to restore.
+        marker: the transaction to continue after.
+        segments: restores at most this many parts of the history; all if None.
         filter_: what is left out and rewritten, if anything is.
         resolver: as of after the marker.
-        target: where to.
-        cache: learns the target's ids.
+        target: the database to restore into.
+        cache: receives the target's ids.
         budget: bounds the bytes of loaded parts.
         in_flight: how many transactions may be sent and not answered yet.
-        progress: is told what was fetched and resolved.
+        progress: moved on with what was fetched and resolved.
         on_commit: awaited with transactions that are in the target.
-        stop: once set, what is in flight is finished, and nothing more begun.
+        stop: once set, what is in flight is finished and nothing more is begun.
         parts_left: how many parts were not restored, or not whole; known at the end.
     """
 
@@ -88,7 +90,12 @@ class Stages:
         if not self.target.ordered:
             window = AdaptiveWindow(min(self.in_flight, UNORDERED_LIMIT))
         transactor = Transactor(
-            self.target, self.marker, window, self.cache, self.resolver.blame, self.on_commit
+            self.target,
+            self.marker,
+            window=window,
+            cache=self.cache,
+            blame=partial(blame, self.resolver.schema),
+            on_commit=self.on_commit,
         )
         async with task_group() as tasks:
             tasks.start_soon(self._fetch, chunks_send)
@@ -98,13 +105,18 @@ class Stages:
             raise self._failure
 
     async def _fetch(self, output: MemoryObjectSendStream[LogChunk]) -> None:
-        """The first stage; keeps its failure, so that what was read before it still reaches the target."""
+        """The first stage; keeps its error, so that what was read before it still reaches the target."""
         try:
             self.parts_left = await prefetch(
-                self.history, self.marker.source_tx, self.budget, output, self.stop, self.segments
+                self.history,
+                self.marker.source_tx,
+                budget=self.budget,
+                output=output,
+                stop=self.stop,
+                limit=self.segments,
             )
         except AsyncRestoreError as failure:
-            # One of the next stage concerns an earlier transaction, whichever came first.
+            # An error of the next stage concerns an earlier transaction, whichever was raised first.
             self._failure = self._failure or failure
 
     async def _resolve(
@@ -113,7 +125,7 @@ class Stages:
         chunks: MemoryObjectReceiveStream[LogChunk],
         output: MemoryObjectSendStream[list[TxData]],
     ) -> None:
-        """The middle stage: filters, resolves, and cuts into batches; keeps its failure likewise."""
+        """The middle stage: filters, resolves and cuts into batches; keeps its error like the first stage."""
         try:
             async with chunks, output:
                 async for chunk in chunks:
@@ -121,14 +133,14 @@ class Stages:
                     if not await self._resolve_chunk(chunk, size, output):
                         return
         except anyio.BrokenResourceError:
-            logger.debug("the transactor has ended, and says why itself")
+            logger.debug("the transactor has ended, and raises the reason itself")
 
     async def _resolve_chunk(
         self, chunk: LogChunk, size: int, output: MemoryObjectSendStream[list[TxData]]
     ) -> bool:
-        """Sends a chunk's transactions in batches of `size`; answers whether to go on."""
+        """Sends a chunk's transactions in batches of at most `size`; returns whether to go on."""
         batch: list[TxData] = []
-        weighs = 0
+        weight = 0
         for transaction in chunk.transactions():
             if self.stop.is_set():
                 return False
@@ -139,10 +151,10 @@ class Stages:
                 if batch:
                     await self._send(batch, output)
                 return False
-            weighs += transaction.weight
-            if len(batch) >= size or weighs >= BATCH_WEIGHT:
+            weight += transaction.weight
+            if len(batch) >= size or weight >= BATCH_WEIGHT:
                 await self._send(batch, output)
-                batch, weighs = [], 0
+                batch, weight = [], 0
         if batch:
             await self._send(batch, output)
         return True
@@ -153,7 +165,7 @@ class Stages:
 
 
 def resolved(resolver: Resolver, filter_: Filter | None, transaction: Transaction) -> TxData:
-    """A transaction filtered, if there is a filter, and resolved; raises as these do."""
+    """Returns a transaction filtered, if there is a filter, and resolved; raises what these raise."""
     if filter_ is None:
         return resolver.resolve(transaction)
     filtered = filter_.apply(transaction)

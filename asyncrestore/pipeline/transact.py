@@ -1,8 +1,8 @@
-"""The last stage: commits what the resolver made, much of it in flight, and learns what became of it.
+"""The last stage: commits resolved transactions, many of them in flight, and finds out their outcomes.
 
 Every transaction carries a compare-and-swap on its predecessor, so it commits only right after it and only
-once: when one fails, nothing after it can commit, however many are in flight. What is in flight then is let
-land, and sent again from the first that is not in the target.
+once. When one fails, nothing after it can commit, however many are in flight. Everything in flight is then
+awaited, and sent again from the first transaction that is not in the target.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from asyncrestore.errors import (
     AsyncRestoreError,
     BridgeDied,
     Conflict,
-    OutcomeUnknown,
-    Overtaken,
     TransactionRejected,
     Unavailable,
 )
 from asyncrestore.model import BatchResult, tx_to_t
-from asyncrestore.pipeline.dangling import made_here
-from asyncrestore.pipeline.outcomes import Outcome, is_fault, judge
+from asyncrestore.pipeline import failures
+from asyncrestore.pipeline.dangling import with_entity_made
+from asyncrestore.pipeline.outcomes import Outcome, is_unnamed_fault, judge
 from asyncrestore.pipeline.patience import PATIENCE_S, Patience
 from asyncrestore.positions import TX, ident
 from asyncrestore.target import read_restored
@@ -44,20 +43,31 @@ if TYPE_CHECKING:
     from asyncrestore.target import Marker, Restored
 
 WEIGHT_IN_FLIGHT = 65_536
-"""Bounds memory. Two submissions may be in flight however large they are."""
+"""Most weight in flight, which bounds memory. Two submissions may be in flight whatever their weight."""
 
-FAULTS = 3
-"""At so many faults without a name, each at the same transaction, first in line, its data is taken for the
-cause."""
+MAX_UNNAMED_FAULTS = 3
+"""After this many faults without a name in a row, the transaction's data is taken for the cause.
+
+Those count that a transaction met when everything before it was in the target.
+"""
 
 
 @dataclass(slots=True)
 class _Flight:
-    """A submission under way: what is not known to be in the target of it, and what became of it."""
+    """A submission under way.
+
+    Attributes:
+        batch: its transactions that are not known to be in the target.
+        weight: of all its transactions.
+        predecessors_committed: whether everything before it was in the target when it was sent.
+        sent_s: when it was sent, on the monotonic clock.
+        landed_s: when its answer came.
+        result: the answer, or the error instead of one; None until then.
+    """
 
     batch: list[TxData]
     weight: int
-    first: bool  # all before it was in the target when it was sent
+    predecessors_committed: bool
     sent_s: float
     landed_s: float = 0.0
     result: BatchResult | AsyncRestoreError | None = None
@@ -67,12 +77,12 @@ class Transactor:
     """Commits resolved transactions.
 
     Args:
-        target: where to.
-        marker: how far it is.
+        target: the database to commit to.
+        marker: how far the target is.
         window: how much may be in flight.
-        cache: learns the target ids of new entities.
-        blame: says, given the engine's reason, which datom of a refused transaction is the cause and what
-            helps, if it can tell.
+        cache: receives the target ids of new entities.
+        blame: returns, for a refused transaction and the engine's reason, which datom is the cause and what
+            helps; empty texts if it finds none.
         on_commit: awaited with transactions that are in the target; others are under way meanwhile.
     """
 
@@ -80,6 +90,7 @@ class Transactor:
         self,
         target: Database,
         marker: Marker,
+        *,
         window: Window,
         cache: IdCache,
         blame: Callable[[Transaction, str], tuple[str, str]],
@@ -96,8 +107,8 @@ class Transactor:
         self._waiting: deque[list[TxData]] = deque()
         self._flights: deque[_Flight] = deque()
         self._ended = False
-        self._unsure: set[int] = set()  # sent, and what became of it was never said
-        self._faults = 0
+        self._unsure: set[int] = set()  # source ids of transactions that were sent and may have committed
+        self._unnamed_faults = 0
         self._wrote = False
         self._happened = anyio.Event()
         self._taken = anyio.Event()
@@ -107,8 +118,8 @@ class Transactor:
 
         Raises:
             TransactionRejected: the target refused a transaction; none after it is there.
-            Overtaken: another restorer is ahead.
-            Conflict: somebody else wrote into the target meanwhile.
+            Overtaken: another restore is ahead.
+            Conflict: somebody else wrote to the target meanwhile.
             Unavailable: the target was busy or did not answer for `PATIENCE_S`.
         """
         async with task_group() as tasks:
@@ -122,10 +133,10 @@ class Transactor:
                     await self._wait(self._room_in_s() if self._waiting else None)
                 else:
                     break
-        await self._check_alone()
+        await self._check_nothing_follows()
 
     async def _feed(self, batches: MemoryObjectReceiveStream[list[TxData]]) -> None:
-        """Takes a batch when there is none waiting; to an engine that keeps no order they go singly."""
+        """Takes a batch whenever none is waiting; splits it for an engine that keeps no order."""
         async with batches:
             async for batch in batches:
                 self._waiting.extend([batch] if self._target.ordered else ([data] for data in batch))
@@ -137,13 +148,13 @@ class Transactor:
         self._happened.set()
 
     async def _wait(self, limit_s: float | None) -> None:
-        """Waits until something happened: a batch or an answer came, or the time is up."""
+        """Waits until a batch or an answer comes, or the time is up."""
         self._happened = anyio.Event()
         with anyio.move_on_after(limit_s):
             await self._happened.wait()
 
     def _room_in_s(self) -> float | None:
-        """In how many seconds the next batch may be sent; None when an answer must come first."""
+        """Returns in how many seconds the next batch may be sent; None if an answer must come first."""
         if not self._flights:
             return 0.0
         if len(self._flights) >= self._window.size:
@@ -156,13 +167,16 @@ class Transactor:
         batch = self._waiting.popleft()
         self._taken.set()
         flight = _Flight(
-            batch, sum(data.weight for data in batch), first=not self._flights, sent_s=monotonic()
+            batch,
+            sum(data.weight for data in batch),
+            predecessors_committed=not self._flights,
+            sent_s=monotonic(),
         )
         self._flights.append(flight)
         try:
             tasks.start_soon(self._listen, flight, await self._target.submit(batch))
         except AsyncRestoreError as error:
-            flight.result = error  # what was sent before is settled first: its error, if any, is the cause
+            flight.result = error  # settled after what was sent before: an error of that is the cause
 
     async def _listen(self, flight: _Flight, submission: Submission) -> None:
         try:
@@ -173,7 +187,7 @@ class Transactor:
         self._happened.set()
 
     async def _settle(self, flight: _Flight) -> None:
-        """Takes note of what became of the first in flight."""
+        """Handles the result of the first submission in flight."""
         assert flight.result is not None
         done: list[TxData] = []
         if isinstance(flight.result, BatchResult):
@@ -189,7 +203,7 @@ class Transactor:
             return
         if done:
             flight.batch = flight.batch[len(done) :]
-            flight.first = True
+            flight.predecessors_committed = True
             await self._on_commit(done)
         await self._recover(flight)
 
@@ -209,11 +223,11 @@ class Transactor:
 
     def _progressed(self) -> None:
         self._patience.succeeded()
-        self._faults = 0
+        self._unnamed_faults = 0
         self._wrote = True
 
     async def _recover(self, failed: _Flight) -> None:
-        """After a failure: lets all that is in flight land, and puts it back in front of what waits."""
+        """Awaits all that is in flight after a failure, and puts it back in front of what waits."""
         while any(flight.result is None for flight in self._flights):
             await self._wait(None)
         ours: set[int] = set()
@@ -227,23 +241,24 @@ class Transactor:
                 self._unsure.update(data.tx for data in flight.batch)
         self._flights.clear()
         outcome = await self._prepare_again(failed)
-        # What follows something that did not commit can have committed only if another restorer did that.
+        # What follows a transaction that did not commit can have committed only if another restore committed
+        # that one.
         if ours or outcome in {Outcome.OVERTAKEN, Outcome.BUSY, Outcome.UNKNOWN}:
             await self._reconcile(ours, outcome)
-        if self._faults == FAULTS:
+        if self._unnamed_faults == MAX_UNNAMED_FAULTS:
             assert isinstance(failed.result, BatchResult)
             assert failed.result.anomaly is not None
             raise self._rejected(self._waiting[0][0], failed.result.anomaly)
 
     def _judged(self, flight: _Flight) -> Outcome | None:
-        """What became of the first that did not commit of a submission that landed; None if all did."""
+        """Returns the outcome of a submission's first transaction that did not commit; None if all did."""
         if isinstance(flight.result, Unavailable):
             return Outcome.UNKNOWN
         anomaly = flight.result.anomaly if isinstance(flight.result, BatchResult) else None
         return judge(anomaly, self._previous) if anomaly else None
 
     async def _prepare_again(self, failed: _Flight) -> Outcome:
-        """Judges, and does what is needed before the first one waiting is sent again.
+        """Judges a failure, and prepares the first transaction waiting to be sent again.
 
         Raises:
             AsyncRestoreError: it is not to be sent again.
@@ -257,42 +272,46 @@ class Transactor:
         assert result is not None
         assert result.anomaly is not None
         outcome = judge(result.anomaly, self._previous)
-        if outcome in {Outcome.DANGLING, Outcome.REJECTED} and not (failed.first or self._target.ordered):
-            # Its predecessor may not have been there yet: what it lacks may be anything made just before.
+        if outcome in {Outcome.DANGLING, Outcome.REJECTED} and not (
+            failed.predecessors_committed or self._target.ordered
+        ):
+            # Its predecessor may not have been there yet. What it lacks may be anything made just before.
             outcome = Outcome.TOO_EARLY
-        if outcome is Outcome.TOO_EARLY and not failed.first:
+        if outcome is Outcome.TOO_EARLY and not failed.predecessors_committed:
             self._window.lost_place()
-        elif outcome is Outcome.DANGLING and (made := made_here(transaction, result.anomaly.entity or 0)):
+        elif outcome is Outcome.DANGLING and (
+            made := with_entity_made(transaction, result.anomaly.entity or 0)
+        ):
             self._waiting[0] = [made, *self._waiting[0][1:]]
         elif outcome is Outcome.FUTURE:
-            error = self._ahead(transaction, result.anomaly)
+            error = failures.ahead_of_clock(self._target, transaction, result.anomaly)
             if _instant(transaction) > (time() + PATIENCE_S) * 1000:
-                raise error  # waiting so long would not help
+                raise error  # waiting for `PATIENCE_S` would not help
             await self._patience.wait(error)
         elif outcome in {Outcome.BUSY, Outcome.UNKNOWN}:
-            await self._patience.wait(self._not_taken(transaction, result.anomaly, outcome))
-            self._faults += is_fault(result.anomaly) and failed.first
+            await self._patience.wait(failures.not_taken(self._target, transaction, result.anomaly, outcome))
+            self._unnamed_faults += is_unnamed_fault(result.anomaly) and failed.predecessors_committed
         elif outcome is not Outcome.OVERTAKEN:
             return await self._refused(transaction, result.anomaly)
         return outcome
 
     async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
-        """Reads what the target has by now, and goes on behind it, unless another restorer is the one ahead.
+        """Reads what the target has by now and continues after it, unless another restore is ahead.
 
-        Of several restorers that overtake each other the one goes on whose transaction is the newest once
+        Of several restores that overtake each other, the one goes on whose transaction is the newest once
         nothing of its own is in flight. So they cannot all stop.
 
         Args:
             ours: target ids of transactions that this run is known to have committed meanwhile.
-            outcome: why this is asked.
+            outcome: the outcome that makes this necessary.
         """
         waiting = [data for batch in self._waiting for data in batch]
         found = await self._read_restored(len(waiting))
         for restored, data in zip(found, waiting, strict=False):
             if restored.source_tx != data.tx:
-                raise self._overtaken(restored)
+                raise failures.overtaken(self._target, restored)
             self._target_t, self._previous = tx_to_t(restored.tx), data.tx
-            for original, entity in restored.ids:
+            for entity, original in restored.original_ids.items():
                 self._cache.put(original, entity)
         if found:
             done = waiting[: len(found)]
@@ -302,11 +321,11 @@ class Transactor:
         newest = found[-1] if found else None
         mine = newest is not None and (newest.tx in ours or newest.source_tx in self._unsure)
         if (newest is not None or outcome is Outcome.OVERTAKEN) and not mine:
-            raise self._overtaken(newest)
+            raise failures.overtaken(self._target, newest)
         self._unsure = {tx for tx in self._unsure if tx > self._previous}
 
     async def _read_restored(self, expected: int) -> list[Restored]:
-        """What the target has after what is known; one more than expected is enough to know that."""
+        """Returns what the target has after the last known transaction, at most one more than expected."""
         while True:
             try:
                 return await read_restored(self._target, self._target_t, limit=expected + 1)
@@ -315,8 +334,8 @@ class Transactor:
             except Unavailable as reason:
                 await self._patience.wait(reason)
 
-    async def _check_alone(self) -> None:
-        """At the end: somebody else may have written after the last one of ours, which no answer tells.
+    async def _check_nothing_follows(self) -> None:
+        """Checks at the end that nobody wrote after our last transaction, which no answer shows.
 
         Raises:
             Conflict: somebody did.
@@ -325,10 +344,10 @@ class Transactor:
             await self._read_restored(0)
 
     async def _refused(self, transaction: TxData, anomaly: Anomaly) -> Outcome:
-        """Looks into a refusal: the target may have more than is known, and refuse what is not newer.
+        """Looks into a refusal: the target may have more than is known, and refuse what is older.
 
         Raises:
-            Conflict: somebody else wrote that.
+            Conflict: it has more, which somebody else wrote.
             TransactionRejected: it has nothing more.
         """
         try:
@@ -340,7 +359,7 @@ class Transactor:
         return Outcome.OVERTAKEN
 
     def _drop(self, count: int) -> None:
-        """Drops so many transactions from those that wait."""
+        """Drops the first `count` transactions of those that wait."""
         while count:
             batch = self._waiting.popleft()
             if count < len(batch):
@@ -348,44 +367,14 @@ class Transactor:
             count -= min(count, len(batch))
         self._taken.set()
 
-    def _not_taken(self, transaction: TxData, anomaly: Anomaly, outcome: Outcome) -> Unavailable:
-        kind, says = (
-            (Unavailable, "did not take") if outcome is Outcome.BUSY else (OutcomeUnknown, "may have taken")
-        )
-        return kind(
-            f"{self._target.uri} {says} source t {tx_to_t(transaction.tx)}: {anomaly.message}",
-            hint="Run the same command again: it asks the target how far it came and continues there.",
-        )
-
-    def _overtaken(self, newest: Restored | None) -> Overtaken:
-        how_far = f": it committed t {tx_to_t(newest.source_tx)} first" if newest else ""
-        return Overtaken(
-            f"Another restore writes to {self._target.uri}{how_far}",
-            hint="Let the other one finish, or run this again when it has ended.",
-        )
-
-    def _ahead(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
-        t = tx_to_t(transaction.tx)
-        return TransactionRejected(
-            f"{self._target.uri} refused source t {t}, dated after the target's own clock: {anomaly.message}",
-            t=t,
-            hint=f"Everything before t {t} is restored. Compare the clocks of both machines; run this again "
-            "when the target's has passed that time.",
-        )
-
     def _rejected(self, transaction: TxData, anomaly: Anomaly) -> TransactionRejected:
-        t = tx_to_t(transaction.tx)
         source = transaction.source
         cause, help_ = self._blame(source, anomaly.message) if source else ("", "")
-        return TransactionRejected(
-            f"{self._target.uri} refused source t {t}: {anomaly.message}" + (f". {cause}" if cause else ""),
-            t=t,
-            hint=f"Everything before t {t} is restored, nothing after it. {help_}".strip(),
-        )
+        return failures.rejected(self._target, transaction, anomaly, cause=cause, help_=help_)
 
 
 def _instant(transaction: TxData) -> int:
-    """The transaction's own instant, in milliseconds since 1970."""
+    """Returns the transaction's own instant, in milliseconds since 1970."""
     adds = transaction.adds
     at = (i for i in range(0, len(adds), 4) if adds[i] == TX and adds[i + 1] == ident("db/txInstant"))
     return next((int(adds[i + 3]) for i in at), 0)

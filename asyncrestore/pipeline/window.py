@@ -1,41 +1,41 @@
-"""How much may be in flight, and how close together it is sent. Nothing here waits or reads a clock."""
+"""Bounds how much is in flight and how close together it is sent. Nothing here waits or reads a clock."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 UNORDERED_LIMIT = 64
-"""Transactions in flight to an engine that promises no order: what one out of place can make fail in vain."""
+"""Most transactions in flight to an engine that promises no order: one out of place fails all after it."""
 
 _FIRST_SPACING = 1 / 16
-"""Of a round trip: how far apart transactions are sent once one has landed out of place."""
+"""Spacing of transactions after the first one landed out of place, as a part of a round trip."""
 
 _EASING = 0.995
-"""What the spacing shrinks to with each transaction in place: about half of it in 140."""
+"""Factor of the spacing for each transaction that lands in place: it halves with about 140."""
 
 
 class Window(Protocol):
     """What bounds the sending of requests.
 
     Attributes:
-        size: how many may be in flight.
-        spacing_s: seconds from one sending to the next; it does not matter while nothing is in flight.
+        size: how many requests may be in flight.
+        spacing_s: seconds from one request to the next; it does not matter while nothing is in flight.
     """
 
     size: int
     spacing_s: float
 
     def landed(self, seconds: float) -> None:
-        """A request committed in its place, and was answered after so long."""
+        """Takes note of a request that committed in its place and was answered after `seconds`."""
         ...
 
     def lost_place(self) -> None:
-        """A request landed before the one that it follows."""
+        """Takes note of a request that landed before the one that it follows."""
         ...
 
 
 class FixedWindow:
-    """For an engine that commits in the order of sending: always as deep. It has the methods of `Window`."""
+    """A fixed window, for an engine that commits in the order of sending. It has the methods of `Window`."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -49,13 +49,13 @@ class FixedWindow:
 
 
 class AdaptiveWindow:
-    """For an engine that promises no order. It has the methods of `Window`.
+    """An adaptive window, for an engine that promises no order. It has the methods of `Window`.
 
-    It starts at 1, which is waiting for each, and grows by one a round trip while transactions land in
-    place. One out of place costs a round trip, for nothing sent after it can commit: then the window halves,
-    and the spacing doubles. Spaced wider than the way's jitter, transactions keep their order. The spacing
-    shrinks slowly, so that of some hundred transactions about one is lost, and never grows beyond a round
-    trip, where it is the same as waiting for each.
+    Its size begins at 1, which means waiting for each transaction, and grows by one a round trip while
+    transactions land in place. One out of place costs a round trip, because nothing sent after it can commit:
+    the size halves and the spacing doubles. Transactions that are sent further apart than the connection's
+    jitter keep their order. The spacing shrinks slowly, so that about one in some hundred transactions is
+    lost, and never grows beyond a round trip, where it is the same as waiting for each.
     """
 
     def __init__(self, limit: int) -> None:

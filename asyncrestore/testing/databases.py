@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model import T_MASK, TxData, t_to_tx, tx_to_t
+from asyncrestore.model import INDEX_MASK, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
 from asyncrestore.testing.assertions import must
 
@@ -158,7 +158,7 @@ async def _check_refusals(database: Database, last: int) -> int:
     count, anomaly = await _refusal(database, _chained(_ROOT, last + 1))
     must((count, anomaly.error, anomaly.entity) == (0, "cas-failed", _ROOT), "a failed swap names its entity")
     must(anomaly.present == _ROOT + 2, "and the value that is there")
-    tempid, dangling = positions.tempid(_NEW), positions.lookup(_NEW + T_MASK)
+    tempid, dangling = positions.tempid(_NEW), positions.lookup(_NEW + INDEX_MASK)
     for add in (
         (tempid, _REF, "r", dangling),
         (tempid, _PAIR, "t", (("r", dangling), ("l", 1))),
@@ -166,7 +166,8 @@ async def _check_refusals(database: Database, last: int) -> int:
     ):
         _, anomaly = await _refusal(database, _chained(last, last + 1, tempid, _ORIGINAL_ID, "l", _NEW, *add))
         must(
-            (anomaly.error, anomaly.entity) == ("not-an-entity", _NEW + T_MASK), "an unknown entity is named"
+            (anomaly.error, anomaly.entity) == ("not-an-entity", _NEW + INDEX_MASK),
+            "an unknown entity is named",
         )
     _, anomaly = await _refusal(database, _chained(last, last + 1, positions.TX, _TEXT, "l", 5))
     must(anomaly.error not in {"not-an-entity", "cas-failed"}, "other refusals can be told from these")

@@ -8,7 +8,6 @@ import pytest
 
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.filters import Filter, describe, same_rules
-from asyncrestore.history import State
 from asyncrestore.ids import IdCache, SeenIds
 from asyncrestore.model import Transaction, t_to_tx
 from asyncrestore.pipeline.stages import resolved
@@ -16,6 +15,7 @@ from asyncrestore.positions import ident as position_of
 from asyncrestore.positions import lookup, tempid
 from asyncrestore.resolve import Resolver
 from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
+from asyncrestore.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +90,7 @@ def shout(_attribute: str, value: Any) -> Any:
         ({"rewrite": {"p/name": "bogus"}}, "called 'bogus'"),
         ({"rewrite": {"p/name": "no.such:function"}}, "cannot be imported"),
         ({"rewrite": {"p/name": "math:no_such"}}, "cannot be imported"),
-        ({"rewrite": {"p/name": "math:pi"}}, "no function"),
+        ({"rewrite": {"p/name": "math:pi"}}, "not a function"),
         ({"rewrite": {"p/name": "fake:no_such"}}, "no provider 'no_such'"),
         ({"rewrite": {"p/name": "fake:seed_instance"}}, "no provider"),
         ({"rewrite": {"p/name": "fake:seed"}}, "no provider"),

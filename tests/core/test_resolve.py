@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.history import State
 from asyncrestore.ids import IdCache, SeenIds
 from asyncrestore.model import Transaction, t_to_tx
 from asyncrestore.resolve import Resolver
 from asyncrestore.schema import Attribute, Schema
+from asyncrestore.state import State
 
 if TYPE_CHECKING:
     from asyncrestore.model import Datom, TxData

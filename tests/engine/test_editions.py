@@ -9,11 +9,10 @@ import pytest
 
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.errors import TransactionRejected
-from asyncrestore.ids import INDEX_BITS
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx, tx_to_t
+from asyncrestore.model import INDEX_BITS, t_to_tx, tx_to_t
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PRO
 

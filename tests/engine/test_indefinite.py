@@ -107,7 +107,7 @@ async def test_the_same_fault_again_and_again_is_the_datas(new_database: NewData
     with anyio.fail_after(100), pytest.raises(TransactionRejected, match="ExecutionException") as caught:
         await restore(source, target, in_flight=1)
     assert (caught.value.t, caught.value.exit_code) == (tx_to_t(bad), 15)
-    assert transact.FAULTS <= target.said <= transact.FAULTS + 1
+    assert transact.MAX_UNNAMED_FAULTS <= target.said <= transact.MAX_UNNAMED_FAULTS + 1
     _, newest = await inner.read_log(await inner.basis_t(), await inner.basis_t() + 1, size=1)
     assert await nth(source, -21) in newest.numbers, "the one before is the last in the target"
 

@@ -162,7 +162,7 @@ async def test_live_source_that_was_put_back(new_database: NewDatabase) -> None:
     with pytest.raises(Conflict, match=f"ends at t {earlier}, before t {newest}") as caught:
         await restore(PutBack(original, earlier), target)
     assert caught.value.exit_code == 13
-    assert "put back" in caught.value.hint
+    assert "rolled back" in caught.value.hint
 
 
 async def test_a_newest_segment_without_transactions_hides_no_other_past(new_database: NewDatabase) -> None:

@@ -11,7 +11,7 @@ import pytest
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import T_MASK, TxData, t_to_tx
+from asyncrestore.model import INDEX_MASK, TxData, t_to_tx
 from asyncrestore.pipeline import stages
 from asyncrestore.positions import ident
 from tests.generated.plain import check_copy
@@ -118,7 +118,7 @@ async def test_reference_to_a_transaction_still_to_come(new_database: NewDatabas
 async def test_reference_to_an_entity_still_to_come(new_database: NewDatabase) -> None:
     """Its stand-in becomes it. Local draws a partition for each transaction, so all are referred to."""
     source, target = await new_database(SCHEMA, PEOPLE[0]), await new_database()
-    newest = max(e & T_MASK for e, a, *_ in await datoms(source, FIRST_T + 1))
+    newest = max(e & INDEX_MASK for e, a, *_ in await datoms(source, FIRST_T + 1))
     places = [partition << 42 | newest + n for partition in range(17, 24) for n in range(1, 12)]
     friends = " ".join(map(str, places))
     made = await source.transact_edn(
@@ -300,7 +300,7 @@ def double(number: float) -> int:
 
 async def _all_t(database: Database) -> list[int]:
     _, chunk = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
-    return [tx & T_MASK for tx in chunk.txs()]
+    return [tx & INDEX_MASK for tx in chunk.txs()]
 
 
 async def test_one_transaction_of_20_000_datoms(new_database: NewDatabase) -> None:

@@ -85,7 +85,7 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
 
     await backup(AlteredDatabase(source, lacking), store, name="db", segment_size=3)
     with pytest.raises(
-        TransactionRejected, match=r"t 9:.*app\.rules/city\?.*:p/city, as that of entity \d+"
+        TransactionRejected, match=r"t 9:.*app\.rules/city\?.*:p/city, such as that of entity \d+"
     ) as caught:
         await restore(store, target)
     with pytest.raises(TransactionRejected, match=":p/city"):

@@ -168,7 +168,7 @@ async def test_an_entity_that_lost_its_original_id(
 
 def test_a_reference_to_what_the_source_lacks_can_be_told_within_a_tuple() -> None:
     raw = (("r", "target entity 5"), None, ("l", 3), ("r", 7))
-    assert compare._told("t", raw) == ("target entity 5", None, 3, 7)
+    assert compare._readable("t", raw) == ("target entity 5", None, 3, 7)
 
 
 async def test_only_the_first_differences_are_told_but_all_are_counted(new_database: NewDatabase) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model import T_MASK, TX_PARTITION, TxData
+from asyncrestore.model import INDEX_MASK, TX_PARTITION, TxData
 from asyncrestore.values import to_python
 from tests.generated.script import Place
 
@@ -147,7 +147,7 @@ class Player:
             if id_ in self._hoped:
                 self.features["later entity came"] += 1
             if id_ >> 42 not in {0, TX_PARTITION}:
-                self._largest = max(self._largest & T_MASK, id_ & T_MASK) | (id_ >> 42) << 42
+                self._largest = max(self._largest & INDEX_MASK, id_ & INDEX_MASK) | (id_ >> 42) << 42
         self.features.update(step.features)
 
 

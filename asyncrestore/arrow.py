@@ -1,4 +1,4 @@
-"""Datoms as an Arrow table and back, column by column, without a Python object for each datom."""
+"""Turns datoms into an Arrow table and back, by columns, without a Python object for each datom."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore.model import T_MASK, LogChunk
-from asyncrestore.values import KINDS
+from asyncrestore.model import INDEX_MASK, LogChunk
+from asyncrestore.values import KINDS, NUMERIC_KINDS
 
 if TYPE_CHECKING:
     from asyncrestore.schema import Schema
@@ -35,15 +35,20 @@ SCHEMA = pa.schema(
 )
 
 NEEDED = [name for name in SCHEMA.names if name not in {"t", "attribute"}]
-"""What `from_table` reads; the others are for people who query."""
+"""The columns that `from_table` reads; the others are there for queries."""
 
 _LETTERS = pa.array([ord(kind) for kind in KINDS], pa.uint8())
 _TYPES = pa.array(KINDS.values(), pa.string())
-_NUMERIC = pa.array([ord(kind) for kind in "blrdfi"], pa.uint8())
+_NUMERIC = pa.array([ord(kind) for kind in sorted(NUMERIC_KINDS)], pa.uint8())
 
 
 def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
-    """The chunk as a table; the schema, as of before it, names its attributes and is moved on to after it."""
+    """Turns a chunk into a table.
+
+    Args:
+        chunk: whole transactions.
+        schema: names the attributes; as of before the chunk, and moved on to after it.
+    """
     kinds = _bytes(chunk.kinds)
     tx, numbers = _longs(chunk.tx), _longs(chunk.numbers)
     null = pa.scalar(None, pa.int64())
@@ -52,7 +57,7 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
         return pc.if_else(pc.equal(kinds, ord(letter)), numbers, null)
 
     values = {
-        "t": pc.bit_wise_and(tx, T_MASK),
+        "t": pc.bit_wise_and(tx, INDEX_MASK),
         "tx": tx,
         "e": _longs(chunk.e),
         "a": _longs(chunk.a),
@@ -71,7 +76,7 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> LogChunk:
-    """The opposite of `to_table`; needs the columns `NEEDED`."""
+    """Turns a table, with the columns `NEEDED` at least, back into a chunk."""
 
     def column(name: str) -> pa.Array:
         return table.column(name).combine_chunks()
@@ -90,25 +95,25 @@ def from_table(table: pa.Table) -> LogChunk:
     kind_text = _text(kinds)
     texts = column("value_text").drop_null().to_pylist()
     if "t" in kind_text:
-        text_kinds = (kind for kind in kind_text if kind not in "blrdfi")
+        text_kinds = (kind for kind in kind_text if kind not in NUMERIC_KINDS)
         texts = [
             _slots(json.loads(text)) if kind == "t" else text
             for kind, text in zip(text_kinds, texts, strict=True)
         ]
     added = pc.if_else(column("added"), pa.scalar(ord("+"), pa.uint8()), pa.scalar(ord("-"), pa.uint8()))
     return LogChunk(
-        _array(column("tx")),
-        _array(column("e")),
-        _array(column("a")),
-        _array(numbers),
-        kind_text,
-        _text(added),
-        texts,
+        tx=_array(column("tx")),
+        e=_array(column("e")),
+        a=_array(column("a")),
+        numbers=_array(numbers),
+        kinds=kind_text,
+        added=_text(added),
+        texts=texts,
     )
 
 
 def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
-    """Each datom's attribute by name, as of before its transaction."""
+    """Returns the ident of each datom's attribute, as of before its transaction."""
     pieces: list[pa.Array] = []
     a = _longs(chunk.a)
     start = 0
@@ -121,7 +126,7 @@ def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
 
 
 def _changes(chunk: LogChunk, schema: Schema) -> list[tuple[int, list[Any]]]:
-    """Positions just after the transactions that change the schema, with their datoms."""
+    """Returns the transactions that change the schema: the position just after each, and its datoms."""
     if not schema.touches(set(chunk.a)):
         return []
     changes, position = [], 0
@@ -140,7 +145,7 @@ def _named(a: pa.Array, schema: Schema) -> pa.Array:
 
 
 def _spread(texts: list[Any], mask: pa.Array) -> pa.Array:
-    """The texts at the rows where the mask is true, null elsewhere."""
+    """Puts the texts, in order, into the rows where the mask is true; the other rows are null."""
     values = pa.array([text if isinstance(text, str) else json.dumps(text) for text in texts], pa.string())
     positions = pc.subtract(pc.cumulative_sum(mask.cast(pa.int64())), 1)
     return pc.take(values, pc.if_else(mask, positions, pa.scalar(None, pa.int64())))

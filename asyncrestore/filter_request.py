@@ -1,4 +1,4 @@
-"""What a filter was asked for, and whether that can be done: other data may depend on an attribute."""
+"""Checks what a filter is asked to do: other data may depend on an attribute."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ if TYPE_CHECKING:
     from asyncrestore.rewrites import Rewrite, Rewriter
     from asyncrestore.schema import Attribute, Schema
 
-OPTIONAL = frozenset(
+OPTIONAL_BASE = frozenset(
     {
         *("db.attr/preds", "db.entity/preds", "db/fn", "db.install/function"),
         *("db/index", "db/fulltext"),
         *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
     }
 )
-"""What of the base schema may be left out: a target may lack it or its code, and it shapes no other data."""
+"""Attributes of the base schema that may be left out.
+
+A target may lack them or the code that they name, and no other data depends on them.
+"""
 
 
-class Choice:
-    """The attributes that were asked for, and whether that can be done.
+class FilterRequest:
+    """The attributes to leave out and to rewrite, found in the source's schema.
 
     Attributes:
         excluded: ident by attribute id.
-        rewritten: ident, and how, by attribute id.
+        rewritten: ident and way of rewriting by attribute id.
+
+    Raises:
+        UsageError: an attribute is not in the source, cannot be filtered, or is named twice.
     """
 
     def __init__(
@@ -69,15 +75,15 @@ class Choice:
             )
         if self._schema.is_bookkeeping(a):
             raise UsageError(f":{ident} is what restores write for themselves; it is never copied")
-        if a in self._schema.base and ident not in OPTIONAL:
-            raise UsageError(f":{ident} is of Datomic's base schema: the rest of the history depends on it")
+        if a in self._schema.base and ident not in OPTIONAL_BASE:
+            raise UsageError(f":{ident} is in Datomic's base schema: the rest of the history depends on it")
         return a
 
     def _ident(self, a: int) -> str:
         return self._schema.attributes[a].ident or str(a)
 
     def _composite(self, a: int) -> str | None:
-        """The ident of a composite tuple that is restored and has this attribute as a component."""
+        """Returns the ident of a restored composite tuple that has this attribute as a component, if any."""
         gone = self.excluded if self._exclude_schema else ()
         for entity, attribute in self._schema.attributes.items():
             if a in (attribute.components or ()) and entity not in gone:
@@ -85,7 +91,11 @@ class Choice:
         return None
 
     def check_exclusion(self, a: int, ident: str, *, null: bool = False) -> None:
-        """Whether the attribute's datoms can be left out."""
+        """Checks that the attribute's datoms can be left out.
+
+        Raises:
+            UsageError: other data depends on them.
+        """
         attribute = self._schema.attributes[a]
         if "db.unique/identity" in attribute.ever:
             raise UsageError(
@@ -107,9 +117,13 @@ class Choice:
             )
 
     def check_rewriting(self, a: int, ident: str) -> None:
-        """Whether the attribute's values can be rewritten, in any way."""
+        """Checks that the attribute's values can be rewritten, in any way.
+
+        Raises:
+            UsageError: they cannot.
+        """
         if a in self._schema.base:
-            raise UsageError(f":{ident} is of Datomic's base schema: it can be left out, not rewritten")
+            raise UsageError(f":{ident} is in Datomic's base schema: it can be left out, not rewritten")
         if self._schema.attributes[a].components is not None:
             raise UsageError(f":{ident} is a composite tuple: the target computes its values by itself")
         composite = self._composite(a)
@@ -119,8 +133,12 @@ class Choice:
             )
 
 
-def check_sets(attribute: Attribute, ident: str, rewriter: Rewriter) -> None:
-    """Whether different values need to stay different, and do."""
+def check_values_stay_distinct(attribute: Attribute, ident: str, rewriter: Rewriter) -> None:
+    """Checks that different values stay different where they must.
+
+    Raises:
+        UsageError: the rewriter might give one value for two.
+    """
     unique = {"db.unique/identity", "db.unique/value"} & attribute.ever
     if unique and rewriter.way != "hash":
         raise UsageError(
