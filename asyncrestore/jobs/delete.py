@@ -1,9 +1,9 @@
-"""Delete: removes a backup, or what of it nobody reads any more."""
+"""Delete: removes a backup, or only those of its segments that nobody reads any more."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import aside_key, list_backup
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteReport:
-    """What was deleted, or would be.
+    """What was deleted or, without confirmation, would be.
 
     Attributes:
         store: the store's URI.
-        name: of the backup.
-        confirmed: whether it was deleted.
-        deleted: keys of the objects.
-        bytes: the size of the segments among them.
-        kept: keys of objects under the name that are no segments; they are left.
+        name: name of the backup.
+        confirmed: whether the objects were deleted.
+        deleted: keys of the objects, in the order of deletion.
+        bytes: size of the segments among them.
+        kept: keys of objects under this name that are not segments; they are never deleted.
     """
 
     store: str
     name: str
     confirmed: bool
-    deleted: list[str] = field(default_factory=list)
-    bytes: int = 0
-    kept: list[str] = field(default_factory=list)
+    deleted: list[str]
+    bytes: int
+    kept: list[str]
 
 
 async def delete(
@@ -48,23 +48,27 @@ async def delete(
     confirmed: bool = False,
     encryption: Encryption | None = None,
 ) -> DeleteReport:
-    """Deletes a backup, or only the segments of it that nobody reads.
+    """Deletes a backup, or only those of its segments that nobody reads.
 
-    A backup is deleted from its beginning on, so that one that was deleted in part is seen to be: a restore
-    refuses it. Run again it deletes the rest.
+    A backup is deleted from its beginning on, so that one that was deleted in part can be recognised: a
+    restore refuses it. Running `delete` again deletes the rest.
 
     Args:
         store: a store, open or as a URI.
-        name: of the backup.
-        superseded: only the segments that others cover, and those that a repair put aside. The others are
-            verified before, and must be whole. A restore that runs meanwhile may have to be run again.
-        confirmed: without it nothing is deleted, and the report says what would be.
-        encryption: the store's key, where it is encrypted; only `superseded` needs it.
+        name: name of the backup.
+        superseded: delete only the segments that others cover, and those that a repair put aside. The
+            remaining ones are verified first, and must be whole. A restore that runs at the same time may
+            have to be run again.
+        confirmed: if False, nothing is deleted, and the report says what would be.
+        encryption: the store's key, if the store is encrypted; only `superseded` needs it.
 
     Raises:
-        NotFound: there is no such backup. UsageError: a URI is wrong, or this store cannot delete.
-        SegmentDamaged, SegmentGap, Conflict: the backup is not whole without them, so nothing was deleted.
-        NotAuthorized: the credentials do not allow it; what was deleted before is in no report.
+        NotFound: the store or the backup does not exist.
+        UsageError: a URI is malformed, or this kind of store cannot delete.
+        SegmentDamaged: with `superseded`, a segment that would remain is damaged; nothing was deleted.
+        SegmentGap: with `superseded`, the remaining segments have a gap; nothing was deleted.
+        Conflict: with `superseded`, the segments are of several databases; nothing was deleted.
+        NotAuthorized: the credentials do not allow it. There is no report of what was deleted before.
     """
     async with as_store(store, encryption) as opened:
         if not isinstance(opened, Deletes):
@@ -74,18 +78,22 @@ async def delete(
             raise NotFound(f"{opened.uri} holds no backup named {name!r}")
         if superseded:
             await _check_whole(backup)
-        report = DeleteReport(opened.uri, name, confirmed, kept=list(backup.foreign))
+        keys = list(_to_delete(backup, superseded=superseded))
+        for key in keys if confirmed else ():
+            await opened.delete(name, key)
         sizes = {segment.key: segment.size for segment in backup.segments}
-        for key in _wanted(backup, superseded=superseded):
-            if confirmed:
-                await opened.delete(name, key)
-            report.deleted.append(key)
-            report.bytes += sizes.get(key, 0)
-        return report
+        return DeleteReport(
+            store=opened.uri,
+            name=name,
+            confirmed=confirmed,
+            deleted=keys,
+            bytes=sum(sizes.get(key, 0) for key in keys),
+            kept=list(backup.foreign),
+        )
 
 
 async def _check_whole(backup: Backup) -> None:
-    """What is read of a backup must be all of it, and sound."""
+    """The segments of a backup that are read must be all there, undamaged, and of one database."""
     backup.check_contiguous()
     sources = {(await backup.inspect(stored)).source for stored in backup.chain()}
     for stored in backup.superseded():
@@ -98,8 +106,8 @@ async def _check_whole(backup: Backup) -> None:
         )
 
 
-def _wanted(backup: Backup, *, superseded: bool) -> Iterator[str]:
-    """What to delete, in order: a segment that was put aside before the object that says so."""
+def _to_delete(backup: Backup, *, superseded: bool) -> Iterator[str]:
+    """Yields the keys to delete, in order: a segment put aside comes before the object that says so."""
     for segment in backup.superseded() if superseded else backup.segments:
         yield segment.key
     for key in backup.aside:

@@ -148,7 +148,7 @@ def test_a_reason_that_cannot_be_read_is_no_problem(
     (store / "db" / "0000000000030-0000000000040.parquet.aside").touch()
     ran = Ran(capsys, "verify", str(store), "--encryption-key-file", str(key_file))
     assert ran.code == 0, ran.err
-    assert "was put aside: why cannot be read: " in ran.out
+    assert "was put aside: the reason cannot be read: " in ran.out
 
 
 def test_keys_that_cannot_be_had(

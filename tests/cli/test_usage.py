@@ -64,7 +64,7 @@ class Ran:
         (["backup", TARGET, "memory:"], 2, "ends with this process"),
         (["backup", TARGET, "/nonexistent/store", "--parallel", "0"], 2, "--parallel"),
         (["backup", TARGET, "/nonexistent/store", "--segments", "0"], 2, "--segments"),
-        (["backup", TARGET, "/nonexistent/store", "--start-t", "7", "--end-t", "7"], 2, "no t is from 7 on"),
+        (["backup", TARGET, "/nonexistent/store", "--start-t", "7", "--end-t", "7"], 2, "7 is not greater than 7"),
         (["restore", "/nonexistent/store", TARGET, "--segments", "0"], 2, "--segments"),
         (["restore", "/nonexistent/store", TARGET, "--spot-check", "1.5"], 2, "--spot-check"),
         (["restore", "/nonexistent/store", TARGET, "--id-cache-size", "-1"], 2, "--id-cache-size"),
