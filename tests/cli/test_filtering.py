@@ -76,7 +76,7 @@ def test_filtered_restore_verified_and_told(place: Place, tmp_path: Path) -> Non
         (["--rewrite", "item/number"], "is not ATTR=HOW"),
         (["--rewrite", "=hash"], "is not ATTR=HOW"),
         (["--rewrite", "a/b=hash", "--rewrite", "a/b=null"], "in two ways"),
-        (["--until-time", "tomorrow"], "no time as in RFC 3339"),
+        (["--until-time", "tomorrow"], "not a time as in RFC 3339"),
         (["--until-time", "2026-01-31T12:00:00"], "no time zone"),
         (["--until-t", "x"], "--until-t"),
         (["--rewrite", "item/next=hash", "--rewrite-key-file", "/nonexistent/key"], "cannot be read"),

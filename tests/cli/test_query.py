@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from asyncrestore.cli.rows import grid, rows_of
+from asyncrestore.cli.query_rows import grid, json_rows
 from asyncrestore.errors import UsageError
 from tests.cli.conftest import TRANSACTIONS, run_cli
 from tests.cli.test_usage import Ran
@@ -69,7 +69,7 @@ def test_any_type_can_be_told() -> None:
             "long": ["x" * 100],
         }
     )
-    rows = rows_of(table)
+    rows = json_rows(table)
     assert rows == [
         [
             "2255-06-05T23:47:34.740992Z",
@@ -97,7 +97,7 @@ def test_any_type_can_be_told() -> None:
 
 def test_dates_that_python_has_not() -> None:
     days = pa.array([105_200_797, 2**31 - 1, -735_000, 20_000, None], pa.date32())
-    assert [row[0] for row in rows_of(pa.table({"day": days}))] == [
+    assert [row[0] for row in json_rows(pa.table({"day": days}))] == [
         "<value out of range: 105200797>",
         "<value out of range: 2147483647>",
         "-0043-08-22",
@@ -105,7 +105,7 @@ def test_dates_that_python_has_not() -> None:
         None,
     ]
     with pytest.raises(UsageError, match="Column 'days' has a value that cannot be shown"):
-        rows_of(pa.table({"days": pa.array([[105_200_797]], pa.list_(pa.date32()))}))
+        json_rows(pa.table({"days": pa.array([[105_200_797]], pa.list_(pa.date32()))}))
 
 
 def test_no_rows() -> None:
