@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro's
+A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro
 A store is     a directory, file:///DIR, or s3://BUCKET/PREFIX?region=R
 
 \b

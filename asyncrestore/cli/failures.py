@@ -12,7 +12,7 @@ from asyncrestore.errors import AsyncRestoreError
 if TYPE_CHECKING:
     from asyncrestore.cli.output import Output
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 class Interrupted(AsyncRestoreError):

@@ -48,10 +48,10 @@ def copy(
     parallel: int,
     encryption: Encryption | None,
 ) -> None:
-    """Copy a backup from STORE to the store TARGET, checking each segment, and verify the copy.
+    """Copy a backup from STORE to the store TARGET, and verify it.
 
-    With a key the copy is encrypted, whether STORE is or not. Run it again at any time: it continues, and
-    adds what is new.
+    Each segment is checked before it is copied. With a key the copy is encrypted, whether STORE is or not.
+    Run it again at any time: it continues, and adds what is new.
     """
     output = start_output(settings)
     with show_progress("copy", output, settings) as on_progress:
