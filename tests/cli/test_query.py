@@ -49,7 +49,7 @@ def test_wrong_sql_ends_as_usage_error(place: Place) -> None:
     assert ran.stderr.endswith("docs/query.md has their columns.\n")
 
 
-def test_any_type_can_be_told() -> None:
+def test_every_type_can_be_shown() -> None:
     far = pa.array([2**53], pa.timestamp("us", tz="UTC"))
     near = pa.array([datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)], pa.timestamp("us", tz="UTC"))
     table = pa.table(
@@ -88,14 +88,14 @@ def test_any_type_can_be_told() -> None:
         ]
     ]
     json.dumps(rows, allow_nan=False)
-    told = grid(table.column_names, rows).splitlines()[2]
-    assert "k: v, " in told
-    assert "x: 1, y: true" in told
-    assert r"\x1b[2J\n" in told
-    assert told.endswith("  " + "x" * 79 + "…")
+    shown = grid(table.column_names, rows).splitlines()[2]
+    assert "k: v, " in shown
+    assert "x: 1, y: true" in shown
+    assert r"\x1b[2J\n" in shown
+    assert shown.endswith("  " + "x" * 79 + "…")
 
 
-def test_dates_that_python_has_not() -> None:
+def test_dates_that_python_does_not_have() -> None:
     days = pa.array([105_200_797, 2**31 - 1, -735_000, 20_000, None], pa.date32())
     assert [row[0] for row in json_rows(pa.table({"day": days}))] == [
         "<value out of range: 105200797>",

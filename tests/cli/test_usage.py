@@ -1,4 +1,4 @@
-"""Options, settings and wrong requests: what needs no database."""
+"""Options, settings and wrong requests, without a database."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_verify_and_info_of_a_store(capsys: pytest.CaptureFixture[str], place: P
     assert backup["segments"] > 10
     assert backup["first_instant"] <= backup["last_instant"]
 
-    # A gap, a damaged newest segment, and a file that is none.
+    # A gap, a damaged newest segment, and a file that is not a segment.
     damaged = tmp_path / "damaged"
     shutil.copytree(place.store, damaged)
     segments = sorted((damaged / "items").iterdir())
@@ -206,14 +206,14 @@ def test_several_errors_at_once(capsys: pytest.CaptureFixture[str]) -> None:
         "error: unexpected KeyError: 'x'\nhint: Run the same command with --debug" in capsys.readouterr().err
     )
     assert report_failure(KeyError("x"), output, debug=True) == 1
-    assert "Traceback" not in capsys.readouterr().err  # it was never raised, and has none
+    assert "Traceback" not in capsys.readouterr().err  # it was never raised, so it has none
     assert report_failure(KeyboardInterrupt(), output, debug=False) == 130
 
 
-def test_what_a_restore_raises_is_what_the_command_exits_with(
+def test_the_exit_code_is_that_of_the_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes cannot have one directory of Datomic Local, so one overtaken is played here."""
+    """Two processes cannot open one directory of Datomic Local, so the error is raised by a substitute."""
 
     async def overtaken(*_: object, **__: object) -> None:
         raise Overtaken("Another restore writes to it", hint="Let it finish.")
@@ -224,7 +224,7 @@ def test_what_a_restore_raises_is_what_the_command_exits_with(
     assert ran.err == "error: Another restore writes to it\nhint: Let it finish.\n"
 
 
-def test_a_bug_is_one_line_and_debug_shows_it(
+def test_a_bug_is_one_line_without_debug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> None:
