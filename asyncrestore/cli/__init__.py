@@ -20,18 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its exit code.
 
     Args:
-        arguments: without the program's name; those of this process when not given.
+        arguments: the arguments without the program's name. Default: those of this process.
     """
     prepare_streams()
-    # Arrow's own allocator keeps what it once had: restoring a million datoms the process had 159 MB at most,
-    # with the system's 104 MB. It is chosen when Arrow is first loaded, which is later.
+    # Arrow's own allocator keeps memory that it once had: restoring a million datoms, the process peaked at
+    # 159 MB, and with the system's allocator at 104 MB. Arrow chooses one when it is first loaded, later.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     program = _load()
     sys.exit(program(sys.argv[1:] if arguments is None else arguments))
 
 
 def _load() -> Callable[[Sequence[str]], int]:
-    """The program. Until it is loaded nothing is done, so that Ctrl-C may simply end the process."""
+    """Imports the program. Nothing is done before that, so Ctrl-C may simply end the process."""
     interrupted = signal.getsignal(signal.SIGINT)
     if interrupted is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The command line's root: global options, and what becomes of errors."""
+"""The root of the command line: its commands, the global options, and the exit code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncrestore import __version__
-from asyncrestore.cli import commands, looking, trying, upkeep
+from asyncrestore.cli.commands.backup import backup
+from asyncrestore.cli.commands.compact import compact
+from asyncrestore.cli.commands.copy import copy
+from asyncrestore.cli.commands.delete import delete
+from asyncrestore.cli.commands.demo import demo
+from asyncrestore.cli.commands.info import info
+from asyncrestore.cli.commands.query import query
+from asyncrestore.cli.commands.repair import repair
+from asyncrestore.cli.commands.restore import restore
+from asyncrestore.cli.commands.setup import setup
+from asyncrestore.cli.commands.validate_store import validate_store
+from asyncrestore.cli.commands.verify import verify
 from asyncrestore.cli.config import load_config
-from asyncrestore.cli.failures import tell
-from asyncrestore.cli.options import Settings, talking_options
+from asyncrestore.cli.failures import report_failure
+from asyncrestore.cli.options import Settings, output_options
 from asyncrestore.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro's
+A database is  datomic:local://SYSTEM/DB?storage-dir=DIR, or a URI of Datomic Pro
 A store is     a directory, file:///DIR, or s3://BUCKET/PREFIX?region=R
 
 \b
@@ -50,7 +61,7 @@ Exit codes: 0 done · 1 failed · 2 usage · 4 damage, gap or difference found
     callback=load_config,
     help="TOML file with settings.",
 )
-@talking_options
+@output_options
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def group(context: click.Context) -> None:
@@ -62,18 +73,18 @@ def group(context: click.Context) -> None:
 
 
 for command in (
-    trying.setup,
-    commands.backup,
-    commands.restore,
-    commands.verify,
-    looking.info,
-    looking.query,
-    upkeep.repair,
-    upkeep.compact,
-    upkeep.copy,
-    upkeep.delete,
-    trying.validate_store,
-    trying.demo,
+    setup,
+    backup,
+    restore,
+    verify,
+    info,
+    query,
+    repair,
+    compact,
+    copy,
+    delete,
+    validate_store,
+    demo,
 ):
     group.add_command(command)
 
@@ -84,7 +95,7 @@ def program(arguments: Sequence[str]) -> int:
     try:
         code: int | None = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the edge: everything gets an exit code here
-        # An error in the arguments is met before they are all read.
+        # An error in the arguments may come before --json has been read.
         settings.json = settings.json or "--json" in arguments
-        return tell(exc, Output(settings), debug=settings.debug)
+        return report_failure(exc, Output(settings), debug=settings.debug)
     return code or 0  # a command returns None, --help and --version return 0

@@ -1,4 +1,4 @@
-"""Settings from a TOML file: global options at the top, those of a command in its table."""
+"""Settings from a TOML file: global options at the top, the options of a command in its table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
-    """Makes the file's settings the defaults of the options (a click callback).
+    """Makes the settings of a file the defaults of the options (a click callback).
 
     Raises:
         click.BadParameter: the file cannot be read, or has a setting that no command has.
@@ -34,7 +34,7 @@ def load_config(context: click.Context, _parameter: click.Parameter, path: Path 
 
 
 def _options(command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
-    """The settings of one command by parameter name; `segment-size` and `segment_size` are the same."""
+    """Returns the settings of one command by parameter name; `segment-size` means `segment_size`."""
     known = {p.name for p in command.params if isinstance(p, click.Option)} - {"config", "version"}
     commands = set(command.commands) if isinstance(command, click.Group) else set()
     settings = {key.replace("-", "_"): value for key, value in table.items() if key not in commands}

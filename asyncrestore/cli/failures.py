@@ -1,4 +1,4 @@
-"""From an exception to what a person reads, and the exit code."""
+"""Reports an exception to the user, and finds the exit code."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from asyncrestore.errors import AsyncRestoreError
 if TYPE_CHECKING:
     from asyncrestore.cli.output import Output
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 class Interrupted(AsyncRestoreError):
-    """The person, or the system, asked to stop, and the command did."""
+    """A signal, from the user or the system, asked the command to stop, and it did."""
 
     exit_code = INTERRUPTED
 
 
-def tell(error: BaseException, output: Output, *, debug: bool) -> int:
-    """Says why a command failed; returns the exit code."""
+def report_failure(error: BaseException, output: Output, *, debug: bool) -> int:
+    """Writes why a command failed; returns its exit code."""
     errors = _leaves(error)
     for each in errors:
-        _tell_one(each, output, debug=debug)
+        _report_one(each, output, debug=debug)
     codes = [_code(each) for each in errors]
-    # With something unexpected among them nothing is sure: that is a failure, whatever the others are.
+    # If one of them is unexpected, nothing is sure: that is a failure, whatever the others are.
     return codes[0] if all(_is_expected(each) for each in errors) else FAILED
 
 
@@ -47,7 +47,7 @@ def _code(error: BaseException) -> int:
     return INTERRUPTED if isinstance(error, (click.Abort, KeyboardInterrupt)) else FAILED
 
 
-def _tell_one(error: BaseException, output: Output, *, debug: bool) -> None:
+def _report_one(error: BaseException, output: Output, *, debug: bool) -> None:
     trace = "".join(traceback.format_exception(error)) if debug else ""
     message, hint = str(error), ""
     if isinstance(error, AsyncRestoreError):

@@ -1,4 +1,4 @@
-"""The options of `restore` and `verify` that say what of a history is wanted."""
+"""The options of `restore` and `verify` that select and rewrite a part of a history."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 REWRITE_KEY = "ASYNCRESTORE_REWRITE_KEY"
 
-EPILOG = f"""
+REWRITE_HELP = f"""
 \b
-HOW is  hash             a digest by a key (--rewrite-key-file or {REWRITE_KEY}):
+HOW is  hash             a digest with a key (--rewrite-key-file or {REWRITE_KEY}):
                          equal values stay equal
         null             left out
         constant:TEXT    always the same value
-        fake:PROVIDER    a made-up one, such as fake:name (needs the extra asyncrestore[fake])
-        module:function  what that Python function makes of (attribute, value)
+        fake:PROVIDER    a made-up value, such as fake:name (needs the extra asyncrestore[fake])
+        module:function  the result of that Python function of (attribute, value)
 """
 
 
@@ -34,7 +34,7 @@ def _time(_context: click.Context, _parameter: click.Parameter, text: str | None
     try:
         time = None if text is None else datetime.fromisoformat(text)
     except ValueError as exc:
-        raise click.BadParameter(f"{text!r} is no time as in RFC 3339: 2026-01-31T12:00:00Z") from exc
+        raise click.BadParameter(f"{text!r} is not a time as in RFC 3339: 2026-01-31T12:00:00Z") from exc
     if time is not None and time.tzinfo is None:
         raise click.BadParameter(f"{text!r} has no time zone: 2026-01-31T12:00:00Z is in UTC")
     return time
@@ -52,33 +52,35 @@ def _rewrites(_context: click.Context, _parameter: click.Parameter, texts: tuple
     return rewrites
 
 
-def filtering_options(command: _Function) -> _Function:
-    """Adds the options; `filtering` makes the library's arguments of them."""
+def filter_options(command: _Function) -> _Function:
+    """Adds the options; `filter_arguments` turns their values into the library's arguments."""
+    # The last decorator comes first in the help.
     for option in (
         click.option("--until-time", metavar="RFC3339", callback=_time,
                      help="End with the last transaction that is not after this time."),
         click.option("--until-t", type=int, metavar="T", help="End with this t of the source."),
         click.option("--rewrite-key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                     help="Holds the key for hash and fake, 16 bytes or more."),
+                     help="File with the key for hash and fake, at least 16 bytes."),
         click.option("--rewrite", multiple=True, metavar="ATTR=HOW", callback=_rewrites,
-                     help="Rewrite the values of this attribute. Again for others."),
-        click.option("--exclude-schema", is_flag=True, help="Leave out these attributes themselves too."),
+                     help="Rewrite the values of this attribute. Repeat it for others."),
+        click.option("--exclude-schema", is_flag=True,
+                     help="Also leave out the definitions of the excluded attributes."),
         click.option("--exclude", multiple=True, metavar="ATTR",
-                     help="Leave out the datoms of this attribute. Again for others."),
+                     help="Leave out the datoms of this attribute. Repeat it for others."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-def filtering(options: dict[str, Any]) -> dict[str, Any]:
-    """The library's arguments for what was given.
+def filter_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the library's arguments for the values of the options.
 
     Raises:
-        UsageError: the key cannot be read.
+        UsageError: the file with the key cannot be read.
     """
     key_file = options.pop("rewrite_key_file")
     if any(":" in how for how in options["rewrite"].values()) and "" not in sys.path:
-        sys.path.append("")  # the working directory: where module:function is looked for, as `python -m` does
+        sys.path.append("")  # look for module:function in the working directory too, as `python -m` does
     return {**options, "rewrite_key": _key(key_file)}
 
 

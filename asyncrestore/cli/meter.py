@@ -1,4 +1,4 @@
-"""Measures how fast a long command is, and when it is time to say so."""
+"""Measures how fast a long command is, and says when to report it again."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """How fast a job is, from its first report on: starting Datomic before that is not part of its rate.
+    """Measures a job from its first report on: starting Datomic before that is not part of its rate.
 
     Args:
-        clock: seconds, monotonic.
+        clock: returns the time in seconds; monotonic.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._started: float | None = None
-        self._told = 0.0
+        self._last_due = 0.0
 
     def due(self, interval_s: float, *, at_once: bool = False) -> bool:
-        """Whether so long has passed since it last said so (or since the first report, if not `at_once`)."""
+        """Returns whether a report is due: `interval_s` after the last one that was.
+
+        The first interval begins with the first call. With `at_once` that call is due too.
+        """
         elapsed = self._elapsed()
-        if elapsed - self._told < interval_s and not (at_once and not elapsed):
+        if elapsed - self._last_due < interval_s and not (at_once and not elapsed):
             return False
-        self._told = elapsed
+        self._last_due = elapsed
         return True
 
     def _elapsed(self) -> float:
@@ -38,7 +41,7 @@ class Meter:
         return now - self._started
 
     def measure(self, progress: Progress) -> dict[str, Any]:
-        """The job in numbers; `remaining_s` is None while nothing is known."""
+        """Returns the job in numbers; `remaining_seconds` is None as long as it cannot be estimated."""
         elapsed = self._elapsed()
         fraction = progress.fraction
         return {

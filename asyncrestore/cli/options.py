@@ -1,4 +1,4 @@
-"""What commands have in common: the options that each takes, before or after its name, and arguments."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from asyncrestore.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAME_HELP = "Of the backup, where the store holds several."
+NAME_HELP = "Name of the backup; required if the store holds several."
+SOURCE_NAME_HELP = "Name of the backup in the store; by default the source database's name."
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., Any] | click.Command")
 
 
 @dataclass(slots=True)
 class Settings:
-    """How a command talks."""
+    """How a command reports: as text or JSON, and how much."""
 
     json: bool = False
     debug: bool = False
@@ -32,12 +33,16 @@ def _set(context: click.Context, parameter: click.Parameter, value: bool) -> Non
         setattr(context.ensure_object(Settings), parameter.name, True)
 
 
-def talking_options(command: _Decorated) -> _Decorated:
-    """Adds the options that fill `Settings`; read first, so that errors in others are told in their way."""
+def output_options(command: _Decorated) -> _Decorated:
+    """Adds the options that fill `Settings`, before or after the command's name.
+
+    They are read before all others, so that an error in one of those is reported as they ask.
+    """
+    # The last decorator comes first in the help.
     for name, help_text in (
         ("--no-progress", "No progress bar or lines."),
-        ("--quiet", "Results and errors only: no progress, no notes."),
-        ("--debug", "Tell all that happens, with tracebacks."),
+        ("--quiet", "Only results and errors: no progress, no messages on the way."),
+        ("--debug", "Log everything that happens, with tracebacks."),
         ("--json", "Results as JSON on stdout, errors as JSON on stderr."),
     ):
         command = click.option(
@@ -46,8 +51,30 @@ def talking_options(command: _Decorated) -> _Decorated:
     return command
 
 
-def place_argument(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """An argument that may be a store, but none that ends with this process."""
+segment_size_option = click.option(
+    "--segment-size",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    metavar="TRANSACTIONS",
+    help="How many t a new segment covers at most.",
+)
+parallel_option = click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many segments are read and written at once.",
+)
+
+
+def refuse_memory(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses a store in memory, which would end with this process (a click callback).
+
+    Raises:
+        UsageError: the argument names such a store.
+    """
     if value is not None and value.startswith("memory:"):
         raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
     return value

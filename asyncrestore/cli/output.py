@@ -1,4 +1,4 @@
-"""What a command says: results on stdout; notes, logs and errors on stderr; as text or as JSON lines."""
+"""Output of the commands, as text or JSON lines: results on stdout; notes, logs and errors on stderr."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
 
 
 def document(value: Any) -> dict[str, Any]:
-    """A report as plain data."""
+    """Returns a report as plain data."""
     if not is_dataclass(value) or isinstance(value, type):
-        raise TypeError(f"{value!r} is no report")
+        raise TypeError(f"{value!r} is not a report")
     return asdict(value)
 
 
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    raise TypeError(f"{value!r} does not belong into JSON")
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 class Output:
-    """Writes what a command says.
+    """Writes the output of a command.
 
     Args:
-        settings: whether as JSON, and how much.
+        settings: whether to write JSON, and how much to write.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def result(self, data: dict[str, Any], text: str) -> None:
-        """What the command was run for."""
+        """Writes the result of a command."""
         self._stdout(json.dumps(data, default=_plain) if self._settings.json else text)
 
     def summary(self, report: object, text: str, **more: object) -> None:
-        """The result of a long command, after its status lines."""
+        """Writes the result of a long command, after its status lines."""
         self.result({"message_type": "summary", **document(report), **more}, text)
 
     def status(self, data: dict[str, Any]) -> None:
-        """How far a long command is, as JSON on stdout."""
+        """Writes the progress of a long command, as JSON on stdout."""
         self._stdout(json.dumps({"message_type": "status", **data}))
 
     def step(self, text: str) -> None:
-        """A part of a longer text result; in JSON the summary at the end has it all."""
+        """Writes a part of a longer result, as text only: in JSON the summary at the end has it all."""
         if not self._settings.json:
             self._stdout(text)
 
     def note(self, text: str) -> None:
-        """Something worth knowing beside the result."""
+        """Writes a message that is not part of the result, unless the command is to be quiet."""
         if not self._settings.quiet:
             self._stderr({"message_type": "note", "message": text}, text)
 
     def log(self, level: str, text: str) -> None:
-        """A line of the log."""
+        """Writes a line of the log."""
         self._stderr({"message_type": "log", "level": level, "message": text}, f"{level}: {text}")
 
     def error(self, code: int, message: str, *, hint: str = "", traceback: str = "") -> None:
-        """Why the command fails."""
+        """Writes why the command failed."""
         data: dict[str, Any] = {"message_type": "exit_error", "code": code, "message": message, "hint": hint}
         if traceback:
             data["traceback"] = traceback
@@ -80,12 +80,12 @@ class Output:
         try:
             click.echo(text)
         except OSError as exc:
-            # Else the interpreter's last flush would fail once more.
+            # Otherwise the interpreter's last flush would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise AsyncRestoreError(f"the output cannot be written: {exc.strerror}") from exc
 
     def _stderr(self, data: dict[str, Any], text: str) -> None:
-        # A full disk or a reader that went away must not end a job that goes well.
+        # A full disk, or a reader that went away, must not end a job that is going well.
         with suppress(OSError):
             click.echo(json.dumps(data) if self._settings.json else text, err=True)
 
@@ -100,14 +100,14 @@ class _LogHandler(logging.Handler):
 
 
 def send_logs(settings: Settings) -> None:
-    """Sends the package's log to stderr: what takes long at a first start, warnings, all with `--debug`."""
+    """Sends the package's log to stderr: messages and warnings; everything with `--debug`."""
     package = logging.getLogger("asyncrestore")
     package.handlers = [_LogHandler(Output(settings))]
     package.propagate = False
     package.setLevel(logging.DEBUG if settings.debug else logging.ERROR if settings.quiet else logging.INFO)
 
 
-def start(settings: Settings) -> Output:
-    """What a command says goes there; what the package logs does so from now on."""
+def start_output(settings: Settings) -> Output:
+    """Returns the output of a command, to which the package's log goes from now on too."""
     send_logs(settings)
     return Output(settings)

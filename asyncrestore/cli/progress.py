@@ -1,4 +1,4 @@
-"""Shows how far a long command is: a bar on a terminal, a line now and then elsewhere, JSON lines."""
+"""Shows the progress of a long command: a bar on a terminal, else a line now and then; or JSON lines."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ STATUS_INTERVAL_S = 1.0
 
 @contextmanager
 def show_progress(label: str, output: Output, settings: Settings) -> Iterator[OnProgress]:
-    """The function to give a command as `on_progress`."""
+    """Yields the function to pass to a job as `on_progress`."""
     if settings.quiet or settings.no_progress:
         yield lambda _: None
     elif settings.json:
         yield statuses(label, output, Meter())
     elif sys.stderr.isatty():
-        # rich takes as long to import as everything else that a small command needs.
-        from asyncrestore.cli.bar import progress_bar  # noqa: PLC0415
+        # Importing rich takes as long as everything else that a small command needs.
+        from asyncrestore.cli.progress_bar import progress_bar  # noqa: PLC0415
 
         with progress_bar(label, Meter()) as on_progress:
             yield on_progress
@@ -38,7 +38,7 @@ def show_progress(label: str, output: Output, settings: Settings) -> Iterator[On
 
 
 def statuses(label: str, output: Output, meter: Meter) -> OnProgress:
-    """JSON lines: one at once, then one a second at most."""
+    """Returns an `on_progress` that writes JSON lines: one at once, then at most one a second."""
 
     def on_progress(progress: Progress) -> None:
         if meter.due(STATUS_INTERVAL_S, at_once=True):
@@ -48,7 +48,7 @@ def statuses(label: str, output: Output, meter: Meter) -> OnProgress:
 
 
 def lines(label: str, output: Output, meter: Meter) -> OnProgress:
-    """Lines of text, for logs."""
+    """Returns an `on_progress` that writes a line of text every 30 s, for logs."""
 
     def on_progress(progress: Progress) -> None:
         if meter.due(LINE_INTERVAL_S):

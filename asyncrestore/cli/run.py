@@ -1,4 +1,4 @@
-"""Runs a command's coroutine: event loop and signals."""
+"""Runs the job of a command: event loop and signals."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asyncrestore.cli.output import Output
 
 _Result = TypeVar("_Result")
+CONTINUES = "What was done stays. Run the same command again: it continues."
 
 
 def run(
@@ -31,17 +32,17 @@ def run(
 ) -> _Result:
     """Runs a job to its end.
 
-    The first SIGINT, SIGTERM or SIGHUP sets the event that the job is given, if it drains; otherwise it
-    cancels the job, as the second always does.
+    The first SIGINT, SIGTERM or SIGHUP sets the job's event if the job drains; otherwise it cancels the job,
+    as the second signal always does.
 
     Args:
-        output: is told of the first signal.
-        job: takes the event that asks it to stop early.
-        drains: whether the job heeds the event, and raises `StoppedEarly`.
-        kept: for the person who interrupted it: what is left, and what to do.
+        output: where to announce that a job is draining.
+        job: called with an event that asks it to stop early.
+        drains: whether the job stops when the event is set, and raises `StoppedEarly`.
+        kept: hint for the user who interrupted it: what is left, and what to do next.
 
     Raises:
-        Interrupted: it was stopped by a signal.
+        Interrupted: the job was stopped by a signal.
     """
 
     async def main() -> _Result:
@@ -65,7 +66,7 @@ async def _watch(
     output: Output, stop: anyio.Event | None, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
 ) -> None:
     wanted = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         wanted.append(signal.SIGHUP)
     with anyio.open_signal_receiver(*wanted) as signals:
         task_status.started()
@@ -74,4 +75,4 @@ async def _watch(
                 scope.cancel()
             else:
                 stop.set()
-                output.note("Stopping: finishing what is in flight. Once more stops at once.")
+                output.note("Stopping: finishing what is in flight. Another signal stops at once.")

@@ -1,7 +1,7 @@
 """The demo: a database with years of history is backed up, restored, verified and asked about its past.
 
-Works on the data in `musicbrainz.edn.gz`; `README.md` beside it says what that is. Durable Datomic Local
-databases and a backup in a directory, all through the library's public functions.
+The data is in `musicbrainz.edn.gz`, which `README.md` beside it describes. The databases are durable ones of
+Datomic Local, the backup is in a directory, and all is done by the library's public functions.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Show: TypeAlias = "Callable[[str], AbstractContextManager[OnProgress]]"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What both databases answer to the question, as of one instant."""
+    """The answers of both databases to the question, as of one instant."""
 
     instant: datetime
     source: list[tuple[str, str, int]]
@@ -64,15 +64,15 @@ class DemoReport:
     Attributes:
         directory: where everything is, None if it was removed.
         source: URI of the source database.
-        store: the store.
+        store: directory of the store.
         target: URI of the restored database.
-        transactions: written into the source.
-        load_seconds: how long that took.
-        backup: of the source.
-        restore: into the target.
-        store_check: the backup verified by itself.
-        target_check: the target verified against the backup.
-        answers: to the question, as of each instant.
+        transactions: how many transactions were written into the source.
+        load_seconds: how long writing them took.
+        backup: report of the backup of the source.
+        restore: report of the restore into the target.
+        store_check: report of verifying the backup by itself.
+        target_check: report of verifying the target against the backup.
+        answers: the answers to the question, as of each instant.
     """
 
     directory: str | None
@@ -89,7 +89,7 @@ class DemoReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the backup is whole, the target equal, and every answer too."""
+        """Whether the backup is whole, and the target and every answer are equal to the source's."""
         same = all(answer.source == answer.target and answer.source for answer in self.answers)
         return self.store_check.ok and self.target_check.ok and same
 
@@ -98,13 +98,14 @@ async def run_demo(keep: Path | None, say: Say, show: Show) -> DemoReport:
     """Runs the demo.
 
     Args:
-        keep: where to leave everything; must be empty or absent. Without it a temporary directory is used.
-        say: takes what happens, in words.
-        show: gives the `on_progress` for a step, by its name.
+        keep: where to leave everything; must be empty or not exist. Default: a temporary directory.
+        say: called with each text that describes what happens.
+        show: called with the name of a step; returns a context manager that yields its `on_progress`.
 
     Raises:
-        UsageError: `keep` is not empty, or cannot be a directory.
-        SetupFailed, Unavailable: Datomic cannot be started here.
+        UsageError: `keep` is not empty, or cannot be used as a directory.
+        SetupFailed: Java or Datomic's jars cannot be had.
+        Unavailable: Datomic cannot be started.
     """
     async with _directory(keep) as directory, asyncrestore.open_connector() as connector:
         uri = f"datomic:local://demo/{{}}?storage-dir={quote(str(directory / 'datomic'))}"
@@ -242,7 +243,7 @@ class _Demo:
 
 
 def _rows(found: list[tuple[Any, ...]]) -> list[tuple[str, str, int]]:
-    """Name, country and number of releases: their ids differ between the databases, how many must not."""
+    """Returns name, country and number of releases; the number, because ids differ between databases."""
     counts = Counter((name, country) for name, country, _ in found)
     return sorted((name, country, releases) for (name, country), releases in counts.items())
 
@@ -258,7 +259,7 @@ def _verdict(report: VerifyReport) -> str:
 
 
 def next_commands(report: DemoReport) -> str:
-    """What to try next, in words and commands."""
+    """Returns a text with commands to try next."""
     if report.directory is None:
         return "To look around yourself, keep everything: asyncrestore demo --keep ./demo"
     store, source, target = (shlex.quote(text) for text in (report.store, report.source, report.target))

@@ -1,1 +1,1 @@
-"""What the commands do, as library functions."""
+"""The commands as library functions, one module each."""

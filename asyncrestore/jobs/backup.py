@@ -29,27 +29,26 @@ if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 
-_PUT_BACK = "The database was put back to an earlier state. Back it up under another --name."
+_ROLLED_BACK = "The database was rolled back to an earlier state. Back it up under another --name."
 SEGMENT_TRANSACTIONS = 10_000
 SEGMENT_WEIGHT = 131_072
-"""A segment whose datoms weigh this much (`model.weight`) ends early, so that one always fits into memory,
-several times."""
+"""A segment whose datoms weigh this much (`model.weight`) ends early, so that several fit into memory."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupReport:
     """What a backup did.
 
     Attributes:
         source: identity of the source database.
-        name: of the backup.
+        name: name of the backup.
         store: the store's URI.
         end: the first t that is not in the store.
-        missing: ranges that the store still lacks of the source's log, as that was when the backup began;
-            empty unless the run was given bounds.
-        segments: ranges that were missing and are there now.
-        transactions: in those segments.
-        datoms: in those segments.
+        missing: ranges of t that the store still lacks of the source's log, up to where the log ended when
+            the backup began; empty unless the run was limited to a part.
+        segments: ranges of t of the segments that this run added.
+        transactions: how many transactions those segments hold.
+        datoms: how many datoms those segments hold.
         bytes: size of those segments.
         seconds: how long it took.
     """
@@ -80,32 +79,36 @@ async def backup(
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> BackupReport:
-    """Copies what a store does not have yet of a database's log, up to the database's present t.
+    """Copies the part of a database's log that a store does not have yet, up to the database's current t.
 
-    Without bounds all of it. A run within bounds leaves the rest to later ones, which may come in any order:
-    the report's `missing` says what is left. A backup with a gap cannot be restored until that is filled.
+    `start_t`, `end_t`, `segments` and `shard` limit a run to a part of that. Other runs, in any order, copy
+    the rest; the report's `missing` says what is left. A backup with a gap cannot be restored until it is
+    filled.
 
     Args:
         source: a database, open or as a URI.
-        store: a store, open or as a URI; made if it does not exist.
-        name: of the backup in the store; without it the database's name.
+        store: a store, open or as a URI; created if it does not exist.
+        name: name of the backup in the store. Default: the database's name.
         segment_size: how many t a segment covers at most; one with very many datoms is cut earlier.
-        start_t: copies nothing before this t.
-        end_t: copies nothing from this t on.
-        segments: copies so many segments at most, the first missing ones; one with very many datoms becomes
-            several, and counts once. Without it all.
-        shard: (i, n): copies only this process's part, the i-th of n, from 0; the others copy theirs, at the
-            same time or not. All must be given the same `segment_size`.
+        start_t: nothing before this t is copied.
+        end_t: nothing from this t on is copied; must be greater than `start_t`.
+        segments: at most this many segments are copied, the first missing ones. One that is cut because of
+            its datoms counts once. Default: all.
+        shard: (i, n) copies only part i of n, counted from 0; other processes copy theirs, at the same time
+            or not. All of them must use the same `segment_size`.
         parallel: how many segments are read and written at once.
         encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
-        on_progress: is told the watermarks.
+        on_progress: called with the watermarks.
 
     Raises:
-        NotFound: there is no such database. UsageError: a URI or number is wrong.
-        Conflict: the store has another database's backup under the name, or other content.
-        StoreFailed, NotAuthorized: the store cannot be written, or is encrypted with another key.
+        NotFound: the database does not exist.
+        UsageError: a URI is malformed, or an option is out of range.
+        Conflict: under this name the store has a backup of another database, of a state of this one that was
+            rolled back, or other content.
+        StoreFailed: the store cannot be written.
+        NotAuthorized: the store refused the credentials, or is encrypted with another key.
         SegmentDamaged: the newest segment in the store cannot be read.
-        SegmentGap: without bounds, something is missing all the same: segments were deleted or put aside
+        SegmentGap: without bounds, ranges are missing all the same: segments were deleted or put aside
             meanwhile.
     """
     if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
@@ -113,15 +116,25 @@ async def backup(
     if start_t < 0:
         raise UsageError("start_t must be at least 0")
     if end_t is not None and end_t <= start_t:
-        raise UsageError(f"no t is from {start_t} on and before {end_t}")
+        raise UsageError(f"end_t must be greater than start_t: {end_t} is not greater than {start_t}")
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(
             f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."
         )
     async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
-        job = _Backup(database, await LiveHistory.open(database), opened, name or database.name, segment_size)
-        report = await job.run(start_t, end_t, segments, shard, parallel, on_progress or (lambda _: None))
+        report = await fill(
+            database,
+            opened,
+            name or database.name,
+            segment_size=segment_size,
+            start_t=start_t,
+            end_t=end_t,
+            segments=segments,
+            shard=shard,
+            parallel=parallel,
+            on_progress=on_progress or (lambda _: None),
+        )
     if (start_t, end_t, segments, shard) == (0, None, None, (0, 1)) and report.missing:
         missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in report.missing)
         raise SegmentGap(
@@ -138,128 +151,149 @@ async def fill(
     *,
     segment_size: int,
     parallel: int,
-    without: Collection[str],
     on_progress: OnProgress,
+    start_t: int = 0,
+    end_t: int | None = None,
+    segments: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+    without: Collection[str] = (),
 ) -> BackupReport:
-    """Backs up all that the segments do not hold, but for those with the keys `without`.
+    """Copies what a backup does not hold yet; arguments and errors as those of `backup`.
 
-    For a repair: what is damaged is written again before it is put aside. As `backup`, but what is still
-    missing at the end is only in the report.
+    `without` has keys of segments that count as missing: a repair has damaged ones replaced before it puts
+    them aside. What is still missing at the end is in the report, whatever the bounds.
     """
-    job = _Backup(database, await LiveHistory.open(database), store, name, segment_size, without)
-    return await job.run(0, None, None, (0, 1), parallel, on_progress)
+    history = await LiveHistory.open(database)
+    started = monotonic()
+    there = await list_backup(store, name, without=without)
+    if history.end == history.bootstrap_t + 1:
+        # It has only what every database is born with: nothing by which to recognise it later.
+        _check_not_ahead(there, database, history.end)
+        return BackupReport(source=history.identity, name=name, store=store.uri, end=there.end)
+    await _check_same(there, database, history)
+    # Other backups may already be ahead of history.end.
+    gaps = _within(there.gaps(history.end), start_t, min(history.end, end_t or history.end))
+    ranges = list(_plan(gaps, segment_size, shard))[:segments]
+    job = _Backup(
+        database=database,
+        history=history,
+        there=there,
+        progress=Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges)),
+        on_progress=on_progress,
+    )
+    await job.run(ranges, parallel)
+    missing = (await list_backup(store, name, without=without)).gaps(history.end)
+    return BackupReport(
+        source=history.identity,
+        name=name,
+        store=store.uri,
+        end=missing[0].start if missing else history.end,
+        missing=missing,
+        segments=sorted(segment.range for segment in job.written),
+        transactions=sum(segment.transactions for segment in job.written),
+        datoms=sum(segment.datoms for segment in job.written),
+        bytes=sum(segment.size for segment in job.written),
+        seconds=monotonic() - started,
+    )
 
 
+async def _check_same(there: Backup, database: Database, history: LiveHistory) -> None:
+    """The stored backup must be of this database, and not ahead of it."""
+    if not there.segments:
+        return
+    newest = there.chain()[-1]
+    segment = await there.read(newest)
+    if segment.info.source != history.identity:
+        raise Conflict(
+            f"{there.where()} is a backup of another database ({segment.info.source}) than "
+            f"{database.uri} ({history.identity})",
+            hint="Give this backup another --name.",
+        )
+    if there.end > history.end:
+        # Another backup that began later may have been faster.
+        _check_not_ahead(there, database, await database.basis_t() + 1)
+    for stored in reversed(there.chain()):
+        if segment.info.last_t is not None:
+            break
+        segment = await there.read(stored)
+    await _check_common_past(there, database, segment)
+
+
+def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
+    if there.end > end:
+        raise Conflict(
+            f"{there.where()} goes up to t {there.end - 1}, but {database.uri} ends at t {end - 1}",
+            hint=_ROLLED_BACK,
+        )
+
+
+async def _check_common_past(there: Backup, database: Database, newest: Segment) -> None:
+    """The last stored transaction must be the source's.
+
+    A source that was rolled back since may have continued differently.
+    """
+    last_t = newest.info.last_t
+    if last_t is not None:
+        stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
+        _, chunk = await database.read_log(last_t, last_t + 1, size=1)
+        if chunk != stored.after(t_to_tx(last_t) - 1):
+            raise Conflict(
+                f"{there.where()} and {database.uri} have diverged: t {last_t} differs", hint=_ROLLED_BACK
+            )
+
+
+def _plan(gaps: Iterable[SegmentRange], size: int, shard: tuple[int, int]) -> Iterator[SegmentRange]:
+    """Cuts the gaps at multiples of the segment size, and takes the pieces of one shard.
+
+    Which shard a piece belongs to depends on its place alone, not on what was in the store when a process
+    looked: so all runs and processes cut alike.
+    """
+    own, shards = shard
+    for gap in gaps:
+        at = gap.start
+        while at < gap.end:
+            end = min(gap.end, (at // size + 1) * size)
+            if at // size % shards == own:
+                yield SegmentRange(at, end)
+            at = end
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A segment that this run added to the store."""
+
+    range: SegmentRange
+    transactions: int
+    datoms: int
+    size: int
+
+
+@dataclass(kw_only=True)
 class _Backup:
-    def __init__(
-        self,
-        database: Database,
-        history: LiveHistory,
-        store: Store,
-        name: str,
-        segment_size: int,
-        without: Collection[str] = (),
-    ) -> None:
-        self._database = database
-        self._history = history
-        self._store = store
-        self._name = name
-        self._segment_size = segment_size
-        self._without = without
-        self._report = BackupReport(history.identity, name, store.uri, history.end)
+    """Copies ranges of a database's log into a store.
 
-    async def run(
-        self,
-        start_t: int,
-        end_t: int | None,
-        segments: int | None,
-        shard: tuple[int, int],
-        parallel: int,
-        on_progress: OnProgress,
-    ) -> BackupReport:
-        started = monotonic()
-        self._there = await self._list()
-        if self._history.end == self._history.bootstrap_t + 1:
-            # Nothing but what every database is born with, so nothing to know it again by.
-            self._check_not_ahead(self._there, self._history.end)
-            self._report.end = self._there.end
-            return self._report
-        await self._check(self._there)
-        end = self._history.end  # others may be ahead of it
-        wanted = _within(self._there.gaps(end), start_t, end if end_t is None else min(end, end_t))
-        ranges = list(self._plan(wanted, shard))[:segments]
-        self._progress = Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges))
-        self._on_progress = on_progress
-        on_progress(self._progress)
+    Attributes:
+        database: the source.
+        history: the source's history up to where this backup ends.
+        there: the backup as it was in the store at the beginning.
+        progress: counted in t that are copied, from 0.
+        on_progress: called with `progress`.
+        written: the segments that were added.
+    """
+
+    database: Database
+    history: LiveHistory
+    there: Backup
+    progress: Progress
+    on_progress: OnProgress
+    written: list[_Written] = field(default_factory=list)
+
+    async def run(self, ranges: Collection[SegmentRange], parallel: int) -> None:
+        self.on_progress(self.progress)
         left_to_do = iter(ranges)
         async with task_group() as tasks:
             for _ in range(min(parallel, len(ranges))):
                 tasks.start_soon(self._work, left_to_do)
-        self._report.segments.sort()
-        self._report.missing = (await self._list()).gaps(self._history.end)
-        if self._report.missing:
-            self._report.end = self._report.missing[0].start
-        self._report.seconds = monotonic() - started
-        return self._report
-
-    async def _list(self) -> Backup:
-        return await list_backup(self._store, self._name, without=self._without)
-
-    async def _check(self, there: Backup) -> None:
-        """The backup that is there must be of this database, and not ahead of it."""
-        if not there.segments:
-            return
-        newest = there.chain()[-1]
-        segment = await there.read(newest)
-        if segment.info.source != self._history.identity:
-            raise Conflict(
-                f"{there.where()} is a backup of another database ({segment.info.source}) than "
-                f"{self._database.uri} ({self._history.identity})",
-                hint="Give this backup another --name.",
-            )
-        if there.end > self._history.end:
-            # Another backup that began later may have been faster.
-            self._check_not_ahead(there, await self._database.basis_t() + 1)
-        for stored in reversed(there.chain()):
-            if segment.info.last_t is not None:
-                break
-            segment = await there.read(stored)
-        await self._check_common_past(segment)
-
-    def _check_not_ahead(self, there: Backup, end: int) -> None:
-        if there.end > end:
-            raise Conflict(
-                f"{there.where()} goes up to t {there.end - 1}, but {self._database.uri} ends at t {end - 1}",
-                hint=_PUT_BACK,
-            )
-
-    async def _check_common_past(self, newest: Segment) -> None:
-        """The last stored transaction must be the source's: put back, it may have gone on otherwise."""
-        last_t = newest.info.last_t
-        if last_t is not None:
-            stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
-            _, chunk = await self._database.read_log(last_t, last_t + 1, size=1)
-            if chunk != stored.after(t_to_tx(last_t) - 1):
-                raise Conflict(
-                    f"{self._report.store}/{self._name} and {self._database.uri} have parted: "
-                    f"t {last_t} differs",
-                    hint=_PUT_BACK,
-                )
-
-    def _plan(self, missing: Iterable[SegmentRange], shard: tuple[int, int]) -> Iterator[SegmentRange]:
-        """Cuts what is missing at multiples of the segment size, so that every run and process cuts alike.
-
-        Whose a piece is depends on its place alone, not on what was there when a process looked.
-        """
-        size = self._segment_size
-        own, shards = shard
-        for gap in missing:
-            at = gap.start
-            while at < gap.end:
-                end = min(gap.end, (at // size + 1) * size)
-                if at // size % shards == own:
-                    yield SegmentRange(at, end)
-                at = end
 
     async def _work(self, ranges: Iterator[SegmentRange]) -> None:
         """Copies ranges until none is left; several of these share the iterator."""
@@ -269,40 +303,33 @@ class _Backup:
                 start = await self._copy(SegmentRange(start, range_.end))
 
     async def _copy(self, range_: SegmentRange) -> int | None:
-        """Copies a range, or as much as fits into a segment; answers where to go on, None at its end."""
+        """Copies a range, or as much as fits into a segment; returns where to go on, None at its end."""
         chunks: list[LogChunk] = []
         next_t: int | None = range_.start
         while next_t is not None and sum(chunk.weight for chunk in chunks) < SEGMENT_WEIGHT:
-            next_t, chunk = await self._database.read_log(next_t, range_.end, size=PAGE_WEIGHT)
+            next_t, chunk = await self.database.read_log(next_t, range_.end, size=PAGE_WEIGHT)
             if chunk:
                 chunks.append(chunk)
         covered = SegmentRange(range_.start, range_.end if next_t is None else next_t)
         data = await to_thread.run_sync(self._encode, chunks, covered)
-        written = await publish_segment(self._there, covered, data)
-        self._done(covered, chunks, len(data), written=written)
+        transactions, datoms = sum(len(chunk.txs()) for chunk in chunks), sum(map(len, chunks))
+        if await publish_segment(self.there, covered, data):
+            self.written.append(_Written(covered, transactions, datoms, len(data)))
+        self.progress.committed_t += covered.end - covered.start
+        self.progress.transactions += transactions
+        self.progress.datoms += datoms
+        self.on_progress(self.progress)
         return next_t
 
     def _encode(self, chunks: list[LogChunk], range_: SegmentRange) -> bytes:
         return encode(
             chunks,
             range_,
-            source=self._history.identity,
-            name=self._database.name,
-            bootstrap_t=self._history.bootstrap_t,
-            schema=self._history.schema_as_of(range_.start - 1),
+            source=self.history.identity,
+            name=self.database.name,
+            bootstrap_t=self.history.bootstrap_t,
+            schema=self.history.schema_as_of(range_.start - 1),
         )
-
-    def _done(self, range_: SegmentRange, chunks: list[LogChunk], size: int, *, written: bool) -> None:
-        transactions = sum(len(chunk.txs()) for chunk in chunks)
-        if written:
-            self._report.segments.append(range_)
-            self._report.transactions += transactions
-            self._report.datoms += sum(map(len, chunks))
-            self._report.bytes += size
-        self._progress.committed_t += range_.end - range_.start
-        self._progress.transactions += transactions
-        self._progress.datoms += sum(map(len, chunks))
-        self._on_progress(self._progress)
 
 
 def _within(gaps: Iterable[SegmentRange], start_t: int, end_t: int | None) -> Iterator[SegmentRange]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompactReport:
     """What a compaction did.
 
     Attributes:
         store: the store's URI.
-        name: of the backup.
-        before: how many segments were read to restore it.
-        after: how many are now.
-        segments: the ranges of the new ones.
-        bytes: their size.
+        name: name of the backup.
+        before: how many segments a restore had to read before.
+        after: how many segments a restore has to read now.
+        segments: ranges of t of the new segments.
+        bytes: size of the new segments.
         superseded: keys of segments that nobody reads any more; `delete` removes them.
         seconds: how long it took.
     """
@@ -46,11 +46,11 @@ class CompactReport:
     store: str
     name: str
     before: int
-    after: int = 0
-    segments: list[SegmentRange] = field(default_factory=list)
-    bytes: int = 0
-    superseded: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    after: int
+    segments: list[SegmentRange]
+    bytes: int
+    superseded: list[str]
+    seconds: float
 
 
 async def compact(
@@ -61,45 +61,53 @@ async def compact(
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> CompactReport:
-    """Merges neighbouring segments, up to `segment_size` t and 131,072 datoms in one.
+    """Merges neighbouring segments into larger ones, of at most `segment_size` t and about 131,072 datoms.
 
-    The small ones stay until they are deleted (`delete` with `superseded`): whoever has listed the store
-    before goes on reading them, and whoever lists it later reads the large ones, which cover as much. So it
-    may be killed at any moment, and run beside backups and restores.
+    The small segments stay until they are deleted (`delete` with `superseded`). A reader that listed the
+    store before goes on reading them; one that lists it later reads the large segments, which cover the same
+    t. So a compaction may be killed at any moment, and may run beside backups and restores.
 
     Args:
         store: a store, open or as a URI.
-        name: of the backup, where the store holds several.
-        segment_size: how many t a segment covers at most; they are cut at its multiples, as by `backup`.
+        name: name of the backup; required if the store holds several.
+        segment_size: how many t a segment covers at most; it ends at a multiple of this, as in `backup`.
         encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
-        on_progress: is told the watermarks.
+        on_progress: called with the watermarks.
 
     Raises:
-        NotFound: there is no such backup. UsageError: a URI or number is wrong, or a name is needed.
-        SegmentDamaged: a segment that was to be merged cannot be used; those merged before it stay.
-        Conflict: two neighbours are of different databases.
-        StoreFailed, NotAuthorized: the store cannot be written.
+        NotFound: the store or the backup does not exist.
+        UsageError: a URI is malformed, `segment_size` is less than 1, or `name` is required.
+        SegmentDamaged: a segment to be merged cannot be used; what was merged before it stays.
+        Conflict: two neighbouring segments are of different databases.
+        StoreFailed: the store cannot be written.
+        NotAuthorized: the store refused the credentials, or is encrypted with another key.
     """
     if segment_size < 1:
         raise UsageError("segment_size must be at least 1")
     started = monotonic()
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
-        report = CompactReport(opened.uri, backup.name, len(backup.chain()))
         progress = Progress(start_t=0, end_t=backup.end)
+        sizes: dict[SegmentRange, int] = {}
         for run in _runs(backup.chain(), segment_size):
-            await _merge(backup, run, report)
+            sizes |= await _merge(backup, run)
             progress.committed_t = run[-1].range.end
             (on_progress or (lambda _: None))(progress)
         now = await find_backup(opened, backup.name)
-        report.after, report.superseded = len(now.chain()), [each.key for each in now.superseded()]
-        report.segments.sort()
-    report.seconds = monotonic() - started
-    return report
+    return CompactReport(
+        store=opened.uri,
+        name=backup.name,
+        before=len(backup.chain()),
+        after=len(now.chain()),
+        segments=sorted(sizes),
+        bytes=sum(sizes.values()),
+        superseded=[segment.key for segment in now.superseded()],
+        seconds=monotonic() - started,
+    )
 
 
 def _runs(chain: Iterable[StoredSegment], size: int) -> Iterator[list[StoredSegment]]:
-    """Neighbours without a gap between them, two or more, that lie between two multiples of `size`."""
+    """Yields runs of two or more segments without a gap that lie between two multiples of `size`."""
     run: list[StoredSegment] = []
     for stored in chain:
         if run and not (
@@ -114,34 +122,37 @@ def _runs(chain: Iterable[StoredSegment], size: int) -> Iterator[list[StoredSegm
         yield run
 
 
-async def _merge(backup: Backup, run: list[StoredSegment], report: CompactReport) -> None:
-    """Merges as many of them at a time as fit into a segment."""
+async def _merge(backup: Backup, run: list[StoredSegment]) -> dict[SegmentRange, int]:
+    """Merges as many segments of a run at a time as fit into one; returns the sizes of the new ones."""
+    sizes: dict[SegmentRange, int] = {}
     merging: _Merging | None = None
     for stored in run:
         segment = await backup.read(stored)
         if merging is not None and not merging.has_room(segment.info):
-            await _publish(backup, merging, report)
+            sizes |= await _publish(backup, merging)
             merging = None
         if merging is None:
             merging = _Merging(segment.info)
         await to_thread.run_sync(merging.add, segment)
     if merging is not None:
-        await _publish(backup, merging, report)
+        sizes |= await _publish(backup, merging)
+    return sizes
 
 
-async def _publish(backup: Backup, merging: _Merging, report: CompactReport) -> None:
+async def _publish(backup: Backup, merging: _Merging) -> dict[SegmentRange, int]:
+    """Publishes what was merged, unless it is a single segment; returns its size if it is new."""
     if merging.segments > 1:
         range_, data = await to_thread.run_sync(merging.encode)
         if await publish_segment(backup, range_, data):
-            report.segments.append(range_)
-            report.bytes += len(data)
+            return {range_: len(data)}
+    return {}
 
 
 class _Merging:
-    """Segments that are to be one.
+    """Segments to be merged into one.
 
     Args:
-        first: what the first of them says of itself.
+        first: the description of the first of them.
     """
 
     def __init__(self, first: SegmentInfo) -> None:
@@ -152,11 +163,11 @@ class _Merging:
         self.segments = 0
 
     def has_room(self, info: SegmentInfo) -> bool:
-        """Whether one more fits in, as far as its number of datoms tells."""
+        """Whether one more segment fits, judged by its number of datoms."""
         return self._weight + info.datoms <= SEGMENT_WEIGHT
 
     def add(self, segment: Segment) -> None:
-        """Adds the next segment, but for what those before it hold already."""
+        """Adds the next segment, without what the segments before it already hold."""
         info = segment.info
         if info.source != self._first.source:
             raise Conflict(
@@ -173,7 +184,7 @@ class _Merging:
         self.segments += 1
 
     def encode(self) -> tuple[SegmentRange, bytes]:
-        """All of them as one segment, read back and compared."""
+        """Returns all of them as one segment, which was read back and compared."""
         first = self._first
         range_ = SegmentRange(first.start, self._end)
         data = encode(
@@ -188,7 +199,7 @@ class _Merging:
 
 
 def _pages(chunks: Iterable[LogChunk]) -> Iterator[LogChunk]:
-    """The same in chunks of the usual size: a row group for each small segment would be many."""
+    """Joins chunks to the usual size: a row group for each small segment would make too many."""
     page: list[LogChunk] = []
     for chunk in chunks:
         page.append(chunk)

@@ -1,4 +1,4 @@
-"""Copy: a spare copy of a backup in another store."""
+"""Copy: makes a spare copy of a backup in another store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
-from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, UsageError
+from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
@@ -19,7 +19,7 @@ from asyncrestore.progress import Progress
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.jobs.verify import VerifyReport
@@ -29,30 +29,47 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyReport:
     """What a copy did.
 
     Attributes:
-        source: what was copied, for people.
-        segments: ranges that were not in the other store and are there now.
+        source: display name of the backup that was copied.
+        segments: ranges of t of the segments that this run added to the copy.
         bytes: size of those segments.
-        problems: why segments were not copied.
-        verified: how the copy is, None where nothing could be copied.
+        problems: for each segment that could not be copied, why.
+        verified: the verification of the copy; None if the copy is empty, because nothing could be copied.
         seconds: how long it took.
     """
 
     source: str
-    segments: list[SegmentRange] = field(default_factory=list)
-    bytes: int = 0
-    problems: list[str] = field(default_factory=list)
-    verified: VerifyReport | None = None
-    seconds: float = 0.0
+    segments: list[SegmentRange]
+    bytes: int
+    problems: list[str]
+    verified: VerifyReport | None
+    seconds: float
 
     @property
     def ok(self) -> bool:
         """Whether all was copied, and the copy is whole."""
         return not self.problems and self.verified is not None and self.verified.ok
+
+    def raise_for_problems(self) -> None:
+        """Raises an error if not all was copied, or the copy is not whole.
+
+        Raises:
+            DamageError: segments could not be copied; the message has their number and the first reason.
+            HistoryDiffers: the copy is not whole.
+        """
+        if self.problems:
+            segments = f"{len(self.problems):,} segment{'' if len(self.problems) == 1 else 's'}"
+            raise DamageError(
+                f"{self.source}: {segments} could not be copied, the first: {self.problems[0]}",
+                hint="Run repair with the source, and copy again.",
+            )
+        if self.verified is None:
+            raise DamageError(f"{self.source}: nothing was copied")
+        self.verified.raise_for_problems()
 
 
 async def copy(
@@ -68,34 +85,38 @@ async def copy(
 ) -> CopyReport:
     """Copies the segments of a backup that another store does not have yet, and verifies the copy.
 
-    Each is read whole, its digest checked, and published byte for byte. What is superseded, put aside or
-    damaged is not copied. Run it again at any time: it continues, and adds what is new.
+    Each segment is read whole, its digest is checked, and it is published byte for byte. Segments that are
+    superseded, put aside or damaged are not copied. Run it again at any time: it continues, and adds what is
+    new.
 
     Args:
         source: a store, open or as a URI.
-        target: the other store; made if it does not exist.
-        name: of the backup, where `source` holds several.
-        as_name: of the copy, if it is to have another name.
+        target: the store to copy to, open or as a URI; created if it does not exist.
+        name: name of the backup; required if `source` holds several.
+        as_name: name of the copy. Default: the name of the backup.
         parallel: how many segments are copied at once.
-        encryption: the key of both stores, 32 bytes or a `KmsKey`. What is not encrypted in `source` is in
-            the copy. Two keys: give stores that were opened with them.
-        decrypt: the copy is not encrypted.
-        on_progress: is told the watermarks: of copying, then of verifying.
+        encryption: the key of both stores, 32 bytes or a `KmsKey`. Segments that `source` holds in clear are
+            encrypted in the copy. For two different keys, pass stores that were opened with them.
+        decrypt: do not encrypt the copy; `encryption` is the key of `source`.
+        on_progress: called with the watermarks: first of copying, then of verifying.
 
     Returns:
-        The report; what is wrong with the data is in it, and not raised.
+        The report. What is wrong with the data is in it, and is not raised.
 
     Raises:
-        NotFound: there is no such backup. UsageError: a URI or number is wrong, or a name is needed.
-        Conflict: `target` has another database's backup under the name, or one of another past of this.
-        StoreFailed, NotAuthorized: a store cannot be read or written.
+        NotFound: the store or the backup does not exist.
+        UsageError: a URI is malformed, an option is out of range, or `name` is required.
+        Conflict: under this name `target` has a backup of another database, or of this one with a different
+            past.
+        StoreFailed: a store cannot be read or written.
+        NotAuthorized: a store refused the credentials, or is encrypted with another key.
     """
     if parallel < 1:
         raise UsageError("parallel must be at least 1")
     if decrypt and encryption is None:
         raise UsageError("Decrypting needs the key")
     started = monotonic()
-    tell = on_progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     async with (
         as_store(source, encryption, plain_too=True) as from_store,
         as_store(target, None if decrypt else encryption) as to_store,
@@ -103,20 +124,33 @@ async def copy(
         backup = await find_backup(from_store, name)
         there = await list_backup(to_store, as_name or backup.name)
         await _check_same(backup, there)
-        job = _Copy(backup, there, tell)
-        await job.run(parallel)
+        wanted = list(_not_covered(backup, there))
+        job = _Copy(
+            backup=backup,
+            there=there,
+            progress=Progress(start_t=0, end_t=sum(each.range.end - each.range.start for each in wanted)),
+            on_progress=on_progress,
+        )
+        await job.run(wanted, parallel)
+        verified = None
         if (await list_backup(to_store, there.name)).segments:
-            job.report.verified = await verify(to_store, name=there.name, on_progress=tell)
-        elif not job.report.problems:
-            job.report.problems.append(f"{there.where()} was deleted meanwhile")
-    job.report.seconds = monotonic() - started
-    return job.report
+            verified = await verify(to_store, name=there.name, on_progress=on_progress)
+        elif not job.problems:
+            job.problems.append(f"{there.where()} was deleted meanwhile")
+    return CopyReport(
+        source=backup.where(),
+        segments=sorted(job.sizes),
+        bytes=sum(job.sizes.values()),
+        problems=job.problems,
+        verified=verified,
+        seconds=monotonic() - started,
+    )
 
 
 async def _check_same(backup: Backup, there: Backup) -> None:
     """Both must be of one database, and of one past of it.
 
-    A segment that cannot be read says nothing here, and is told later.
+    Segments that cannot be read are ignored here; copying reports them.
     """
     ours, theirs = await _newest(backup), await _newest(there)
     if ours is None or theirs is None:
@@ -134,13 +168,13 @@ async def _check_same(backup: Backup, there: Backup) -> None:
         pasts = [await _transaction(each, t) for each in (backup, there)]
         if None not in pasts and pasts[0] != pasts[1]:
             raise Conflict(
-                f"{backup.where()} and {there.where()} have parted: t {t} differs",
-                hint="The database was put back to an earlier state between. Give the copy another name.",
+                f"{backup.where()} and {there.where()} have diverged: t {t} differs",
+                hint="The database was rolled back to an earlier state between. Give the copy another name.",
             )
 
 
 def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
-    """The segments that no single one there covers: neither the same, nor one that a compaction made."""
+    """Yields the segments that no single one there covers: neither the same nor a compacted one."""
     ranges = [segment.range for segment in there.chain()]
     for segment in backup.chain():
         at = bisect_right(ranges, segment.range.start, key=lambda each: each.start)
@@ -149,7 +183,7 @@ def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
 
 
 async def _newest(backup: Backup) -> SegmentInfo | None:
-    """What the newest readable segment with transactions says of itself."""
+    """Returns the description of the newest readable segment that has transactions."""
     for stored in reversed(backup.chain()):
         with suppress(SegmentDamaged, NotFound):
             info = (await backup.read(stored)).info
@@ -159,7 +193,7 @@ async def _newest(backup: Backup) -> SegmentInfo | None:
 
 
 async def _transaction(backup: Backup, t: int) -> LogChunk | None:
-    """The datoms of a transaction, None where no segment covers it."""
+    """Returns the datoms of a transaction, None if no segment covers it."""
     for stored in backup.chain():
         if stored.range.start <= t < stored.range.end:
             segment = await backup.read(stored)
@@ -168,35 +202,44 @@ async def _transaction(backup: Backup, t: int) -> LogChunk | None:
     return None
 
 
+@dataclass(kw_only=True)
 class _Copy:
-    def __init__(self, backup: Backup, there: Backup, on_progress: OnProgress) -> None:
-        self._backup = backup
-        self._there = there
-        self._on_progress = on_progress
-        self.report = CopyReport(backup.where())
+    """Copies segments of a backup into another store.
 
-    async def run(self, parallel: int) -> None:
-        wanted = list(_not_covered(self._backup, self._there))
-        self._progress = Progress(start_t=0, end_t=sum(s.range.end - s.range.start for s in wanted))
-        self._on_progress(self._progress)
+    Attributes:
+        backup: the backup to copy.
+        there: the copy as it was at the beginning.
+        progress: counted in t that are copied, from 0.
+        on_progress: called with `progress`.
+        sizes: the segments that were added, with their sizes in bytes.
+        problems: for each segment that could not be copied, why.
+    """
+
+    backup: Backup
+    there: Backup
+    progress: Progress
+    on_progress: OnProgress
+    sizes: dict[SegmentRange, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    async def run(self, wanted: Collection[StoredSegment], parallel: int) -> None:
+        self.on_progress(self.progress)
         left_to_do = iter(wanted)
         async with task_group() as tasks:
             for _ in range(min(parallel, len(wanted))):
                 tasks.start_soon(self._work, left_to_do)
-        self.report.segments.sort()
 
     async def _work(self, segments: Iterator[StoredSegment]) -> None:
         """Copies segments until none is left; several of these share the iterator."""
         for stored in segments:
             try:
-                segment = await self._backup.read(stored)
+                segment = await self.backup.read(stored)
             except (SegmentDamaged, NotFound) as exc:
-                self.report.problems.append(str(exc))
+                self.problems.append(str(exc))
                 continue
-            if await publish_segment(self._there, stored.range, segment.data):
-                self.report.segments.append(stored.range)
-                self.report.bytes += len(segment.data)
-            self._progress.transactions += segment.info.transactions
-            self._progress.datoms += segment.info.datoms
-            self._progress.committed_t += stored.range.end - stored.range.start
-            self._on_progress(self._progress)
+            if await publish_segment(self.there, stored.range, segment.data):
+                self.sizes[stored.range] = len(segment.data)
+            self.progress.transactions += segment.info.transactions
+            self.progress.datoms += segment.info.datoms
+            self.progress.committed_t += stored.range.end - stored.range.start
+            self.on_progress(self.progress)

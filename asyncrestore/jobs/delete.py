@@ -1,9 +1,9 @@
-"""Delete: removes a backup, or what of it nobody reads any more."""
+"""Delete: removes a backup, or only those of its segments that nobody reads any more."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import StoredSegment, aside_key, list_backup
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteReport:
-    """What was deleted, or would be.
+    """What was deleted or, without confirmation, would be.
 
     Attributes:
         store: the store's URI.
-        name: of the backup.
-        confirmed: whether it was deleted.
-        deleted: keys of the objects.
-        bytes: the size of the segments among them.
-        kept: keys of objects under the name that are no segments; they are left.
+        name: name of the backup.
+        confirmed: whether the objects were deleted.
+        deleted: keys of the objects, in the order of deletion.
+        bytes: size of the segments among them.
+        kept: keys of objects that stay: those that are not segments and, with `superseded`, segments that
+            were put aside and that nothing replaces.
     """
 
     store: str
     name: str
     confirmed: bool
-    deleted: list[str] = field(default_factory=list)
-    bytes: int = 0
-    kept: list[str] = field(default_factory=list)
+    deleted: list[str]
+    bytes: int
+    kept: list[str]
 
 
 async def delete(
@@ -48,24 +49,28 @@ async def delete(
     confirmed: bool = False,
     encryption: Encryption | None = None,
 ) -> DeleteReport:
-    """Deletes a backup, or only the segments of it that nobody reads.
+    """Deletes a backup, or only those of its segments that nobody reads.
 
-    A backup is deleted from its beginning on, so that one that was deleted in part is seen to be: a restore
-    refuses it. Run again it deletes the rest.
+    A backup is deleted from its beginning on, so that one that was deleted in part can be recognised: a
+    restore refuses it. Running `delete` again deletes the rest.
 
     Args:
         store: a store, open or as a URI.
-        name: of the backup.
-        superseded: only the segments that others cover, and those put aside that others replace. The others
-            are verified before, and must be whole. A restore that runs meanwhile may have to be run again.
-        confirmed: without it nothing is deleted, and the report says what would be.
-        encryption: the store's key, where it is encrypted; only `superseded` needs it.
+        name: name of the backup.
+        superseded: delete only the segments that others cover, put aside or not. The remaining ones are
+            verified first, and must be whole. A restore that runs at the same time may have to be run again.
+        confirmed: if False, nothing is deleted, and the report says what would be.
+        encryption: the store's key, if the store is encrypted; only `superseded` needs it.
 
     Raises:
-        NotFound: there is no such backup. UsageError: a URI is wrong, or this store cannot delete.
-        SegmentDamaged, SegmentGap, Conflict: the backup is not whole without them, or changes just now, so
-            nothing was deleted.
-        NotAuthorized: the credentials do not allow it; what was deleted before is in no report.
+        NotFound: the store or the backup does not exist.
+        UsageError: a URI is malformed, or this kind of store cannot delete.
+        SegmentDamaged: with `superseded`, a segment that would remain is damaged; nothing was deleted.
+        SegmentGap: with `superseded`, the remaining segments have a gap, or none would remain; nothing was
+            deleted.
+        Conflict: with `superseded`, the segments are of several databases, or another command changed the
+            backup meanwhile; nothing was deleted.
+        NotAuthorized: the credentials do not allow it. There is no report of what was deleted before.
     """
     async with as_store(store, encryption) as opened:
         if not isinstance(opened, Deletes):
@@ -73,41 +78,30 @@ async def delete(
         backup = await list_backup(opened, name)
         if not backup.segments and not backup.aside:
             raise NotFound(f"{opened.uri} holds no backup named {name!r}")
-        wanted, kept = await _superseded(backup) if superseded else (_all(backup), [])
-        report = DeleteReport(opened.uri, name, confirmed, kept=[*backup.foreign, *kept])
+        kept = list(backup.foreign)
+        if superseded:
+            source = await _check_whole(backup)
+            replaced = await _replaced(backup, source)
+            await _check_unchanged(backup)
+            keys = list(_to_delete(backup.superseded(), replaced))
+            kept += [key for key in backup.aside if key not in replaced]
+        else:
+            keys = list(_to_delete(backup.segments, backup.aside))
+        for key in keys if confirmed else ():
+            await opened.delete(name, key)
         sizes = {segment.key: segment.size for segment in backup.segments}
-        for key in wanted:
-            if confirmed:
-                await opened.delete(name, key)
-            report.deleted.append(key)
-            report.bytes += sizes.get(key, 0)
-        return report
-
-
-async def _superseded(backup: Backup) -> tuple[list[str], list[str]]:
-    """What can be deleted, and what was put aside and must stay: nothing replaces it.
-
-    Raises:
-        SegmentDamaged, SegmentGap: what is read of the backup is not all of it, or not sound.
-        Conflict: it has segments of several databases, or changed meanwhile.
-    """
-    source = await _check_whole(backup)
-    aside: list[str] = []
-    kept: list[str] = []
-    for key in backup.aside:
-        stored = StoredSegment.from_key(key)
-        replaced = stored is None or backup.covers(stored.range) or not await backup.was_ours(stored, source)
-        (aside if replaced else kept).append(key)
-    if (await list_backup(backup.store, backup.name)).chain() != backup.chain():
-        raise Conflict(
-            f"{backup.where()} has changed since it was listed",
-            hint="Another command is at work on it. Run this again when that has ended.",
+        return DeleteReport(
+            store=opened.uri,
+            name=name,
+            confirmed=confirmed,
+            deleted=keys,
+            bytes=sum(sizes.get(key, 0) for key in keys),
+            kept=kept,
         )
-    return [*(segment.key for segment in backup.superseded()), *_with_reasons(aside)], kept
 
 
 async def _check_whole(backup: Backup) -> str:
-    """Makes sure that what is read of a backup is all of it, and sound; returns its source's identity."""
+    """The segments that are read must be all there, undamaged, and of one database; returns its identity."""
     if not backup.segments:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
@@ -123,13 +117,29 @@ async def _check_whole(backup: Backup) -> str:
     return sources.pop()
 
 
-def _all(backup: Backup) -> list[str]:
-    """All of a backup's objects, in order of t."""
-    return [*(segment.key for segment in backup.segments), *_with_reasons(backup.aside)]
+async def _replaced(backup: Backup, source: str) -> list[str]:
+    """Returns the keys put aside whose content is in the backup, or never belonged to it."""
+    replaced = []
+    for key in backup.aside:
+        stored = StoredSegment.from_key(key)
+        if stored is None or backup.covers(stored.range) or not await backup.was_ours(stored, source):
+            replaced.append(key)
+    return replaced
 
 
-def _with_reasons(aside: Iterable[str]) -> Iterator[str]:
-    """Segments that were put aside, each before the object that says so."""
+async def _check_unchanged(backup: Backup) -> None:
+    """What was verified must still be what is read: a repair may have put some of it aside."""
+    if (await list_backup(backup.store, backup.name)).chain() != backup.chain():
+        raise Conflict(
+            f"{backup.where()} has changed since it was listed",
+            hint="Another command is changing it. Run this again when that has ended.",
+        )
+
+
+def _to_delete(segments: Iterable[StoredSegment], aside: Iterable[str]) -> Iterator[str]:
+    """Yields the keys to delete, in order: a segment put aside comes before the object that says so."""
+    for segment in segments:
+        yield segment.key
     for key in aside:
         yield key
         yield aside_key(key)

@@ -1,9 +1,9 @@
-"""Info: what is in a store, a database or a system of databases."""
+"""Info: describes a store, a database or a system of databases."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -20,9 +20,11 @@ from asyncrestore.opening import as_store
 from asyncrestore.schema import ORIGINAL_ID, Schema
 from asyncrestore.segment import SegmentRange
 from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
+from asyncrestore.values import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.database import Connector
@@ -32,29 +34,30 @@ if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupInfo:
-    """One backup in a store, from its file names and its first and newest segment.
+    """One backup in a store, as its file names and its first and newest segment describe it.
 
     Attributes:
         name: its name in the store.
-        end: the first t after it.
-        segments: how many there are.
-        bytes: their size.
-        covered: which t they cover, neighbours joined.
-        gaps: which t before `end` are missing.
-        overlaps: which t two of the segments that are read cover both; no harm, each is restored once.
+        end: the first t after the backup.
+        segments: how many segments it has.
+        bytes: size of all segments.
+        covered: ranges of t that the segments cover; adjacent ones are joined.
+        gaps: ranges of t before `end` that no segment covers.
+        overlaps: ranges of t that two of the segments to be read cover. They do no harm: each transaction is
+            restored once.
         superseded: keys of segments that nobody reads, because others cover as much or more.
         aside: keys of segments that a repair put aside.
-        foreign: keys of objects beside them that are no segments.
+        foreign: keys of objects beside the segments that are not segments.
         source: identity of the source database, None if the newest segment is damaged.
-        source_name: name of the source database, likewise.
-        first_instant: `:db/txInstant` of the first transaction of its own history, if there is one.
-        last_instant: of the newest transaction, likewise.
-        problem: why a segment could not be read; empty if none was found damaged (`verify` reads them all).
+        source_name: name of the source database, None if the newest segment is damaged.
+        first_instant: `:db/txInstant` of the first transaction of the database's own history; None if that is
+            empty or was not readable.
+        last_instant: `:db/txInstant` of the newest transaction of that history; None in the same cases.
+        problem: why the first or the newest segment could not be read; empty if both could be. The segments
+            between are not read: `verify` reads them all.
     """
 
     name: str
@@ -74,28 +77,33 @@ class BackupInfo:
     problem: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """A store and its backups."""
+    """A store and its backups.
+
+    Attributes:
+        store: the store's URI.
+        backups: its backups, by name.
+    """
 
     store: str
-    backups: list[BackupInfo] = field(default_factory=list)
+    backups: list[BackupInfo]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseInfo:
     """A database.
 
     Attributes:
-        uri: how it was opened.
+        uri: the URI that it was opened by.
         name: its name.
-        identity: a text that names it for ever.
+        identity: a text that identifies it and never changes.
         basis_t: t of its newest transaction.
         bootstrap_t: t of the last transaction before its own history.
-        last_instant: `:db/txInstant` of its newest transaction, None where its own history is empty.
-        restored_from: identity of the database that it was restored from, None if it was not.
-        filtered: what was left out and rewritten of that, in words; None if nothing was.
-        marker_t: source t of the last restored transaction; None where the newest one was not restored.
+        last_instant: `:db/txInstant` of its newest transaction, None if its own history is empty.
+        restored_from: identity of the database that it was restored from, None if it was not restored.
+        filtered: description of what that restore left out and rewrote, None if nothing.
+        marker_t: source t of the last restored transaction, None if the newest transaction was not restored.
     """
 
     uri: str
@@ -109,9 +117,14 @@ class DatabaseInfo:
     marker_t: int | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemInfo:
-    """The databases of a system, by name."""
+    """A system of databases.
+
+    Attributes:
+        uri: the system's URI.
+        databases: names of its databases, sorted.
+    """
 
     uri: str
     databases: list[str]
@@ -120,16 +133,19 @@ class SystemInfo:
 async def info(
     place: AnyHistory, *, name: str | None = None, encryption: Encryption | None = None
 ) -> StoreInfo | DatabaseInfo | SystemInfo:
-    """Tells what is in a place.
+    """Describes a store, a database or a system of databases.
 
     Args:
-        place: a store or a database, open or as a URI; a URI without a database lists those of the system.
-        name: of the one backup that is wanted from a store; without it all are told.
-        encryption: the store's key, where it is encrypted.
+        place: a store or a database, open or as a URI; or the URI of a system, which names no database.
+        name: name of the only backup in a store to describe. Default: all of them.
+        encryption: the store's key, if the store is encrypted.
+
+    Returns:
+        For a store a `StoreInfo`, for a database a `DatabaseInfo`, for a system a `SystemInfo`.
 
     Raises:
-        NotFound: there is no such store, backup or database.
-        UsageError: a URI is wrong.
+        NotFound: the store, the backup or the database does not exist, or the system has no databases.
+        UsageError: a URI is malformed.
     """
     if isinstance(place, Database):
         return await _database_info(place)
@@ -147,15 +163,17 @@ async def _store_info(store: Store, name: str | None) -> StoreInfo:
     if name is not None and name not in names:
         raise NotFound(f"{store.uri} holds no backup named {name!r}", hint=_names_hint(names))
     listed = [await list_backup(store, each) for each in (names if name is None else [name])]
-    return StoreInfo(store.uri, [await _backup_info(backup) for backup in listed if backup.segments])
+    return StoreInfo(
+        store=store.uri, backups=[await _backup_info(backup) for backup in listed if backup.segments]
+    )
 
 
 async def _system_info(connector: Connector, uri: str) -> SystemInfo:
     names = sorted(await connector.databases(uri))
-    shown = parse_uri(uri).text  # without what may be secret
+    shown = parse_uri(uri).text  # without parts that may be secret
     if not names:
         raise NotFound(f"{shown} has no databases", hint="Check the system's name and the storage directory.")
-    return SystemInfo(shown, names)
+    return SystemInfo(uri=shown, databases=names)
 
 
 def _names_hint(names: list[str]) -> str:
@@ -163,28 +181,34 @@ def _names_hint(names: list[str]) -> str:
 
 
 async def _backup_info(backup: Backup) -> BackupInfo:
-    found = BackupInfo(
-        backup.name,
-        backup.end,
-        len(backup.segments),
-        sum(segment.size for segment in backup.segments),
-        _joined(backup.chain()),
-        backup.gaps(),
-        backup.overlaps(),
-        [segment.key for segment in backup.superseded()],
-        list(backup.aside),
-        list(backup.foreign),
-    )
+    source = source_name = first_instant = last_instant = None
+    problem = ""
     try:
         newest = await backup.read(backup.chain()[-1])
-        found.source, found.source_name = newest.info.source, newest.info.name
-        found.last_instant = await to_thread.run_sync(_last_instant, newest)
+        source, source_name = newest.info.source, newest.info.name
+        last_instant = await to_thread.run_sync(_last_instant, newest)
         own = newest.info.bootstrap_t + 1
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
-        found.first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
+        first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
     except (SegmentDamaged, NotFound) as exc:
-        found.problem = str(exc)
-    return found
+        problem = str(exc)
+    return BackupInfo(
+        name=backup.name,
+        end=backup.end,
+        segments=len(backup.segments),
+        bytes=sum(segment.size for segment in backup.segments),
+        covered=_joined(backup.chain()),
+        gaps=backup.gaps(),
+        overlaps=backup.overlaps(),
+        superseded=[segment.key for segment in backup.superseded()],
+        aside=list(backup.aside),
+        foreign=list(backup.foreign),
+        source=source,
+        source_name=source_name,
+        first_instant=first_instant,
+        last_instant=last_instant,
+        problem=problem,
+    )
 
 
 def _joined(chain: Iterable[StoredSegment]) -> list[SegmentRange]:
@@ -199,7 +223,7 @@ def _joined(chain: Iterable[StoredSegment]) -> list[SegmentRange]:
 
 def _instant(transaction: Transaction, schema: Schema) -> datetime | None:
     milliseconds = transaction.instant(schema.id_of("db/txInstant"))
-    return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
+    return None if milliseconds is None else EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _first_instant(segment: Segment) -> datetime | None:
@@ -223,7 +247,7 @@ async def _database_info(database: Database) -> DatabaseInfo:
     history = await LiveHistory.open(database)
     basis_t = history.end - 1
     _, chunk = await database.read_log(basis_t, history.end, size=1)
-    # The log of an empty Pro database is empty: what it was born with is not in it.
+    # The log of an empty Pro database is empty: the transactions that it was born with are not in it.
     newest = next(chunk.transactions(), None)
     restored_from = await recorded_source(database, history.bootstrap_t)
     marker_t = None
@@ -234,13 +258,13 @@ async def _database_info(database: Database) -> DatabaseInfo:
         marker_t = None if source_tx is None else tx_to_t(source_tx)
     own = newest if basis_t > history.bootstrap_t else None
     return DatabaseInfo(
-        database.uri,
-        database.name,
-        history.identity,
-        basis_t,
-        history.bootstrap_t,
-        _instant(own, history.schema_as_of(basis_t)) if own else None,
-        restored_from,
-        describe(rules) if rules else None,
-        marker_t,
+        uri=database.uri,
+        name=database.name,
+        identity=history.identity,
+        basis_t=basis_t,
+        bootstrap_t=history.bootstrap_t,
+        last_instant=_instant(own, history.schema_as_of(basis_t)) if own else None,
+        restored_from=restored_from,
+        filtered=describe(rules) if rules else None,
+        marker_t=marker_t,
     )

@@ -1,4 +1,4 @@
-"""Query: SQL over a backup, by DuckDB, in place."""
+"""Query: runs SQL over a backup in place, with DuckDB."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 _AHEAD = 4
-"""Segments read while DuckDB works on the one before."""
+"""How many segments are read ahead while DuckDB works on the one before."""
 
 _INTERRUPT_AGAIN_S = 0.05
 
@@ -45,30 +45,33 @@ async def query(
     max_rows: int | None = None,
     encryption: Encryption | None = None,
 ) -> pa.Table:
-    """Asks a backup a question in SQL.
+    """Runs a SQL query over a backup.
 
-    There are the views `datoms`, `transactions` and `attributes`, and the table macro `as_of(t)`
-    (docs/query.md). Whole segments are read through the store and checked, as often as the query names a
-    view over datoms; a few are in memory at a time. DuckDB itself cannot reach files or the network. What it
-    groups and sorts takes up to its own limit, 80 % of the memory, and then a temporary directory.
+    It can use the views `datoms`, `transactions` and `attributes`, and the table macro `as_of(t)`
+    (docs/query.md). Whole segments are read through the store and checked, once for each time that the query
+    names a view over datoms; a few are in memory at a time. DuckDB itself cannot reach files or the network.
+    Its groups and sorts take memory up to its own limit, 80 % of the machine's, and then spill to a temporary
+    directory.
 
     Args:
         store: a store, open or as a URI.
         sql: a query in DuckDB's SQL.
-        name: of the backup, where the store holds several.
-        max_rows: return the first so many rows only.
-        encryption: the store's key, where it is encrypted: segments are decrypted in memory. What DuckDB
+        name: name of the backup; required if the store holds several.
+        max_rows: at most this many rows are returned, the first ones. Default: all.
+        encryption: the store's key, if the store is encrypted. Segments are decrypted in memory; what DuckDB
             spills to its temporary directory is not encrypted.
 
     Returns:
         The rows, all in memory.
 
     Raises:
-        UsageError: DuckDB is not installed, or refuses the query; `max_rows` is negative; or several
-            backups and no name.
-        NotFound: there is no such store or backup.
-        SegmentGap, SegmentDamaged, Conflict: the backup cannot be trusted.
-        AsyncRestoreError: DuckDB has not enough memory or disk.
+        UsageError: DuckDB is not installed or refuses the query, a URI is malformed, `max_rows` is negative,
+            or `name` is required.
+        NotFound: the store or the backup does not exist.
+        SegmentGap: the backup misses segments.
+        SegmentDamaged: a segment cannot be used.
+        Conflict: the segments are of several databases.
+        AsyncRestoreError: DuckDB ran out of memory or disk.
     """
     if max_rows is not None and max_rows < 0:
         raise UsageError("max_rows must be at least 0")
@@ -85,7 +88,7 @@ async def query(
                 try:
                     return await _in_thread(datoms, sql, max_rows)
                 except (duckdb.Error, OSError, pa.ArrowException) as exc:
-                    # The latter are DuckDB's errors too, where they come while rows are taken from a stream.
+                    # OSError and ArrowException are DuckDB's errors too, raised while a stream is read.
                     raise _explained(exc, datoms.failure) from exc
                 finally:
                     await portal.stop(cancel_remaining=True)
@@ -96,7 +99,7 @@ def _explained(error: Exception, failure: Exception | None) -> Exception:
 
     if failure is not None:
         return failure
-    limits = ("IO Error", "Out of Memory")  # what an error out of a stream begins with
+    limits = ("IO Error", "Out of Memory")  # the beginnings of such errors out of a stream
     if isinstance(error, duckdb.OperationalError) or (
         not isinstance(error, duckdb.Error) and str(error).startswith(limits)
     ):
@@ -108,7 +111,7 @@ _HINT = "The views are datoms, transactions and attributes; docs/query.md has th
 
 
 async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Table:
-    """Runs a query in a thread, and interrupts it when this is cancelled."""
+    """Runs a query in a thread, and interrupts it when this task is cancelled."""
     with (
         tempfile.TemporaryDirectory(prefix="asyncrestore-query-") as spill,
         closing(await to_thread.run_sync(_connect, datoms, spill)) as connection,
@@ -121,7 +124,7 @@ async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Tabl
                 await ended.wait()
             finally:
                 with anyio.CancelScope(shield=True):
-                    # Again and again: what comes before DuckDB has begun is lost.
+                    # Repeatedly: an interrupt that comes before DuckDB has begun is lost.
                     while not ended.is_set():
                         connection.interrupt()
                         with anyio.move_on_after(_INTERRUPT_AGAIN_S):
@@ -129,15 +132,15 @@ async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Tabl
 
         async def answer() -> None:
             try:
-                # A thread beside the shared ones: it waits for reads, which need those.
+                # A thread beside the shared ones: it waits for reads, which need the shared ones.
                 own = anyio.CapacityLimiter(1)
                 answers.append(await to_thread.run_sync(_answer, connection, sql, max_rows, limiter=own))
             finally:
                 ended.set()
                 await checkpoint_if_cancelled()  # an interrupted query raises DuckDB's error
 
-        # In a task of the group, which waits for its thread: where asyncio itself cancels a task
-        # (`asyncio.timeout`), the thread goes on, and the connection would be closed under it.
+        # Each in a task of a group, which waits for the thread. If asyncio itself cancelled a lone task
+        # (`asyncio.timeout`), the thread would go on, and the connection would be closed under it.
         async with task_group() as tasks:
             tasks.start_soon(interrupt)
             tasks.start_soon(answer)
@@ -152,7 +155,7 @@ def _connect(datoms: _Datoms, spill: str) -> DuckDBPyConnection:
     connection.register("stored_datoms", datoms)
     connection.register("stored_attributes", views.attributes(datoms.schema))
     connection.execute(views.VIEWS.replace("$tx_instant", str(datoms.tx_instant)))
-    # From here on it is closed in: no file is read or written but for spilling, nothing is fetched.
+    # From here on it is confined: it reads and writes no files except to spill, and fetches nothing.
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
 
@@ -174,15 +177,15 @@ def _answer(connection: DuckDBPyConnection, sql: str, max_rows: int | None) -> p
 
 
 class _Datoms:
-    """The datoms of a backup as an Arrow stream, read anew each time one is asked for.
+    """The datoms of a backup as an Arrow stream, read again each time a stream is requested.
 
     Args:
         history: the backup.
-        schema: its newest.
-        portal: into the event loop that the store belongs to.
+        schema: its newest schema.
+        portal: leads into the event loop that the store belongs to.
 
     Attributes:
-        failure: why a stream broke off; DuckDB keeps only the text of an error.
+        failure: the error that ended a stream; DuckDB keeps only the text of an error.
     """
 
     def __init__(self, history: StoredHistory, schema: Schema, portal: BlockingPortal) -> None:
@@ -218,7 +221,7 @@ class _Datoms:
                 future.cancel()
 
     def _parts(self) -> Iterator[tuple[Part, int]]:
-        """The segments, and from which t on each is wanted: they may overlap."""
+        """Yields the segments, each with the t from which it is wanted, because they may overlap."""
         position = self._history.bootstrap_t + 1
         for part in self._history.parts(position):
             yield part, position

@@ -1,8 +1,8 @@
-"""Repair: puts damaged segments aside, and reads what is missing from the source again."""
+"""Repair: reads what is damaged or missing from the source again, and puts damaged segments aside."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PutAside:
-    """A segment that was taken out of a backup; it lies where it was.
+    """A segment that was taken out of a backup; its object stays where it was.
 
     Attributes:
-        key: its name.
+        key: its key in the store.
         reason: what is wrong with it.
     """
 
@@ -39,26 +39,34 @@ class PutAside:
     reason: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepairReport:
     """What a repair did.
 
     Attributes:
         aside: the segments that were put aside.
-        backup: what was read from the source again, and what it had beyond the backup's end.
-        verified: how the backup is now.
+        backup: what was read from the source: the missing ranges, and what it had beyond the backup's end.
+        verified: the verification of the backup afterwards.
         seconds: how long it took.
     """
 
     aside: list[PutAside]
     backup: BackupReport
     verified: VerifyReport
-    seconds: float = field(default=0.0)
+    seconds: float
 
     @property
     def ok(self) -> bool:
         """Whether the backup is whole now."""
         return self.verified.ok
+
+    def raise_for_problems(self) -> None:
+        """Raises an error if the backup is still not whole.
+
+        Raises:
+            HistoryDiffers: there are problems; the message has their number and the first one.
+        """
+        self.verified.raise_for_problems()
 
 
 async def repair(
@@ -73,37 +81,40 @@ async def repair(
 ) -> RepairReport:
     """Makes a backup whole again from its source, and proves it.
 
-    Reads every segment. The source is asked for the ranges that no good one covers, the end included. Then
-    each that is damaged, lies under another's name or is of another database is put aside: it stays where it
-    is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that the source
-    cannot replace stays in the backup: put aside, nothing would show that something is lost. Last, all is
-    verified. Nothing is deleted, renamed or replaced. Killed at any moment, it is simply run again.
+    Reads every segment. The ranges that no good one covers, also at the end, are read from the source. Then
+    each segment that is damaged, lies under another's name or is of another database is put aside: it stays
+    where it is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that
+    the source could not replace is not put aside, for nothing would show its loss. Last, all is verified.
+    Nothing is deleted, renamed or replaced. A repair that was killed is simply run again.
 
     Args:
         source: the database that the backup is of, open or as a URI.
         store: a store, open or as a URI.
-        name: of the backup; without it the database's name.
+        name: name of the backup. Default: the database's name.
         segment_size: how many t a new segment covers at most.
         parallel: how many segments are read from the source at once.
         encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
-        on_progress: is told the watermarks, of reading the segments, of the source, and of verifying.
+        on_progress: called with the watermarks: first of reading the segments, then of reading the source,
+            then of verifying.
 
     Returns:
-        The report; what is still wrong is in it, and not raised.
+        The report. What is still wrong is in it, and is not raised.
 
     Raises:
-        NotFound: there is no such database or backup. UsageError: a URI or number is wrong.
+        NotFound: the database, the store or the backup does not exist.
+        UsageError: a URI is malformed, or an option is out of range.
         Conflict: most of the readable segments are of another database, and nothing was put aside; or the
-        source was put back to an earlier state.
+            source was rolled back to an earlier state.
         NewerFormat: a segment was written by a newer version of this program.
-        StoreFailed, NotAuthorized: the store cannot be read or written.
+        StoreFailed: the store cannot be read or written.
+        NotAuthorized: the store refused the credentials, or is encrypted with another key.
     """
     started = monotonic()
-    tell = on_progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_database(connector, source)
         name = name or database.name
-        bad = await _find_bad(database, opened, name, tell)
+        bad = await _find_bad(database, opened, name, on_progress)
         done = await fill(
             database,
             opened,
@@ -111,22 +122,32 @@ async def repair(
             segment_size=segment_size,
             parallel=parallel,
             without={stored.key for stored in bad},
-            on_progress=tell,
+            on_progress=on_progress,
         )
         aside = await _put_aside(opened, name, bad, done.source)
-        # Up to where that backup went: the source may be written to meanwhile.
-        verified = await verify(opened, name=name, on_progress=tell)
-        for gap in done.missing:
-            if gap.start >= verified.end:
-                verified.problem_count += 1
-                verified.problems.append(f"no segment holds t {gap.start} to {gap.end - 1} (the tail)")
-    return RepairReport(aside, done, verified, monotonic() - started)
+        # Only up to where that backup went: the source may have been written to since.
+        verified = await verify(opened, name=name, on_progress=on_progress)
+    tail = [
+        f"no segment holds t {gap.start} to {gap.end - 1} (the tail)"
+        for gap in done.missing
+        if gap.start >= verified.end
+    ]
+    return RepairReport(
+        aside=aside,
+        backup=done,
+        verified=replace(
+            verified,
+            problems=[*verified.problems, *tail],
+            problem_count=verified.problem_count + len(tail),
+        ),
+        seconds=monotonic() - started,
+    )
 
 
 async def _find_bad(
     database: Database, store: Store, name: str, on_progress: OnProgress
 ) -> dict[StoredSegment, str]:
-    """The segments that must not be read, and why."""
+    """Returns the segments that must not be read, and why."""
     there = await list_backup(store, name)
     if not there.segments and not there.aside:
         raise NotFound(f"{there.where()} holds no segments", hint="Make a backup of the source.")
@@ -145,7 +166,7 @@ async def _find_bad(
 
 
 async def _put_aside(store: Store, name: str, bad: dict[StoredSegment, str], source: str) -> list[PutAside]:
-    """Puts aside what has been replaced, and what was never this backup's."""
+    """Puts aside those that have been replaced, and those that never belonged to this backup."""
     there = await list_backup(store, name, without={stored.key for stored in bad})
     done = []
     for stored, reason in bad.items():
@@ -158,7 +179,7 @@ async def _put_aside(store: Store, name: str, bad: dict[StoredSegment, str], sou
 async def _inspect(
     there: Backup, on_progress: OnProgress
 ) -> tuple[dict[StoredSegment, str], dict[StoredSegment, str]]:
-    """Reads all segments: why some are damaged, and which database the others are of."""
+    """Reads all segments; returns why some are damaged, and which database each of the others is of."""
     bad: dict[StoredSegment, str] = {}
     sources: dict[StoredSegment, str] = {}
     progress = Progress(start_t=0, end_t=there.end)
@@ -170,7 +191,7 @@ async def _inspect(
         except SegmentDamaged as exc:
             bad[stored] = str(exc)
         except NotFound:
-            pass  # deleted since it was listed: a gap now
+            pass  # it was deleted after it was listed, and is a gap now
         else:
             sources[stored] = info.source
             progress.transactions += info.transactions

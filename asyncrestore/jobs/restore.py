@@ -1,8 +1,7 @@
-"""Restore: replays a history into a target, from where the target is."""
+"""Restore: replays a history into a target, continuing where the target ends."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -39,28 +38,26 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
     from asyncrestore.target import Marker
 
-logger = logging.getLogger(__name__)
-
 MAX_IN_FLIGHT = 65_536
 MAX_PREFETCH_BYTES = 1024**4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
     """What a restore did.
 
     Attributes:
         source: identity of the source database.
         target: the target's URI.
-        first_t: source t after which it began.
+        first_t: source t of the last transaction that was in the target before this run.
         last_t: source t of the last transaction that is in the target now.
-        transactions: restored by this run.
-        datoms: of the source, in those transactions, without those left out.
-        segments_left: how many segments are not restored yet, 0 when the target has all of the history; more
-            only when the run was given a number of segments.
+        transactions: how many transactions this run restored.
+        datoms: how many datoms of the source these transactions have, not counting those left out.
+        segments_left: how many segments are not restored yet; 0 when the target has all of the history. It is
+            more only when the run was limited to a number of segments.
         spot_checked: how many ids were looked up in the target by `spot_check`.
         seconds: how long it took.
-        id_cache: how the id cache did.
+        id_cache: statistics of the id cache.
         filtered: what was left out and rewritten, by attribute.
     """
 
@@ -68,11 +65,11 @@ class RestoreReport:
     target: str
     first_t: int
     last_t: int
-    transactions: int
-    datoms: int
-    segments_left: int
-    spot_checked: int
-    seconds: float
+    transactions: int = 0
+    datoms: int = 0
+    segments_left: int = 0
+    spot_checked: int = 0
+    seconds: float = 0.0
     id_cache: CacheStatistics
     filtered: list[FilteredAttribute] = field(default_factory=list)
 
@@ -97,42 +94,45 @@ async def restore(
     on_progress: OnProgress | None = None,
     stop: anyio.Event | None = None,
 ) -> RestoreReport:
-    """Restores a backup, or a live database, into a target; continues where the target is.
+    """Restores a backup, or a live database, into a target, continuing where the target ends.
 
     Args:
         source: a store or a database, open or as a URI.
         target: a database, open or as a URI; one that does not exist is created.
-        name: of the backup, where the store holds several.
-        segments: restores so many segments at most (of a live database: so many times 10,000 t), and says in
-            the report what is left; a segment that is restored in part counts. Without it all.
-        spot_check: asks the target about the ids in this part of the transactions (0 to 1), picked at random,
-            once they are committed.
+        name: name of the backup; required if the store holds several.
+        segments: at most this many segments are restored (of a live database: ranges of 10,000 t each), and
+            the report says how many are left. A segment that is restored in part counts. Default: all.
+        spot_check: share of the transactions, from 0 to 1 and picked at random, whose ids are looked up in
+            the target once they are committed.
         exclude: idents of attributes whose datoms are left out.
-        exclude_schema: leave out these attributes themselves too.
-        rewrite: by ident of an attribute, how its values are rewritten: ``hash``, ``null`` (left out),
+        exclude_schema: also leave out the definitions of these attributes.
+        rewrite: how to rewrite the values of which attributes, by ident: ``hash``, ``null`` (left out),
             ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function (see `Rewrite`).
-        rewrite_key: a secret of 16 bytes or more, for ``hash`` and ``fake``.
-        until_t: the last source t to restore; a later run without it continues.
-        until_time: the same as a time: the last transaction that is not after it.
-        prefetch_bytes: how many bytes of segments may be loaded ahead; one segment always may.
-        in_flight: how many transactions may be sent and not answered yet; 1 waits for each. To an engine that
-            does not keep their order it is fewer, as far as they arrive in order.
-        id_cache_size: how many entity ids are remembered; each takes about 9 bytes. Without (0) the target
-            looks each up, which is slower and changes nothing else.
-        encryption: the store's key, where it is encrypted.
-        on_progress: is told the watermarks.
-        stop: once set, what is in flight is finished and `StoppedEarly` raised.
+        rewrite_key: a secret of at least 16 bytes, for ``hash`` and ``fake``.
+        until_t: the last source t to restore. A later run without it continues.
+        until_time: the same as a time: the last transaction not after it is the last one restored.
+        prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
+        in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
+            the engine does not keep their order, fewer are sent: as many as arrive in order.
+        id_cache_size: how many entity ids are remembered, at about 9 bytes each. With 0 each id is looked up
+            in the target, which is slower and changes nothing else.
+        encryption: the store's key, if the store is encrypted.
+        on_progress: called with the watermarks.
+        stop: once it is set, transactions in flight are finished and `StoppedEarly` is raised.
 
     Raises:
-        NotFound: there is no such backup or source. UsageError: a URI is wrong, or a name is needed; or what
-        is to be left out or rewritten cannot be; or the restore cannot end there.
-        SegmentGap, SegmentDamaged: the backup cannot be used; the target stays at its last whole transaction.
-        Conflict: the target holds something else, was filtered in another way, or somebody else writes to it.
+        NotFound: the store, the backup or the source database does not exist.
+        UsageError: a URI is malformed, an option is out of range, `name` is required, an attribute cannot be
+            left out or rewritten as asked, or the restore cannot end at `until_t` or `until_time`.
+        SegmentGap: the backup misses segments; the target stays at its last whole transaction.
+        SegmentDamaged: a segment cannot be used; the target stays at its last whole transaction.
+        Conflict: the target holds something else, was restored with another filter, or is written to by
+            somebody else.
         RewriteFailed: a value cannot be rewritten; everything before its transaction is restored.
-        TransactionRejected: the target refused a transaction.
+        TransactionRejected: the target refused a transaction; everything before it is restored.
         HistoryDiffers: a spot check found an id that stands for the wrong entity.
         Overtaken: another restore writes to the target.
-        Unavailable: the target did not answer; run again.
+        Unavailable: the target did not answer; the same restore, run again, continues.
         StoppedEarly: `stop` was set before the end.
     """
     if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
@@ -149,20 +149,21 @@ async def restore(
             whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
         )
         return await _restore(
-            await limit_history(whole, until_t, until_time),
-            filter_,
-            await as_database(connector, target, create=True),
-            ByteBudget(prefetch_bytes),
-            in_flight,
-            IdCache(id_cache_size),
-            segments,
-            spot_check,
-            on_progress or (lambda _: None),
-            stop or anyio.Event(),
+            history=await limit_history(whole, until_t, until_time),
+            filter_=filter_,
+            target=await as_database(connector, target, create=True),
+            budget=ByteBudget(prefetch_bytes),
+            in_flight=in_flight,
+            cache=IdCache(id_cache_size),
+            segments=segments,
+            spot_check=spot_check,
+            on_progress=on_progress or (lambda _: None),
+            stop=stop or anyio.Event(),
         )
 
 
 async def _restore(
+    *,
     history: History,
     filter_: Filter | None,
     target: Database,
@@ -178,7 +179,9 @@ async def _restore(
     if history.end == history.bootstrap_t + 1:
         await check_empty(target)
         t = history.bootstrap_t
-        return RestoreReport(history.identity, target.uri, t, t, 0, 0, 0, 0, 0.0, cache.statistics)
+        return RestoreReport(
+            source=history.identity, target=target.uri, first_t=t, last_t=t, id_cache=cache.statistics
+        )
     marker = await prepare_target(target, history, filter_.rules if filter_ else ())
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
@@ -188,7 +191,12 @@ async def _restore(
     end_t = min(parts[-1].range.end, history.end) if parts else history.end
     progress = Progress(start_t=first_t + 1, end_t=end_t)
     on_progress(progress)
-    commits = _Commits(progress, on_progress, SpotCheck(target, cache, spot_check), marker.source_tx)
+    commits = _Commits(
+        progress=progress,
+        on_progress=on_progress,
+        checker=SpotCheck(target, cache, spot_check),
+        last_tx=marker.source_tx,
+    )
     stages = Stages(
         history=history,
         marker=marker,
@@ -210,23 +218,23 @@ async def _restore(
             hint="Run the same command again: it continues there.",
         )
     return RestoreReport(
-        history.identity,
-        target.uri,
-        first_t,
-        tx_to_t(commits.last_tx),
-        progress.transactions,
-        progress.datoms,
-        stages.parts_left,
-        commits.checker.checked,
-        monotonic() - started,
-        cache.statistics,
-        filter_.done if filter_ else [],
+        source=history.identity,
+        target=target.uri,
+        first_t=first_t,
+        last_t=tx_to_t(commits.last_tx),
+        transactions=progress.transactions,
+        datoms=progress.datoms,
+        segments_left=stages.parts_left,
+        spot_checked=commits.checker.checked,
+        seconds=monotonic() - started,
+        id_cache=cache.statistics,
+        filtered=filter_.done if filter_ else [],
     )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Commits:
-    """Takes note of what is in the target: for the user, for the report, and for the spot check."""
+    """Counts what the target has committed and reports it, and spot-checks it."""
 
     progress: Progress
     on_progress: OnProgress
@@ -243,7 +251,10 @@ class _Commits:
 
 
 def _check_common_past(history: History, target: Database, marker: Marker, state: State) -> None:
-    """The target's newest transaction must be the source's: one put back may have gone on otherwise."""
+    """The target's newest transaction must be the source's.
+
+    A source that was rolled back since may have continued differently.
+    """
     if tx_to_t(marker.source_tx) <= history.bootstrap_t:
         return
     last = state.last
@@ -251,6 +262,6 @@ def _check_common_past(history: History, target: Database, marker: Marker, state
     if last is None or (instant is not None and instant != marker.instant):
         differs = "has another instant in each" if last else "is in the first one only"
         raise Conflict(
-            f"{target.uri} and {history.where} have parted: t {tx_to_t(marker.source_tx)} {differs}",
-            hint="The source was put back to an earlier state since. Restore into a new database.",
+            f"{target.uri} and {history.where} have diverged: t {tx_to_t(marker.source_tx)} {differs}",
+            hint="The source was rolled back to an earlier state since. Restore into a new database.",
         )

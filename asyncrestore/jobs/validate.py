@@ -1,4 +1,4 @@
-"""Validate a store: does it keep the promises that backups need?"""
+"""Validate: tests whether a store keeps the promises that backups need."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from asyncrestore.stores.promises import Promise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateReport:
-    """What became of a store's promises.
+    """Which promises a store kept.
 
     Attributes:
         store: the store's URI.
-        left: where the objects are that were made; nothing needs them any more.
-        promises: in the order in which they were tried.
+        left: where the objects are that the test made and left; nothing needs them any more.
+        promises: the promises, in the order in which they were tested.
         seconds: how long it took.
     """
 
@@ -39,10 +39,10 @@ class ValidateReport:
         return all(promise.kept for promise in self.promises)
 
     def raise_for_problems(self) -> None:
-        """Raises if a promise was broken.
+        """Raises an error if a promise was broken.
 
         Raises:
-            StoreFailed: with all that were.
+            StoreFailed: a promise was broken; the message names all of those.
         """
         broken = [f"{each.text}: {each.problem}" for each in self.promises if each.kept is False]
         if broken:
@@ -53,22 +53,30 @@ class ValidateReport:
 
 
 async def validate_store(store: AnyStore) -> ValidateReport:
-    """Tries out a store, by some 1,020 small objects and a large one, 35 MB in all.
+    """Tests a store with about 1,020 small objects and a large one, 35 MB in all.
 
-    They are left under a name of their own, which no command takes for a backup: a store need not allow to
-    delete.
+    They are left in the store, because a store need not allow deleting, under a name that no command takes
+    for a backup.
 
     Args:
         store: a store, open or as a URI.
 
     Returns:
-        The report; broken promises are in it, and not raised.
+        The report. Broken promises are in it, and are not raised.
 
     Raises:
-        NotFound, NotAuthorized, Unavailable: the store cannot be used at all. UsageError: a URI is wrong.
+        UsageError: the URI is malformed.
+        NotFound: the store does not exist.
+        NotAuthorized: the store refused the credentials.
+        Unavailable: the store did not answer.
     """
     started = monotonic()
     name = PROBES + secrets.token_hex(4)
     async with as_store(store) as opened:
         promises = await check_promises(opened, name)
-        return ValidateReport(opened.uri, f"{opened.uri.rstrip('/')}/{name}", promises, monotonic() - started)
+        return ValidateReport(
+            store=opened.uri,
+            left=f"{opened.uri.rstrip('/')}/{name}",
+            promises=promises,
+            seconds=monotonic() - started,
+        )

@@ -1,8 +1,8 @@
-"""Verify: proves that a backup is whole, or that a target has a source's history."""
+"""Verify: proves that a backup is whole, or that a target has the history of its source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -41,26 +41,26 @@ if TYPE_CHECKING:
     from asyncrestore.stores.encrypted import Encryption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What verifying found.
+    """What a verification found.
 
     Attributes:
-        checked: what was verified, for people.
-        against: the target it was compared with, if any.
+        checked: display name of what was verified.
+        against: URI of the target it was compared with, if any.
         end: the first t after what was verified.
-        transactions: how many were read and checked.
-        datoms: in those transactions.
-        problems: what is wrong, the first few in words.
-        problem_count: how many in all.
+        transactions: how many transactions were read and checked.
+        datoms: how many datoms those transactions have.
+        problems: descriptions of the first problems, at most `max_differences`.
+        problem_count: how many problems there are in all.
         seconds: how long it took.
         filtered: what was left out and rewritten before comparing, by attribute.
-        notes: what is no problem, but should be known of a backup: segments put aside or superseded,
-            overlaps, foreign objects.
+        notes: remarks on a backup that are not problems: segments put aside or superseded, overlaps, foreign
+            objects.
     """
 
     checked: str
-    against: str | None
+    against: str | None = None
     end: int
     transactions: int = 0
     datoms: int = 0
@@ -76,15 +76,23 @@ class VerifyReport:
         return self.problem_count == 0
 
     def raise_for_problems(self) -> None:
-        """Raises if anything is wrong.
+        """Raises an error if anything is wrong.
 
         Raises:
-            HistoryDiffers: with the first problem.
+            HistoryDiffers: there are problems; the message has their number and the first one.
         """
-        if not self.ok:
+        if self.ok:
+            return
+        problems = f"{self.problem_count:,} problem{'' if self.problem_count == 1 else 's'}"
+        if self.against is None:
             raise HistoryDiffers(
-                f"{self.checked}: {self.problem_count} problems, the first: {self.problems[0]}"
+                f"{self.checked} is damaged: {problems}, the first: {self.problems[0]}",
+                hint="Run repair with the source: it puts damaged segments aside, and fills gaps.",
             )
+        raise HistoryDiffers(
+            f"{self.against} differs from {self.checked}: {problems}, the first: {self.problems[0]}",
+            hint="Do not use the target in the source's place. Restore into a new database and verify that.",
+        )
 
 
 async def verify(
@@ -105,33 +113,36 @@ async def verify(
 ) -> VerifyReport:
     """Verifies a backup by itself, or a target against a backup or a live source.
 
-    By itself: every segment is there from t 0 on, is what was written, and can be decoded. Against a target:
-    every transaction has the same place, instant and datoms, with entity ids renamed one to one.
+    A backup by itself: every segment from t 0 on is there, is what was written, and can be decoded. A target:
+    every transaction has the same position, instant and datoms as in the source, with entity ids renamed one
+    to one.
 
     Args:
         source: a store or, with `against`, also a database; open or as a URI.
-        against: the target, a database restored from `source`.
-        live: for a backup by itself, the database that it is of: nothing of that may be missing, also at
-            the end.
-        name: of the backup, where the store holds several.
-        exclude: as the target was restored with (see `restore`): the filtered history is then expected.
-        exclude_schema: likewise.
-        rewrite: likewise.
-        rewrite_key: likewise.
-        until_t: where the target must end (see `restore`), if not at the source's end.
-        until_time: likewise, as a time.
-        max_differences: how many problems are told in words.
-        encryption: the store's key, where it is encrypted.
-        on_progress: is told the watermarks.
+        against: the target, a database restored from `source`, open or as a URI.
+        live: the database that a backup is of, to verify the backup by itself: then nothing of that database
+            may be missing at the backup's end either.
+        name: name of the backup; required if the store holds several.
+        exclude: the same as when the target was restored (see `restore`); the filtered history is expected.
+        exclude_schema: the same as when the target was restored.
+        rewrite: the same as when the target was restored.
+        rewrite_key: the same as when the target was restored.
+        until_t: the t at which the target must end (see `restore`). Default: the source's end.
+        until_time: the time at which the target must end (see `restore`).
+        max_differences: how many problems the report describes; it counts them all.
+        encryption: the store's key, if the store is encrypted.
+        on_progress: called with the watermarks.
 
     Returns:
-        The report; what is wrong with the data is in it, and not raised.
+        The report. What is wrong with the data is in it, and is not raised.
 
     Raises:
-        NotFound: there is no such backup or database. UsageError: a URI is wrong, or a name is needed.
-        Conflict: the target was restored from another source, or not at all, or filtered in another way.
+        NotFound: the store, the backup or a database does not exist.
+        UsageError: a URI is malformed, `name` is required, or options do not fit each other.
+        Conflict: the target was restored from another source, with another filter, or not at all.
         RewriteFailed: a value cannot be rewritten.
-        SegmentDamaged, SegmentGap: the backup that a target is compared with cannot be used.
+        SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
+        SegmentGap: the backup that a target is compared with misses segments.
     """
     if max_differences < 1:
         raise UsageError("max_differences must be at least 1")
@@ -160,7 +171,7 @@ async def verify(
         )
     elif exclude or exclude_schema or rewrite or until_t is not None or until_time is not None:
         raise UsageError(
-            "What to leave out, to rewrite, or where to end says what a target holds, and none was given",
+            "Options to leave out, rewrite or end early describe a target, and no target was given",
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
@@ -168,9 +179,7 @@ async def verify(
             backup = await find_backup(store, name)
             history = None if live is None else await LiveHistory.open(await as_database(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
-    report.problems, report.problem_count = differences.first, differences.count
-    report.seconds = monotonic() - started
-    return report
+    return replace(report, seconds=monotonic() - started)
 
 
 async def _verify_target(
@@ -196,9 +205,16 @@ async def _verify_target(
         progress=progress,
         on_progress=on_progress,
     )
-    report = VerifyReport(history.where, target.uri, history.end, progress.transactions, progress.datoms)
-    report.filtered = filter_.done if filter_ else []
-    return report
+    return VerifyReport(
+        checked=history.where,
+        against=target.uri,
+        end=history.end,
+        transactions=progress.transactions,
+        datoms=progress.datoms,
+        problems=differences.first,
+        problem_count=differences.count,
+        filtered=filter_.done if filter_ else [],
+    )
 
 
 async def _verify_backup(
@@ -206,7 +222,7 @@ async def _verify_backup(
 ) -> VerifyReport:
     for problem in _missing(backup, live):
         differences.add(problem)
-    report = VerifyReport(backup.where(), None, backup.end, notes=await _notes(backup))
+    notes = await _notes(backup)
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
     for stored in backup.segments:
@@ -229,12 +245,22 @@ async def _verify_backup(
             differences.add(f"{stored.key} is of another database ({info.source}) than the others ({source})")
     for key in await _hidden(backup, source):
         differences.add(f"{key} was put aside, and no segment holds what it held")
-    report.transactions, report.datoms = progress.transactions, progress.datoms
-    return report
+    return VerifyReport(
+        checked=backup.where(),
+        end=backup.end,
+        transactions=progress.transactions,
+        datoms=progress.datoms,
+        problems=differences.first,
+        problem_count=differences.count,
+        notes=notes,
+    )
 
 
 async def _is_missed(backup: Backup, gone: StoredSegment) -> bool:
-    """Whether a segment that is gone since the listing was needed: compacted ones may be deleted any time."""
+    """Returns whether a segment that is gone since the listing was needed.
+
+    Superseded ones may be deleted at any time.
+    """
     if gone in backup.superseded():
         return False
     if (await list_backup(backup.store, backup.name)).covers(gone.range):
@@ -246,14 +272,14 @@ async def _is_missed(backup: Backup, gone: StoredSegment) -> bool:
 
 
 async def _hidden(backup: Backup, source: str | None) -> list[str]:
-    """Keys put aside beyond the last segment: no gap shows that something is lost there."""
+    """Returns the keys put aside beyond the last segment: no gap shows that something is lost there."""
     aside = [StoredSegment.from_key(key) for key in backup.aside]
     beyond = [stored for stored in aside if stored and stored.range.end > backup.end]
     return [stored.key for stored in beyond if source and await backup.was_ours(stored, source)]
 
 
 def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
-    """Each gap in words, with where it is."""
+    """Describes each gap: which t are missing, and whether at the head, in the middle or at the tail."""
     for gap in backup.gaps(live.end if live else None):
         place = "the head" if gap.start == 0 else "the tail" if gap.start == backup.end else "the middle"
         yield f"no segment holds t {gap.start} to {gap.end - 1} ({place})"
@@ -262,18 +288,21 @@ def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
 
 
 async def _notes(backup: Backup) -> list[str]:
-    """What is no problem, but should be known."""
+    """Describes what is not a problem, but worth knowing."""
     return [
         *[f"{key} was put aside: {await _why_aside(backup, key)}" for key in backup.aside],
         *[f"{segment.key} is superseded by others" for segment in backup.superseded()],
         *[f"t {each.start} to {each.end - 1} are in two segments" for each in backup.overlaps()],
-        *[f"{key} is no segment" for key in backup.foreign],
+        *[f"{key} is not a segment" for key in backup.foreign],
     ]
 
 
 async def _why_aside(backup: Backup, key: str) -> str:
-    """That it was put aside is no problem, so that nobody can tell why is none either."""
+    """Returns the reason that `repair` stored beside a segment that it put aside.
+
+    A segment put aside is not a problem, so a reason that cannot be read is not one either.
+    """
     try:
         return await backup.why_aside(key)
     except (DamageError, NotAuthorized, NotFound, Conflict) as exc:
-        return f"why cannot be read: {exc}"
+        return f"the reason cannot be read: {exc}"

@@ -1,4 +1,4 @@
-"""Stores that cannot be used: each command says which, why and what to do, and exits with the right code."""
+"""Stores that cannot be used: the error says which and why, the hint what to do, and the exit code fits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def on_s3(moto_bucket: Bucket, proxy: Proxy) -> str:
 
 
 def only(method: str, words: str, fault: Fault) -> dict[str, Fault]:
-    """What happens to the requests of a method whose path has these words."""
+    """Faults for the requests of a method whose path contains these words."""
 
     def sometimes(exchange: Exchange) -> None:
         (fault if words in exchange.path else relay)(exchange)
@@ -92,7 +92,7 @@ def test_no_credentials(capsys: pytest.CaptureFixture[str], on_s3: str, aws: pyt
     assert "AWS_PROFILE" in ran.error["hint"]
 
 
-def test_a_region_that_is_none(capsys: pytest.CaptureFixture[str], on_s3: str) -> None:
+def test_a_region_that_does_not_exist(capsys: pytest.CaptureFixture[str], on_s3: str) -> None:
     ran = Ran(capsys, "verify", f"{on_s3}&region=not%20a%20region")
     assert ran.code == 2
     assert "Traceback" not in ran.err
@@ -109,14 +109,14 @@ def test_a_bucket_with_other_content(capsys: pytest.CaptureFixture[str], moto_bu
         moto_bucket.put(f"backups/db/{key}", data)
     ran = Ran(capsys, "--json", "--quiet", "verify", moto_bucket.uri())
     assert ran.code == 0
-    assert json.loads(ran.out)["notes"] == ["notes.txt is no segment"]
+    assert json.loads(ran.out)["notes"] == ["notes.txt is not a segment"]
 
 
 # Directories
 
 
 def confined(namespaces: str, before: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in namespaces of its own, after a shell command there."""
+    """Runs a command in its own namespaces, after a shell command in the same ones."""
     program = ["unshare", namespaces, "sh", "-c", f'{before} && exec "$@"', "sh", *command(*arguments)]
     return subprocess.run(
         program, capture_output=True, text=True, timeout=100, check=False, env=environment()
@@ -160,7 +160,7 @@ def test_a_read_only_disk(store: Path) -> None:
 
 @pytest.mark.skipif(not can("-U", "true"), reason="nobody can become nobody here")
 def test_an_unwritable_directory(store: Path) -> None:
-    """As nobody: the tests may run as root, whom no mode stops."""
+    """Runs as nobody: the tests may run as root, whom no mode stops."""
     (store / "db").chmod(0o555)
     ran = confined("-U", "true", "--json", "--quiet", "compact", str(store))
     (store / "db").chmod(0o755)

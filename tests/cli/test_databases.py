@@ -1,4 +1,4 @@
-"""The commands on durable Datomic Local databases, each a process of its own."""
+"""Commands on durable Datomic Local databases, each run as a process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_interrupted_then_completed_and_verified(place: Place) -> None:
     assert (note["message_type"], error["message_type"], error["code"]) == ("note", "exit_error", 130)
     assert "again" in error["hint"]
 
-    # Twice stops at once; what is committed stays here too.
+    # A second signal stops it at once; what is committed stays then too.
     code, _, err = interrupted_restore(place.store, target, signal.SIGTERM, signal.SIGTERM)
     assert code == 130, err
 
@@ -144,7 +144,7 @@ def test_the_demo_on_its_first_months(
     assert "backup: whole; copy: identical" in out
     assert out.count("The Pink Floyd, United States, 12") == 2
     assert f"asyncrestore info '{kept}/backups'" in out
-    # What it suggests works.
+    # The commands that it suggests work.
     line = next(line for line in out.splitlines() if "asyncrestore info 'datomic:" in line)
     info = run_cli([*shlex.split(line)[1:], "--json"])
     assert json.loads(info.stdout)["marker_t"] is not None, info.stderr

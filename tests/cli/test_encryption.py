@@ -1,4 +1,4 @@
-"""The key on the command line: from a file, a command, the environment or a key service; never told."""
+"""The key on the command line: from a file, a command, the environment or a key service; never printed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(capsys: pytest.CaptureFixture[str], plain: Path, key_file: Path, tmp_path: Path) -> Path:
-    """The same, encrypted."""
+    """A store with the same backup, encrypted."""
     ran = Ran(capsys, "copy", str(plain), str(tmp_path / "store"), "--encryption-key-file", str(key_file))
     assert ran.code == 0, ran.err
     return tmp_path / "store"
@@ -100,7 +100,7 @@ def test_the_wrong_key(capsys: pytest.CaptureFixture[str], store: Path, plain: P
     ("text", "problem"),
     [("", "has 0 bytes"), ("c2hvcnQ=", "has 5 bytes"), ("what?", "not base64"), ("0" * 64, "has 48 bytes")],
 )
-def test_what_is_no_key(
+def test_texts_that_are_not_keys(
     capsys: pytest.CaptureFixture[str], store: Path, tmp_path: Path, text: str, problem: str
 ) -> None:
     file = tmp_path / "bad"
@@ -141,17 +141,17 @@ def test_an_empty_key_does_not_mean_in_clear(
     assert not (tmp_path / "made").exists()
 
 
-def test_a_reason_that_cannot_be_read_is_no_problem(
+def test_a_reason_that_cannot_be_read_is_not_a_problem(
     capsys: pytest.CaptureFixture[str], store: Path, key_file: Path
 ) -> None:
-    """Anybody may have put a segment aside, by an object beside it."""
+    """Anybody who can write an object beside a segment can put it aside."""
     (store / "db" / "0000000000030-0000000000040.parquet.aside").touch()
     ran = Ran(capsys, "verify", str(store), "--encryption-key-file", str(key_file))
     assert ran.code == 0, ran.err
-    assert "was put aside: why cannot be read: " in ran.out
+    assert "was put aside: the reason cannot be read: " in ran.out
 
 
-def test_keys_that_cannot_be_had(
+def test_keys_that_cannot_be_obtained(
     capsys: pytest.CaptureFixture[str], store: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = f"{sys.executable} -c 'import sys; print(\"{KEY}\"); sys.exit(3)'"
@@ -182,7 +182,7 @@ def test_decrypt(capsys: pytest.CaptureFixture[str], store: Path, plain: Path, k
 
 
 def test_a_journey(place: Place, tmp_path: Path, key_file: Path) -> None:
-    """Processes of their own, from a database to a restored one, and a store that was damaged on the way."""
+    """From a database to a restored one, through a store that is damaged; each command is a process."""
     store, target = str(tmp_path / "db"), f"datomic:local://cli/copy?storage-dir={tmp_path / 'target'}"
 
     def run(*arguments: str) -> str:

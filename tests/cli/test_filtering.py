@@ -1,4 +1,4 @@
-"""Leaving out, rewriting and point in time on the command line."""
+"""`--exclude`, `--rewrite` and `--until-...` on the command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASYNCRESTORE_REWRITE_KEY", raising=False)
 
 
-def test_filtered_restore_verified_and_told(place: Place, tmp_path: Path) -> None:
+def test_filtered_restore_verify_and_info(place: Place, tmp_path: Path) -> None:
     target = place.storage.format("filtered")
     (tmp_path / "key").write_text(KEY + "\n")
     (tmp_path / "mine.py").write_text("def other(attribute, value):\n    return value + 1000000\n")
@@ -41,7 +41,7 @@ def test_filtered_restore_verified_and_told(place: Place, tmp_path: Path) -> Non
     assert (rewritten["attribute"], rewritten["left_out"]) == ("item/number", 0)
     assert rewritten["rewritten"] >= 99
 
-    # The key from the environment is the same key; and now to the end.
+    # The same key from the environment, and now up to the end.
     completed = run_cli(["restore", place.store, target, *wanted], ASYNCRESTORE_REWRITE_KEY=KEY)
     assert completed.returncode == 0, completed.stderr
     assert f"\n  left out      :item/next {TRANSACTIONS + 1 - 100}\n" in completed.stdout
@@ -58,12 +58,12 @@ def test_filtered_restore_verified_and_told(place: Place, tmp_path: Path) -> Non
         assert refused.returncode == 13
         assert says in refused.stderr
         assert "restored with :item/next exclude with schema; :item/number hash (key " in refused.stderr
-    told = run_cli(["info", target])
-    assert "\n  filtered      :item/next exclude with schema; :item/number hash (key " in told.stdout
-    for ran in (restored, completed, verified, refused, told):
+    described = run_cli(["info", target])
+    assert "\n  filtered      :item/next exclude with schema; :item/number hash (key " in described.stdout
+    for ran in (restored, completed, verified, refused, described):
         assert KEY not in ran.stdout + ran.stderr
 
-    # A function is looked for where the command runs.
+    # A function is looked for in the working directory.
     arguments = ["restore", place.store, place.storage.format("by-function"), "--exclude", "item/next"]
     by_function = run_cli([*arguments, "--rewrite", "item/number=mine:other"], cwd=tmp_path)
     assert by_function.returncode == 2
@@ -76,7 +76,7 @@ def test_filtered_restore_verified_and_told(place: Place, tmp_path: Path) -> Non
         (["--rewrite", "item/number"], "is not ATTR=HOW"),
         (["--rewrite", "=hash"], "is not ATTR=HOW"),
         (["--rewrite", "a/b=hash", "--rewrite", "a/b=null"], "in two ways"),
-        (["--until-time", "tomorrow"], "no time as in RFC 3339"),
+        (["--until-time", "tomorrow"], "not a time as in RFC 3339"),
         (["--until-time", "2026-01-31T12:00:00"], "no time zone"),
         (["--until-t", "x"], "--until-t"),
         (["--rewrite", "item/next=hash", "--rewrite-key-file", "/nonexistent/key"], "cannot be read"),
@@ -89,7 +89,7 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str], options: list[str], s
         assert says in ran.err
 
 
-def test_verify_of_a_store_alone_takes_none(capsys: pytest.CaptureFixture[str], place: Place) -> None:
+def test_verify_of_a_store_alone_refuses_filters(capsys: pytest.CaptureFixture[str], place: Place) -> None:
     ran = Ran(capsys, "verify", place.store, "--exclude", "item/next")
     assert ran.code == 2
     assert "--against" in ran.err

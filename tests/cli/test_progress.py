@@ -27,7 +27,7 @@ def halfway() -> Progress:
     return progress
 
 
-def test_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_every_30_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     on_progress = lines("restore", Output(Settings()), Meter(clock))
     for second in range(70):
@@ -41,7 +41,7 @@ def test_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_statuses_at_most_one_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+def test_at_most_one_status_a_second(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     on_progress = statuses("restore", Output(Settings(json=True)), Meter(clock))
     for tenth in range(25):
@@ -65,7 +65,7 @@ def test_statuses_at_most_one_a_second(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("settings", [Settings(quiet=True), Settings(no_progress=True)])
-def test_none_on_request(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_progress_on_request(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with show_progress("restore", Output(settings), settings) as on_progress:
         on_progress(halfway())
     assert capsys.readouterr() == ("", "")

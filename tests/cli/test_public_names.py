@@ -1,4 +1,4 @@
-"""The package's front door: all public names are there, and cheap commands load nothing heavy."""
+"""All public names exist, and cheap commands import nothing heavy."""
 
 from __future__ import annotations
 

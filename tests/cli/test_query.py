@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from asyncrestore.cli.rows import grid, rows_of
+from asyncrestore.cli.query_rows import grid, json_rows
 from asyncrestore.errors import UsageError
 from tests.cli.conftest import TRANSACTIONS, run_cli
 from tests.cli.test_usage import Ran
@@ -49,7 +49,7 @@ def test_wrong_sql_ends_as_usage_error(place: Place) -> None:
     assert ran.stderr.endswith("docs/query.md has their columns.\n")
 
 
-def test_any_type_can_be_told() -> None:
+def test_every_type_can_be_shown() -> None:
     far = pa.array([2**53], pa.timestamp("us", tz="UTC"))
     near = pa.array([datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)], pa.timestamp("us", tz="UTC"))
     table = pa.table(
@@ -69,7 +69,7 @@ def test_any_type_can_be_told() -> None:
             "long": ["x" * 100],
         }
     )
-    rows = rows_of(table)
+    rows = json_rows(table)
     assert rows == [
         [
             "2255-06-05T23:47:34.740992Z",
@@ -88,16 +88,16 @@ def test_any_type_can_be_told() -> None:
         ]
     ]
     json.dumps(rows, allow_nan=False)
-    told = grid(table.column_names, rows).splitlines()[2]
-    assert "k: v, " in told
-    assert "x: 1, y: true" in told
-    assert r"\x1b[2J\n" in told
-    assert told.endswith("  " + "x" * 79 + "…")
+    shown = grid(table.column_names, rows).splitlines()[2]
+    assert "k: v, " in shown
+    assert "x: 1, y: true" in shown
+    assert r"\x1b[2J\n" in shown
+    assert shown.endswith("  " + "x" * 79 + "…")
 
 
-def test_dates_that_python_has_not() -> None:
+def test_dates_that_python_does_not_have() -> None:
     days = pa.array([105_200_797, 2**31 - 1, -735_000, 20_000, None], pa.date32())
-    assert [row[0] for row in rows_of(pa.table({"day": days}))] == [
+    assert [row[0] for row in json_rows(pa.table({"day": days}))] == [
         "<value out of range: 105200797>",
         "<value out of range: 2147483647>",
         "-0043-08-22",
@@ -105,7 +105,7 @@ def test_dates_that_python_has_not() -> None:
         None,
     ]
     with pytest.raises(UsageError, match="Column 'days' has a value that cannot be shown"):
-        rows_of(pa.table({"days": pa.array([[105_200_797]], pa.list_(pa.date32()))}))
+        json_rows(pa.table({"days": pa.array([[105_200_797]], pa.list_(pa.date32()))}))
 
 
 def test_no_rows() -> None:

@@ -1,4 +1,4 @@
-"""Running a job: signals, sent by the job itself, so that the order is certain; notes that nobody takes."""
+"""Running a job: signals, sent by the job itself so that the order is certain; notes that nobody reads."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_terminal_that_is_gone_stops_a_job_in_good_order() -> None:
         finally:
             cleaned_up = True
 
-    before = signal.signal(signal.SIGHUP, lambda *_: None)  # which else would end the tests
+    before = signal.signal(signal.SIGHUP, lambda *_: None)  # otherwise it would end the tests
     try:
         with pytest.raises(Interrupted):
             run(OUTPUT, hangs)
@@ -95,7 +95,7 @@ def test_a_terminal_that_is_gone_stops_a_job_in_good_order() -> None:
     assert cleaned_up
 
 
-def test_nohup_is_heeded() -> None:
+def test_nohup_is_respected() -> None:
     async def goes_on(_stop: anyio.Event) -> str:
         os.kill(os.getpid(), signal.SIGHUP)
         return "done"
@@ -107,7 +107,7 @@ def test_nohup_is_heeded() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_errors_come_as_themselves() -> None:
+def test_errors_are_not_wrapped() -> None:
     async def fails(_stop: anyio.Event) -> None:
         await anyio.lowlevel.checkpoint()
         raise NotFound("gone")

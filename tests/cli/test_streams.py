@@ -1,4 +1,4 @@
-"""Streams that are not as usual: closed before the start, unbuffered, full; Ctrl-C before the first line."""
+"""Unusual streams: closed before the start, unbuffered, full; and Ctrl-C before the first line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_shell(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command by a shell, as "$@" of its script."""
+    """Runs a command in a shell, as "$@" of its script."""
     return subprocess.run(
         ["sh", "-c", script, "sh", *command(*arguments)],
         stdin=subprocess.DEVNULL,
@@ -37,7 +37,7 @@ def test_closed_streams(store: Path, closed: str) -> None:
 
 
 def test_output_that_was_cut_short_is_an_error(store: Path) -> None:
-    """Python's unbuffered stdout, as most containers have it, writes what fits and keeps silent."""
+    """Python's unbuffered stdout, common in containers, writes what fits and drops the rest silently."""
     rows = "SELECT repeat('x', 1000000)"
     for unbuffered in ("", "1"):
         ran = run_shell(
@@ -50,7 +50,7 @@ def test_output_that_was_cut_short_is_an_error(store: Path) -> None:
 
 
 def test_ctrl_c_while_the_program_is_loaded() -> None:
-    """Sent by an import, so that it comes just then."""
+    """An import sends the signal, so that it comes at that moment."""
     program = """
 import os, signal, sys
 class Interrupts:

@@ -70,7 +70,7 @@ def test_info_and_verify_name_what_is_wrong(capsys: pytest.CaptureFixture[str], 
     assert ran.code == 4
     assert "no segment holds t 0 to 9 (the head)" in ran.out
     assert f"{RANGES[2]}.parquet is damaged" in ran.out
-    assert "note: notes.txt is no segment" in ran.out
+    assert "note: notes.txt is not a segment" in ran.out
     assert "Run repair with the source" in ran.err
 
 

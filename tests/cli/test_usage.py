@@ -1,4 +1,4 @@
-"""Options, settings and wrong requests: what needs no database."""
+"""Options, settings and wrong requests, without a database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import asyncrestore
 from asyncrestore.cli import main
 from asyncrestore.cli.app import group
-from asyncrestore.cli.failures import tell
+from asyncrestore.cli.failures import report_failure
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
@@ -64,7 +64,11 @@ class Ran:
         (["backup", TARGET, "memory:"], 2, "ends with this process"),
         (["backup", TARGET, "/nonexistent/store", "--parallel", "0"], 2, "--parallel"),
         (["backup", TARGET, "/nonexistent/store", "--segments", "0"], 2, "--segments"),
-        (["backup", TARGET, "/nonexistent/store", "--start-t", "7", "--end-t", "7"], 2, "no t is from 7 on"),
+        (
+            ["backup", TARGET, "/nonexistent/store", "--start-t", "7", "--end-t", "7"],
+            2,
+            "7 is not greater than 7",
+        ),
         (["restore", "/nonexistent/store", TARGET, "--segments", "0"], 2, "--segments"),
         (["restore", "/nonexistent/store", TARGET, "--spot-check", "1.5"], 2, "--spot-check"),
         (["restore", "/nonexistent/store", TARGET, "--id-cache-size", "-1"], 2, "--id-cache-size"),
@@ -129,7 +133,7 @@ def test_verify_and_info_of_a_store(capsys: pytest.CaptureFixture[str], place: P
     assert backup["segments"] > 10
     assert backup["first_instant"] <= backup["last_instant"]
 
-    # A gap, a damaged newest segment, and a file that is none.
+    # A gap, a damaged newest segment, and a file that is not a segment.
     damaged = tmp_path / "damaged"
     shutil.copytree(place.store, damaged)
     segments = sorted((damaged / "items").iterdir())
@@ -193,21 +197,23 @@ def test_settings_from_a_file_and_the_environment(
 def test_several_errors_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(Settings())
     ours = [Conflict("first", hint="do this"), TransactionRejected("second", t=7)]
-    assert tell(ExceptionGroup("", [ours[0], ExceptionGroup("", ours[1:])]), output, debug=False) == 13
+    assert (
+        report_failure(ExceptionGroup("", [ours[0], ExceptionGroup("", ours[1:])]), output, debug=False) == 13
+    )
     assert capsys.readouterr().err == "error: first\nhint: do this\nerror: second\n"
-    assert tell(ExceptionGroup("", [*ours, KeyError("x")]), output, debug=False) == 1
+    assert report_failure(ExceptionGroup("", [*ours, KeyError("x")]), output, debug=False) == 1
     assert (
         "error: unexpected KeyError: 'x'\nhint: Run the same command with --debug" in capsys.readouterr().err
     )
-    assert tell(KeyError("x"), output, debug=True) == 1
-    assert "Traceback" not in capsys.readouterr().err  # it was never raised, and has none
-    assert tell(KeyboardInterrupt(), output, debug=False) == 130
+    assert report_failure(KeyError("x"), output, debug=True) == 1
+    assert "Traceback" not in capsys.readouterr().err  # it was never raised, so it has none
+    assert report_failure(KeyboardInterrupt(), output, debug=False) == 130
 
 
-def test_what_a_restore_raises_is_what_the_command_exits_with(
+def test_the_exit_code_is_that_of_the_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes cannot have one directory of Datomic Local, so one overtaken is played here."""
+    """Two processes cannot open one directory of Datomic Local, so the error is raised by a substitute."""
 
     async def overtaken(*_: object, **__: object) -> None:
         raise Overtaken("Another restore writes to it", hint="Let it finish.")
@@ -218,7 +224,7 @@ def test_what_a_restore_raises_is_what_the_command_exits_with(
     assert ran.err == "error: Another restore writes to it\nhint: Let it finish.\n"
 
 
-def test_a_bug_is_one_line_and_debug_shows_it(
+def test_a_bug_is_one_line_without_debug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> None:

@@ -251,7 +251,7 @@ async def test_another_past_s_copy_is_refused(*, ahead: bool) -> None:
         range_.key: small.segment(range_, name="put back" if range_.end > 20 else "name") for range_ in ranges
     }
     target = await store_of(parted)
-    with pytest.raises(Conflict, match=r"have parted: t 2\d differs"):
+    with pytest.raises(Conflict, match=r"have diverged: t 2\d differs"):
         await copy(await store_of(small.objects()), target)
     assert await load(target) == parted
 

@@ -114,5 +114,5 @@ async def test_what_is_no_problem_is_told() -> None:
     assert report.notes == [
         "t 5 to 9 are in two segments",
         "t 10 to 11 are in two segments",
-        "notes.txt is no segment",
+        "notes.txt is not a segment",
     ]

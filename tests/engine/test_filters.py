@@ -228,7 +228,7 @@ async def test_other_options_than_before_are_refused(new_database: NewDatabase) 
     with pytest.raises(Conflict, match="restored with nothing left out or rewritten; now it is"):
         await verify(source, against=plain, **options)
     assert (await restore(source, filtered, **options)).transactions == 0
-    with pytest.raises(UsageError, match="none was given"):
+    with pytest.raises(UsageError, match="no target was given"):
         await verify(MemoryStore(), exclude=["p/name"])
 
 

@@ -128,9 +128,9 @@ async def test_source_that_was_put_back_and_went_on_otherwise(new_database: NewD
             for tx, (e, a, kind, raw, added) in rows
         ]
 
-    with pytest.raises(Conflict, match="have parted: t 8"):
+    with pytest.raises(Conflict, match="have diverged: t 8"):
         await backup(AlteredDatabase(original, otherwise), store, name="db")
-    with pytest.raises(Conflict, match="have parted: t 8"):
+    with pytest.raises(Conflict, match="have diverged: t 8"):
         await restore(AlteredDatabase(original, otherwise), target)
 
 
@@ -180,7 +180,7 @@ async def test_a_newest_segment_without_transactions_hides_no_other_past(new_dat
             for tx, (e, a, kind, raw, added) in rows
         ]
 
-    with pytest.raises(Conflict, match=f"have parted: t {before}"):
+    with pytest.raises(Conflict, match=f"have diverged: t {before}"):
         await backup(AlteredDatabase(original, otherwise), store, name="db")
 
 
@@ -190,7 +190,7 @@ async def test_an_empty_database_under_the_name_of_a_backup(new_database: NewDat
     await backup(original, store, name="db")
     with pytest.raises(Conflict, match="goes up to t 6, but") as caught:
         await backup(empty, store, name="db")
-    assert "put back" in caught.value.hint
+    assert "rolled back" in caught.value.hint
 
 
 async def test_others_that_began_later_and_were_faster(new_database: NewDatabase) -> None:
@@ -224,7 +224,7 @@ async def test_source_that_went_on_without_the_targets_newest(new_database: NewD
     def without(rows: list[Row]) -> list[Row]:
         return [row for row in rows if row[0] != newest]
 
-    with pytest.raises(Conflict, match="have parted: t 8 is in the first one only"):
+    with pytest.raises(Conflict, match="have diverged: t 8 is in the first one only"):
         await restore(AlteredDatabase(original, without), target)
 
 

@@ -132,7 +132,7 @@ async def test_ends_that_cannot_be(new_database: NewDatabase) -> None:
                 await restore(history_, target, **options)
             with pytest.raises(UsageError, match=says):
                 await verify(history_, against=target, **options)
-    with pytest.raises(UsageError, match="none was given"):
+    with pytest.raises(UsageError, match="no target was given"):
         await verify(store, until_t=8)
     empty = await new_database()
     with pytest.raises(UsageError, match="is empty"):

@@ -1,4 +1,4 @@
-"""What `asyncrestore setup` does."""
+"""Prepares this machine: Java, Datomic's jars and the bridge (the work of `asyncrestore setup`)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 _SCRATCH = {LOCAL: "datomic:local://setup/check?storage-dir=:mem", PEER: "datomic:mem://check"}
 
 
-async def make_ready(engines: Iterable[str]) -> dict[str, Any]:
+async def prepare_machine(engines: Iterable[str]) -> dict[str, Any]:
     """Fetches, checks and compiles for each engine, then starts its bridge and opens a database in it.
 
     Raises:
-        SetupFailed, Unavailable, DamageError: as `runtime.bridge_command`.
+        SetupFailed: Java or the jars cannot be had, or the bridge cannot be compiled or started.
+        DamageError: a jar is not what it should be.
+        Unavailable: the repository of the jars, or the bridge, did not answer.
     """
     java = await find_java()
     return {
         "java": java.description,
         "java_executable": java.executable,
         "cache": str(await to_thread.run_sync(cache_dir)),
-        "engines": {engine: await _make_engine_ready(engine) for engine in engines},
+        "engines": {engine: await _prepare_engine(engine) for engine in engines},
     }
 
 
-async def _make_engine_ready(engine: str) -> dict[str, Any]:
+async def _prepare_engine(engine: str) -> dict[str, Any]:
     await bridge_command(engine)
     started = monotonic()
     async with open_connector() as connector:

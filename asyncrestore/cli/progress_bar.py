@@ -1,4 +1,4 @@
-"""A progress bar, by rich, on the terminal behind stderr."""
+"""A progress bar, drawn by rich on the terminal behind stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(label: str, meter: Meter) -> Iterator[OnProgress]:
-    """A bar that is gone when the context ends; the summary says what there is to say then."""
+    """Shows a bar while the context lasts, and then removes it: the summary replaces it."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

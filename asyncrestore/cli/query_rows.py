@@ -1,4 +1,4 @@
-"""Rows of any kind, as JSON and as text for people."""
+"""The rows of a query, as JSON values and as a table of text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-_CELL = 80
+_CELL_WIDTH = 80
 
 
-def rows_of(table: pa.Table) -> list[list[Any]]:
-    """The rows as JSON has them.
+def json_rows(table: pa.Table) -> list[list[Any]]:
+    """Returns the rows as JSON values.
 
     Raises:
-        UsageError: there is a value that Python has not, such as a date after the year 9999 in a list.
+        UsageError: a value does not exist in Python, such as a date after the year 9999 in a list.
     """
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -36,7 +36,7 @@ def rows_of(table: pa.Table) -> list[list[Any]]:
 
 
 def _python(column: pa.ChunkedArray) -> list[Any]:
-    import pyarrow as pa  # noqa: PLC0415 - --version need not wait for it
+    import pyarrow as pa  # noqa: PLC0415 - so that --version need not wait for it
     import pyarrow.compute as pc  # noqa: PLC0415
 
     if pa.types.is_map(column.type):
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Rows under the names of their columns, for people: aligned, long texts cut short."""
+    """Returns rows under the names of their columns as aligned text, in which long values are cut."""
     cells = [list(map(_cell, names)), *([_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
@@ -90,6 +90,6 @@ def _cell(value: Any) -> str:
         value = ", ".join(f"{key}: {_cell(each)}" for key, each in value.items())
     elif isinstance(value, list):
         value = ", ".join(map(_cell, value))
-    # What is in a database must not steer a terminal.
+    # Values in a database must not control the terminal.
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+    return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"

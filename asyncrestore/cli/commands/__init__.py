@@ -1,0 +1,1 @@
+"""The commands, one module each: its options, its help, and its report as text. The work is the library's."""
