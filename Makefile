@@ -8,10 +8,12 @@ BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock a
 
 .PHONY: help setup demo test test-s3 test-histories test-crash test-damage lint bench bench-smoke clean
 
+# What each target does is said behind its name, after two hashes.
 help:
-	@echo "make setup | demo | test | test-s3 | test-histories | test-crash | test-damage | lint | bench | bench-smoke | clean"
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r name what; do printf '%-20s %s\n' "$$name" "$$what"; done
 
-setup: $(READY)
+setup: $(READY)  ## prepare everything: .venv, Datomic's jars, the compiled bridge
 
 FIND_JAVA := import anyio; from asyncrestore.datomic.java import find_java; anyio.run(find_java)
 
@@ -36,10 +38,10 @@ $(PEER): $(READY)
 	$(BIN)/pip install --quiet -e . --group dev
 	@touch $@
 
-demo: $(READY)
+demo: $(READY)  ## real data: a source, its backup, a restored copy, the proof, a question about the past
 	$(BIN)/asyncrestore demo
 
-test: $(READY) $(PEER)
+test: $(READY) $(PEER)  ## all tests, on real Datomic
 	$(BIN)/python -m pytest
 
 # What the tests do on S3, against a second server too, built here by Go.
@@ -48,7 +50,7 @@ $(VERSITYGW): | $(READY)
 	@command -v go >/dev/null || { echo "make test-s3 needs Go; make test needs none" >&2; exit 1; }
 	GOBIN=$(CURDIR)/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
-test-s3: $(VERSITYGW)
+test-s3: $(VERSITYGW)  ## what the tests do on S3, against a second server too (needs Go)
 	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py \
 	  tests/engine/test_shards.py::test_shards_on_s3 tests/engine/test_encryption.py::test_on_s3 \
 	  tests/engine/test_query.py::test_every_store_answers_the_same
@@ -60,21 +62,21 @@ ENGINE ?= local
 
 # Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
 # ENGINE=peer: to, from and between databases of Pro's peer.
-test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))
+test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories; HISTORIES=5000 SEED=... ENGINE=local|peer
 	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(BIN)/python -m pytest -s tests/engine/test_any_history.py
 
 N ?= 100
 
 # Kills, lost answers, reordering, two restores at once; a run is repeated by its seed: make test-crash N=1 SEED=...
 # ENGINE=peer: the same on Pro's peer, but for the kills of processes, with which its databases would go.
-test-crash: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))
+test-crash: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## seeded runs with kills and faults; N=100 SEED=... ENGINE=local|peer
 	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED) --engine $(ENGINE)
 
 # A repair for a byte changed and for a cut at each position of a small backup, not at a sample of them only.
-test-damage: $(READY)
+test-damage: $(READY)  ## a repair for damage at every position (20 minutes)
 	REPAIR_EVERYWHERE=1 $(BIN)/python -m pytest -s tests/engine/test_repair.py -k any_position
 
-lint: $(READY)
+lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -84,12 +86,12 @@ $(PLOTS): $(READY)
 	@touch $@
 
 # All suites, or some: make bench SUITES="restore size"
-bench: $(PLOTS) $(PEER)
+bench: $(PLOTS) $(PEER)  ## the benchmark; SUITES="restore size" for some of it
 	$(BIN)/python -m bench --scratch .venv $(SUITES)
 
 # The shortest run of what needs every side of a comparison, so that none of them falls behind.
-bench-smoke: $(READY)
+bench-smoke: $(READY)  ## its shortest run
 	$(BIN)/python -m bench restore --quick --scratch .venv --results .venv/bench-smoke
 
-clean:
+clean:  ## remove .venv and what tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

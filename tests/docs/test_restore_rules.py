@@ -1,4 +1,4 @@
-"""The tests that `docs/restore-rules.md` names exist."""
+"""Each rule in `docs/restore-rules.md` has a test, and the tests that it names exist."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.links import anchors
+
 ROOT = Path(__file__).parents[2]
 RULES = (ROOT / "docs" / "restore-rules.md").read_text()
-NAMED = sorted(set(re.findall(r"\b(tests/\w+/\w+\.py)::(\w+)", RULES)))
+NAMED = sorted(set(re.findall(r"`((?:tests/\w+/)?test_\w+\.py)(?:::(\w+))?`", RULES)))
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED, ids="::".join)
 def test_named_test_exists(file: str, test: str) -> None:
-    assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+    path = ROOT / file if "/" in file else ROOT / "tests" / "engine" / file
+    text = path.read_text()
+    assert re.search(rf"^(async )?def {test}\(" if test else r"def test_", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(tests/[\w/]+(?:\.py)?)`", RULES))))
-def test_named_file_exists(file: str) -> None:
-    assert (ROOT / file).exists()
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|asyncrestore)/[\w/.]+)`", RULES))))
+def test_named_file_exists(path: str) -> None:
+    assert (ROOT / path).exists()
 
 
-SHORT = [
-    part
-    for named in re.findall(r"RULES ((?:`\w+`(?:, )?)+)", RULES)
-    for part in re.findall(r"`(\w+)`", named)
-]
-
-
-@pytest.mark.parametrize("part", SHORT)
-def test_short_name_is_of_a_test_of_rules(part: str) -> None:
-    rules = (ROOT / "tests" / "engine" / "test_rules.py").read_text()
-    assert re.search(rf"^async def test_\w*{part}\w*\(", rules, re.MULTILINE)
+def part(heading: str) -> str:
+    return RULES.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
 def test_every_rule_has_a_test() -> None:
-    """Rows of the tables under "Datoms" and "Filters" end in what shows them."""
-    datoms = RULES.split("## Datoms")[1].split("\n## ")[0]
-    filters = RULES.split("## Filters")[1].split("\nRefused")[0]
-    rows = [line for part in (datoms, filters) for line in part.splitlines() if line.startswith("| ")]
-    shown = [row.rstrip(" |").rsplit("|", 1)[1] for row in rows if "shown by" not in row]
-    assert len(SHORT) > 8
-    assert len(shown) > 25
-    assert [cell for cell in shown if not re.search(r"\b(RT|RULES|ED|TF|CF)\b|`tests/", cell)] == []
+    filters, refused = part("Filters").split("\n### What is refused\n")
+    rules = re.split(r"^#### ", f"{part('Datoms')}\n{filters}", flags=re.MULTILINE)
+    rules = [rule for rule in rules if not rule.startswith("\n")]
+    assert len(rules) > 30
+    for rule in rules:
+        assert re.search(r"^- \*\*(Target|Result):\*\* ", rule, re.MULTILINE), rule
+        assert re.search(r"^- \*\*Test:\*\* `(tests/\w+/)?test_\w+\.py", rule, re.MULTILINE), rule
+    assert refused.count("\n| ") > 10
 
 
-def test_every_kind_of_history_has_a_test() -> None:
-    table = RULES.split("## Every kind of history")[1].split("\n## ")[0]
-    kinds = [line for line in table.splitlines() if line.startswith("| ")][1:]
+def test_every_kind_of_history_is_drawn_or_has_a_test() -> None:
+    kinds = [line for line in part("Every kind of history").splitlines() if line.startswith("| ")][1:]
     assert len(kinds) > 20
-    assert [kind for kind in kinds if "`tests/" not in kind and "ANY" not in kind] == []
+    assert all(kind.count(" | ") == 2 or kind.endswith("| |") for kind in kinds)
+    [alone] = [kind for kind in kinds if "20,000" in kind]
+    assert "`test_rules.py::" in alone
+
+
+def test_every_limit_is_in_the_summary() -> None:
+    limits = part("Known limits")
+    listed = re.findall(r"^\| \[[^]]+\]\(#([\w-]+)\) \| [^|]+ \| [^|]+ \|$", limits, re.MULTILINE)
+    assert sorted(listed) == sorted(anchors(limits))
+    assert len(listed) > 12
