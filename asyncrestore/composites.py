@@ -34,6 +34,7 @@ class Composites:
         self._schema = schema
         self._ids: set[int] = set()
         self._by_component: dict[int, set[int]] = {}  # composites by component
+        self._instant = next((e for e, name in schema.base.items() if name == "db/txInstant"), None)
 
     def note(self, attribute: int) -> bool:
         """Notes an attribute if it is a composite; returns whether it is."""
@@ -97,16 +98,27 @@ class Composites:
     ) -> list[int]:
         """Returns the components to assert again for a composite, given the datoms of its entity."""
         touched = {a for _, a, *_ in mine}
-        dropped = self._dropped(composite, slots, mine, touched)
-        had = any(a == composite and not added for _, a, _, _, added in mine)
-        if dropped or had or not touched.isdisjoint(self._components(composite)):
+        old = next((raw for _, a, _, raw, added in mine if a == composite and not added), None)
+        before: dict[int, Any] = {}
+        if isinstance(old, tuple):
+            before = dict(zip(self._components(composite), old, strict=True))
+        dropped = self._dropped(slots, before, mine, touched)
+        # A transaction's own composites lack its instant until one of their components is asserted later.
+        lacked_instant = self._instant in slots and before.get(self._instant) is None
+        if dropped or (before and not lacked_instant) or not touched.isdisjoint(self._components(composite)):
             return dropped
-        # The composite is newer than its components, and one of these was asserted again. That is one whose
-        # other composites changed as well, if there is one.
-        return ([c for c in slots if self._by_component[c] <= touched] or list(slots))[:1]
+        # The composite is newer than its components (or than the instant), and one of these was asserted
+        # again. That is one whose other composites changed as well, if there is one. It is not the instant:
+        # no engine takes that of an earlier transaction.
+        possible = [c for c in slots if c != self._instant]
+        return ([c for c in possible if self._by_component[c] <= touched] or possible)[:1]
 
     def _dropped(
-        self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom], touched: set[int]
+        self,
+        slots: dict[int, tuple[str, Any]],
+        before: dict[int, Any],
+        mine: Sequence[Datom],
+        touched: set[int],
     ) -> list[int]:
         """Returns the components whose values in a composite are, or may be, neither old nor in the log.
 
@@ -115,10 +127,6 @@ class Composites:
         same again when the same is asserted again.
         """
         asserted = {a for _, a, _, _, added in mine if added}
-        old = next((raw for _, a, _, raw, added in mine if a == composite and not added), None)
-        before: dict[int, Any] = {}
-        if isinstance(old, tuple):
-            before = dict(zip(self._components(composite), old, strict=True))
 
         def dropped(component: int, slot: tuple[str, Any]) -> bool:
             if component in touched:
@@ -127,7 +135,7 @@ class Composites:
                 return bool(before[component] != slot) and not _same_decimal(before[component], slot)
             return slot[0] in LOOSELY_EQUAL_KINDS and self._by_component[component] <= touched
 
-        return [component for component, slot in slots.items() if dropped(component, slot)]
+        return [c for c, slot in slots.items() if c != self._instant and dropped(c, slot)]
 
 
 def _same_decimal(old: tuple[str, Any] | None, new: tuple[str, Any]) -> bool:

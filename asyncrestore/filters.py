@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from asyncrestore.composites import LOOSELY_EQUAL_KINDS
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.filter_request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
 from asyncrestore.model import Transaction
@@ -137,7 +138,9 @@ class Filter:
                 new = _rewrite(rewriter, done.attribute, transaction.t, datom)
                 kept.append((e, a, kind, new, added))
                 before = changed.setdefault((e, a, new), {})
-                if before.setdefault(added, raw) != raw:
+                # Of two retractions one may be the user's, of the old value in another spelling.
+                said = added or kind not in LOOSELY_EQUAL_KINDS
+                if before.setdefault(added, raw) != raw and said:
                     raise _failure(
                         transaction.t,
                         e,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore import positions
 from asyncrestore.composites import LOOSELY_EQUAL_KINDS, Composites
 from asyncrestore.errors import DamageError, TransactionRejected
-from asyncrestore.ids import ENTITY_COUNTER, TX_COUNTER, counter_of
+from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import INDEX_BITS, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ORIGINAL_ID = positions.ident(ORIGINAL_ID)
 _SUCCESSOR = positions.ident(SUCCESSOR)
 _PLACEHOLDER = positions.ident(PLACEHOLDER)
-_LOWEST_PLAIN = t_to_tx(0) + (1 << INDEX_BITS)  # above the partitions of schema and transactions
+_AFTER_TXS = t_to_tx(0) + (1 << INDEX_BITS)  # above all ids in the partitions of schema and transactions
 
 _ALTERING = frozenset({
     "db/valueType", "db/cardinality", "db/unique", "db/isComponent", "db/noHistory", "db/index",
@@ -107,7 +107,7 @@ class Resolver:
         e, a, kinds, raws = transaction.e, transaction.a, transaction.kinds, transaction.raws
         entities = set(e)
         entities.discard(work.tx)
-        if entities and min(entities) < _LOWEST_PLAIN:
+        if entities and min(entities) < _AFTER_TXS:
             return False
         if not self._plain.issuperset(a) and not self._are_plain(set(a)):
             return False
@@ -197,6 +197,9 @@ class Resolver:
             raise _excision(work.tx, e)
         if a == self._alter:
             self._alter_again(work, datoms, raw)
+        elif self.schema.is_bookkeeping(a):
+            # In a filtered copy it may be all that is said of an entity that later ones refer to.
+            work.position(e)
 
     def _complete(self, work: _Work, datoms: list[Datom]) -> None:
         """Adds the operations that no datom of the source stands for."""
@@ -313,10 +316,11 @@ class _Work:
             return base
         if entity == self.tx:
             return positions.TX
+        if self.tx < entity < _AFTER_TXS:
+            # A transaction that is still to come, perhaps with facts already (Local allows that): no other
+            # entity can stand in for it until then.
+            return entity + self._resolver.tx_offset
         if self._resolver.seen.is_new(entity):
-            if counter_of(entity) == TX_COUNTER and entity > self.tx:
-                # A transaction that is still to come: no other entity can stand in for it until then.
-                return entity + self._resolver.tx_offset
             position = positions.tempid(entity)
             # Also for an entity that is only referred to: a tempid that is only in value position is refused.
             self.adds += (position, _ORIGINAL_ID, "l", entity)

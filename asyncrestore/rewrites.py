@@ -119,7 +119,8 @@ def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rew
             raise ValueError(f"it raised {type(exc).__name__}") from exc
         return to_raw(kind, made)
 
-    return Rewriter(kind, "function", {"how": f"{module}:{name}"}, rewrite)
+    # The ident is an argument of it, so it might rewrite otherwise once the attribute is renamed.
+    return Rewriter(kind, "function", {"how": f"{module}:{name}", "called_with": ident}, rewrite)
 
 
 def _keyed(ident: str, how: str, key: bytes | None) -> bytes:

@@ -27,6 +27,14 @@
                                 {:cognitect.anomalies/category :cognitect.anomalies/unsupported}))))))
   s)
 
+(defn- named
+  "The text of a keyword or symbol, by which `of` makes it again. A slash in a namespace makes that another one."
+  [s of v]
+  (when-not (= v (of s))
+    (throw (ex-info (str "The namespace or name of " v " holds a slash, so it cannot be read back from its text")
+                    {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))
+  s)
+
 (defn- function?
   "Is it a database function? Only Pro has them, and their class."
   [v]
@@ -78,8 +86,9 @@
   [^Character kind v ref?]
   (case (char kind)
     \s (text v)
-    (\k) (text (subs (str v) 1))
-    (\y \u \o \n \m) (text (str v))
+    \k (text (named (subs (str v) 1) keyword v))
+    \y (text (named (str v) symbol v))
+    (\u \o \n \m) (text (str v))
     \x (.encodeToString (Base64/getEncoder) ^bytes v)
     \c (text (pr-str (select-keys v [:lang :imports :requires :params :code])))
     \t (vec (map-indexed (fn [i slot] (when (some? slot) (encode slot (and (vector? ref?) (nth ref? i false))))) v))))

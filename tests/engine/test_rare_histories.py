@@ -1,0 +1,138 @@
+"""Histories that no generator draws, each restored without a difference (docs/restore-rules.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.errors import AsyncRestoreError, Conflict
+from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from asyncrestore.jobs.verify import verify
+from asyncrestore.model import TxData, t_to_tx
+from asyncrestore.positions import ident
+from asyncrestore.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncrestore.datomic.database import BridgeDatabase
+
+    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+
+pytestmark = pytest.mark.anyio
+
+NAME = "[{:db/ident :p/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"
+INSTALLED = (
+    '[{:db/id "a" :db/ident :p/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one'
+    " :db.install/_attribute :db.part/db}]"
+)
+ALTERED = "[{:db/id :p/name :db/cardinality :db.cardinality/many :db.alter/_attribute :db.part/db}]"
+WITH_INSTANT = (
+    "[{:db/ident :p/when :db/valueType :db.type/tuple :db/tupleAttrs [:db/txInstant :p/name]"
+    " :db/cardinality :db.cardinality/one}]"
+)
+
+
+async def _check(source: BridgeDatabase, target: BridgeDatabase) -> None:
+    await restore(source, target)
+    assert (await verify(source, against=target)).problems == []
+
+
+@pytest.mark.parametrize("here", [LOCAL, PEER])
+@pytest.mark.parametrize("there", [LOCAL, PEER])
+async def test_schema_that_names_its_own_installation(
+    new_database: NewDatabase, here: str, there: str
+) -> None:
+    """As it was written before Datomic did so by itself; transacted again, as at each start of a program."""
+    source = await new_database(
+        INSTALLED, '[{:p/name "Ann"}]', INSTALLED, ALTERED, '[{:p/name ["Ann" "Bob"]}]', ALTERED, of=here
+    )
+    await _check(source, await new_database(of=there))
+
+
+@pytest.mark.parametrize("there", [LOCAL, PEER])
+async def test_composite_of_an_instant(new_database: NewDatabase, there: str) -> None:
+    """A known limit: the target is given each instant, so the composite is there at once, and always."""
+    said = ('[[:db/add "datomic.tx" :p/name "Ann"]]', '[[:db/add "datomic.tx" :p/name "Bob"]]')
+    source = await new_database(NAME, *said, WITH_INSTANT, '[[:db/add "datomic.tx" :p/name "Cid"]]')
+    end, target = await source.basis_t(), await new_database(of=there)
+    later = [(end - 3, "Ann"), (end - 2, "Bob"), (end - 2, "Dan"), (end, "Cid")]
+    await source.transact_edn([f'[[:db/add {t_to_tx(t)} :p/name "{name}"]]' for t, name in later])
+    await restore(source, target)
+    problems = (await verify(source, against=target)).problems
+    assert problems
+    assert all(":p/when" in problem for problem in problems)
+
+
+async def test_facts_of_a_transaction_still_to_come(new_database: NewDatabase) -> None:
+    source = await new_database(NAME.replace("string", "ref"), NAME.replace("p/name", "p/note"))
+    coming = t_to_tx(await source.basis_t() + 4)
+    await source.transact_edn(
+        [
+            f'[[:db/add {coming} :p/note "first"]]',
+            f'[[:db/add {coming} :p/note "second"] {{:p/note "other" :p/name {coming - 1}}}]',
+            f"[{{:p/name {coming}}}]",
+            '[[:db/add "datomic.tx" :p/note "third"]]',
+            "[]",
+        ]
+    )
+    target = await new_database()
+    await _check(source, target)
+    await _check(target, await new_database())
+
+
+async def test_an_entity_of_which_a_filtered_copy_has_nothing_is_in_a_copy_of_that(
+    new_database: NewDatabase,
+) -> None:
+    source, filtered = (
+        await new_database(
+            NAME,
+            NAME.replace("string", "ref").replace("p/name", "p/friend"),
+            *(f'[{{:p/name "{number}"}} {{:p/name "{number} too"}}]' for number in range(5)),
+        ),
+        await new_database(),
+    )
+    friends = await source.query("[:find ?e :where [?e :p/name]]")
+    await source.transact_edn([f"[{{:p/friend {entity}}}]" for (entity,) in friends])
+    await restore(source, filtered, exclude=["p/name"])
+    await _check(filtered, await new_database())
+
+
+def _upper(ident: str, value: str) -> str:
+    return f"{ident} {value}"
+
+
+async def test_a_function_is_not_called_with_another_ident_than_before(new_database: NewDatabase) -> None:
+    source, target = await new_database(NAME, '[{:p/name "Ann"}]'), await new_database()
+    await restore(source, target, rewrite={"p/name": _upper})
+    await source.transact_edn(["[{:db/id :p/name :db/ident :p/label}]", '[{:p/label "Bob"}]'])
+    with pytest.raises(Conflict, match=r"restored with :p/name .*_upper; now it is :p/label"):
+        await restore(source, target, rewrite={"p/label": _upper})
+
+
+async def test_constant_for_a_value_that_is_retracted_in_two_spellings(new_database: NewDatabase) -> None:
+    source = await new_database(NAME.replace("string", "uri"), "[{:db/ident :e/a}]")
+    name = [ident("e/a"), ident("p/name"), "o"]
+    changes = [
+        TxData(0, [*name, "http://a/"], []),
+        TxData(0, [*name, "http://b/"], [*name, "HTTP://A/"]),
+    ]
+    await (await source.submit(changes)).result()  # EDN has no URIs
+    target, rewrite = await new_database(), {"p/name": "constant:urn:x"}
+    await restore(source, target, rewrite=rewrite)
+    assert (await verify(source, against=target, rewrite=rewrite)).problems == []
+
+
+async def test_keyword_that_its_text_does_not_give_back_is_refused(new_database: NewDatabase) -> None:
+    source = await new_database(
+        NAME.replace("string", "keyword"),
+        """[{:db/ident :p/make :db/fn #db/fn {:lang :clojure :params [db]
+             :code [{:p/name (keyword "http://x/y" "z")}]}}]""",
+        "[[:p/make]]",
+        of=PEER,
+    )
+    with pytest.raises(AsyncRestoreError, match="holds a slash"):
+        await backup(source, MemoryStore())
