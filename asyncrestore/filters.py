@@ -112,6 +112,14 @@ class Filter:
             json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
         )
 
+    def hide(self, schema: Schema) -> None:
+        """Takes the attributes that are excluded with their schema out of a schema.
+
+        A restore that begins with the first transaction never sees them. One that continues must not either.
+        """
+        for attribute in self._hidden:
+            schema.attributes.pop(attribute, None)
+
     def apply(self, transaction: Transaction) -> Transaction:
         """Returns the transaction as it is to be in the target.
 

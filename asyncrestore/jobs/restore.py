@@ -185,6 +185,8 @@ async def _restore(
     marker = await prepare_target(target, history, filter_.rules if filter_ else ())
     state = await history.state(marker.source_tx)
     _check_common_past(history, target, marker, state)
+    if filter_ is not None:
+        filter_.hide(state.schema)
     resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
     first_t = tx_to_t(marker.source_tx)
     parts = history.parts(first_t + 1)[:segments]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -136,3 +136,27 @@ async def test_keyword_that_its_text_does_not_give_back_is_refused(new_database:
     )
     with pytest.raises(AsyncRestoreError, match="holds a slash"):
         await backup(source, MemoryStore())
+
+
+async def test_a_filtered_copy_that_is_continued_is_as_one_made_at_once(new_database: NewDatabase) -> None:
+    """A composite that is excluded with its schema must not say which component another was filled in by."""
+    attribute = "{{:db/ident :p/{} :db/valueType :db.type/{} :db/cardinality :db.cardinality/one{}}}"
+    source = await new_database(
+        "[" + " ".join(attribute.format(name, "string", "") for name in "wxyz") + " {:db/ident :e/a}]",
+        '[{:db/id :e/a :p/x "x" :p/y "y" :p/z "z"}]',
+        "["
+        + " ".join(
+            attribute.format(name, "tuple", f" :db/tupleAttrs [:p/{first} :p/{second}]")
+            for name, first, second in (("xw", "x", "w"), ("zx", "z", "x"), ("zy", "z", "y"))
+        )
+        + "]",
+    )
+    before = await source.basis_t()
+    await source.transact_edn(['[[:db/add :e/a :p/x "x"]]'])
+    exclude: dict[str, Any] = {"exclude": ["p/xw"], "exclude_schema": True}
+    at_once, continued = await new_database(), await new_database()
+    await restore(source, at_once, **exclude)
+    await restore(source, continued, until_t=before, **exclude)
+    await restore(source, continued, **exclude)
+    assert (await verify(source, against=at_once, **exclude)).problems == []
+    assert (await verify(source, against=continued, **exclude)).problems == []
