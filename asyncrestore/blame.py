@@ -26,11 +26,11 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
     """Returns in words which datom probably caused a refusal, and what helps; empty texts if none is found.
 
     Args:
-        schema: of the source.
+        schema: of the source, after that transaction or a later one.
         transaction: of the source, filtered, as the target refused it.
         message: the engine's reason.
     """
-    found = _cause_in_message(transaction, message)
+    found = _cause_in_message(schema, transaction, message)
     if found is not None:
         return found
     unknown = _UNKNOWN.search(message)
@@ -52,17 +52,17 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
     return "", ""
 
 
-def _cause_in_message(transaction: Transaction, message: str) -> tuple[str, str] | None:
+def _cause_in_message(schema: Schema, transaction: Transaction, message: str) -> tuple[str, str] | None:
     """Returns the cause and what helps, where the engine's message alone is enough."""
     not_indexed = _NOT_INDEXED.search(message)
     if not_indexed is not None:
         cause = f"Datomic Pro makes {not_indexed[1]}, which has values already, unique only if it is indexed."
-        return cause, _leave_out(not_indexed[1])
+        return cause, _leave_out(schema, not_indexed[1])
     elsewhere = _NOT_AMONG_ATTRIBUTES.search(message)
     if elsewhere is not None:
         cause = f"{elsewhere[1]} is made of an entity that was there before the attribute: "
         cause += "in the target it is not in the partition of attributes."
-        return cause, _leave_out(elsewhere[1])
+        return cause, _leave_out(schema, elsewhere[1])
     if "Tx too large" in message:
         cause = (
             f"It has {len(transaction)} datoms of {len(set(transaction.e))} entities, and a restore adds one "
@@ -72,7 +72,13 @@ def _cause_in_message(transaction: Transaction, message: str) -> tuple[str, str]
     return None
 
 
-def _leave_out(attribute: str) -> str:
+def _leave_out(schema: Schema, attribute: str) -> str:
+    entity = schema.find(attribute.removeprefix(":"))
+    if entity in schema.attributes and "db.unique/identity" in schema.attributes[entity].ever:
+        return (
+            f"{attribute} is a unique identity, which cannot be left out. Restore what is before with "
+            "--until-t, or all into the source's own edition."
+        )
     return f"Restore into a new database with --exclude {attribute} --exclude-schema."
 
 

@@ -219,6 +219,21 @@ async def test_attribute_made_of_an_older_entity_is_refused_by_name(new_database
     assert (await verify(source, against=target, exclude=exclude, exclude_schema=True)).problems == []
 
 
+async def test_an_identity_that_pro_does_not_make_has_no_option_that_fails(new_database: NewDatabase) -> None:
+    source, target = await new_database(NAME, NAMED), await new_database(of=PEER)
+    held_until = await source.basis_t()
+    await source.transact_edn(["[{:db/id :x/name :db/unique :db.unique/identity}]"])
+
+    with pytest.raises(TransactionRejected, match="unique only if it is indexed") as caught:
+        await restore(source, target)
+
+    assert "--exclude" not in caught.value.hint
+    assert "--until-t" in caught.value.hint
+    copy = await new_database(of=PEER)
+    await restore(source, copy, until_t=held_until)
+    assert (await verify(source, against=copy, until_t=held_until)).problems == []
+
+
 async def test_what_is_refused_can_be_left_out(new_database: NewDatabase) -> None:
     """The options that the refusals name get past them, and the rest is identical."""
     source, target = await new_database(*PRO, of=PEER), await new_database(of=LOCAL)
