@@ -34,11 +34,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--shape", choices=[*SHAPES, "both"], default="both")
     parser.add_argument("--repeats", type=int, help=f"runs of each side (default: {Plan.repeats})")
-    parser.add_argument("--limit", type=int, help="only so many transactions, the first ones")
+    parser.add_argument("--limit", type=int, help="only the first N transactions", metavar="N")
     parser.add_argument(
         "--first",
         type=int,
-        help=f"so many for sides that wait for each, where there is a round trip (default: {Plan.first})",
+        help=f"the first N for sides that wait for each, where there is a round trip (default: {Plan.first})",
+        metavar="N",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run with a part of the demo's history")
     parser.add_argument("--scratch", type=Path, help="where to make stores and targets: the disk to measure")
@@ -62,7 +63,7 @@ def plan(given: argparse.Namespace) -> Plan:
 
 
 def command_of(given: argparse.Namespace) -> str:
-    """The command, as it is shown: elsewhere directories have other names."""
+    """The command as it is shown, with placeholders for directories: elsewhere they have other names."""
     names = {
         given.data: "MBRAINZ-DIR",
         given.source: "STORAGE-DIR",
@@ -109,7 +110,7 @@ def main() -> int:
 
 
 def write(directory: Path, results: dict[str, Any]) -> Path:
-    """Writes the numbers as JSON, over those of the same run; answers the file."""
+    """Writes the numbers as JSON, over those of the same run; returns the file."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{results['date'].replace(':', '').replace('+0000', 'Z')}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")

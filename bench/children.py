@@ -25,7 +25,7 @@ CLOJURE = Path(__file__).parent / "jvm"
 
 
 class BenchError(Exception):
-    """A piece of work that failed, with what it said last."""
+    """A piece of work that failed; the message ends with its last output."""
 
 
 def progress(text: str) -> None:
@@ -36,7 +36,7 @@ def run(what: str, command: list[str], environment: Mapping[str, str] | None = N
     """Runs a command to its end; returns the JSON object on the last line that it prints.
 
     Args:
-        what: for people.
+        what: display name, for the progress and for errors.
         command: the arguments.
         environment: variables besides those of this process.
 
@@ -90,11 +90,9 @@ class Jvm:
         *command, _main = anyio.run(bridge_command, engine)
         return cls(command, engine)
 
-    def __call__(self, what: str, program: str, *arguments: object) -> Result:
-        """Runs one of the Clojure programs; raises as `run`."""
-        before = ["harness", *(["local"] if self.engine == "local" else [])]
-        if program == "seed":
-            before.append(f"target_{self.engine}")
-        files = [part for name in before for part in ("-i", str(CLOJURE / f"{name}.clj"))]
+    def __call__(self, what: str, program: str, *arguments: object, after: tuple[str, ...] = ()) -> Result:
+        """Runs one of the Clojure programs, after loading others that it needs; raises as `run`."""
+        needed = ["harness", *(["local"] if self.engine == "local" else []), *after]
+        files = [part for name in needed for part in ("-i", str(CLOJURE / f"{name}.clj"))]
         program = str(CLOJURE / f"{program}.clj")
         return run(what, [*self.command, "clojure.main", *files, program, *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""What a suite found: the results of its runs, and the rows of its table."""
+"""The results of a suite's runs, and the rows of its table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.children import Result
 
 COUNT, RATIO, TIMES, SECONDS = "{:,.0f}", "{:.2f}", "{:.1f}", "{:.3f}"
-"""How numbers are written: rates and sizes; parts of something; multiples; seconds."""
+"""Formats of rates and sizes, of ratios, of multiples, of seconds."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass
 class Figures:
-    """What a suite found with one source.
+    """The results of a suite with one source.
 
     Attributes:
         suite: its name.
@@ -57,7 +57,7 @@ class Figures:
         return [run["transactions"] / run[measure] for run in self.runs.get(side, []) if measure in run]
 
     def row(self, name: str, values: Sequence[float], form: str = COUNT) -> None:
-        """Adds a row, if there is something to tell."""
+        """Adds a row, if there are values."""
         if values:
             self.rows.append(Row(name, list(values), form))
 

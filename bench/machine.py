@@ -1,4 +1,4 @@
-"""What was measured, and on what."""
+"""The machine and the commit that are measured."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def commit() -> str:
 
 
 def file_system(path: Path) -> str:
-    """Type of the file system that holds a path; empty where /proc does not tell."""
+    """Type of the file system that holds a path; empty where there is no /proc."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return ""

@@ -11,8 +11,8 @@ class Plan:
 
     Attributes:
         repeats: runs of each side.
-        first: so many transactions for the sides that wait for each, which would take very long with all.
-        first_on_disk: so many for the predecessor's algorithm on disk: it slows down with each transaction.
+        first: number of transactions for the sides that wait for each: with all they would take very long.
+        first_on_disk: the same for the predecessor's algorithm on disk: it slows down with each transaction.
         round_trips_ms: milliseconds from a request to its answer.
         sizes: of the generated histories, in datoms, in ascending order.
         cache_sizes: ids remembered.
@@ -26,5 +26,12 @@ class Plan:
     cache_sizes: tuple[int, ...] = (0, 10_000, 100_000, 2_000_000)
 
 
-QUICK = Plan(1, 60, 60, (0, 5), (1_000, 10_000, 20_000), (0, 2_000_000))
+QUICK = Plan(
+    repeats=1,
+    first=60,
+    first_on_disk=60,
+    round_trips_ms=(0, 5),
+    sizes=(1_000, 10_000, 20_000),
+    cache_sizes=(0, 2_000_000),
+)
 """A smoke run."""

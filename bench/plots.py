@@ -23,7 +23,7 @@ Suite = dict[str, Any]
 
 
 def draw(results: Iterable[dict[str, Any]], directory: Path) -> list[Path]:
-    """Draws all that there is a plot for; of several results with the same suite and source the last counts.
+    """Draws every plot that the results have; of several with the same suite and source the last counts.
 
     Args:
         results: as `bench.run` returns them, with the command.

@@ -1,4 +1,4 @@
-"""Databases with a twist: one that records what is committed to it, one that ends early."""
+"""Wrappers of a database: one records what is committed to it, one ends early."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.sources import Backup, Recording, Source
 
 ROUNDS = 3
-"""In memory a JVM replays or restores so often: the first round is cold, the last as in a long restore."""
+"""Replays or restores of a JVM in memory: the first is cold, the last is as in a long restore."""
 
 MEMORY = local(":mem", "target")
 PEER = "datomic:mem://target"
@@ -34,7 +34,7 @@ def ceiling(what: str, jvm: Jvm, backup: Backup, recording: Recording, storage: 
     return _checked(done, backup.transactions)
 
 
-def seed(
+def predecessor(
     source: Source,
     place: str,
     limit: int,
@@ -42,7 +42,15 @@ def seed(
     rounds: int = 1,
     jvm: Jvm | None = None,
 ) -> Result:
-    """The predecessor's algorithm with the first transactions; `jvm` if not into the source's own engine.
+    """The predecessor's algorithm with the first transactions.
+
+    Args:
+        source: the database whose transactions are restored.
+        place: `memory` or `disk`.
+        limit: number of transactions, or all if there are fewer.
+        round_trip_ms: milliseconds from a request to its answer, in the last round.
+        rounds: number of restores in one JVM.
+        jvm: of the target's engine, if that is not the source's.
 
     Raises:
         BenchError: it failed.
@@ -51,11 +59,12 @@ def seed(
     with Target(source.scratch, place) as storage:
         arguments = (source.for_predecessor, storage, limit, round_trip_ms, rounds)
         what = f"predecessor, {place}, {limit} transactions, {round_trip_ms:g} ms"
-        return _checked((jvm or source.jvm)(what, "seed", *arguments), limit)
+        jvm = jvm or source.jvm
+        return _checked(jvm(what, "predecessor", *arguments, after=(f"target_{jvm.engine}",)), limit)
 
 
 def check_same(what: str, loop: Result, ours: Result) -> None:
-    """The ceiling and a restore must have written the very same. Raises `BenchError`."""
+    """Raises `BenchError` if the ceiling and a restore wrote different numbers of datoms."""
     if loop["log_datoms"] != ours["log_datoms"]:
         raise BenchError(
             f"{what}: the logs differ, the ceiling's has {loop['log_datoms']} datoms, the restore's "

@@ -54,10 +54,10 @@ def run(
         data: directory of the MusicBrainz batches, to load; without it the demo's history is restored.
         source: storage directory that they were loaded into: system bench, databases small and large.
         shapes: which of them.
-        limit: only so many transactions of a source, the first ones.
+        limit: only the first `limit` transactions of a source.
         plan: how much is measured.
         scratch: where to make stores and targets: on the disk to measure.
-        on_suite: is told the figures of each suite when it is done, and all results so far.
+        on_suite: called after each suite with its figures and all results so far.
 
     Returns:
         Machine, commit and date, the figures of each suite, and the failures: a suite that fails does not
@@ -95,7 +95,7 @@ def run(
 def _pieces(
     suites: Sequence[str], sources: _Sources, plan: Plan, scratch: Path
 ) -> Iterator[tuple[str, Callable[[], Figures]]]:
-    """What is to be done, by name, in order."""
+    """The suites to run, by name, in order."""
     jvm = Jvm.like_the_bridge()
     if "starts" in suites:
         yield "starts", partial(starts.measure, plan)

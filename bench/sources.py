@@ -1,4 +1,4 @@
-"""What is restored: a source, its backups and the recording of a restore, each made when first asked for."""
+"""A source, its backups and the recording of a restore, each made when first asked for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Backup:
 
     Attributes:
         path: the store's directory.
-        transactions: of the source's own, to restore.
-        datoms: in the backup.
+        transactions: number of the source's own, to restore.
+        datoms: number in the backup.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Source:
     """A source database in a directory.
 
     Attributes:
-        title: for people.
+        title: display name.
         storage: its storage directory.
         db: its name, in the system `bench`.
         scratch: an empty directory for stores and targets, on the disk that is to be measured.
@@ -71,12 +71,12 @@ class Source:
 
     @cached_property
     def backup(self) -> Backup:
-        """All that is restored of it."""
+        """The backup that is restored."""
         return self._backup("store", self.limit)
 
     @cached_property
     def recording(self) -> Recording:
-        """Of a restore of `backup`."""
+        """The recording of a restore of `backup`."""
         return record(self.backup, self.scratch / "recording")
 
     @cached_property
@@ -84,11 +84,11 @@ class Source:
         """What the predecessor's algorithm restores, in a file."""
         file = self.scratch / "for-predecessor"
         arguments = (self.storage, "bench", self.db, self.backup.transactions, file)
-        self.jvm("read for the predecessor", "seed_source", *arguments)
+        self.jvm("read for the predecessor", "predecessor_source", *arguments)
         return file
 
     def first(self, count: int) -> Backup:
-        """Its first transactions, all if there are no more than that."""
+        """A backup of its first `count` transactions, or of all if there are no more."""
         if count >= self.backup.transactions:
             return self.backup
         if count not in self._first:

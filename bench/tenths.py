@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Tenths:
-    """Listens to a restore's progress, and tells when each tenth of the transactions was committed."""
+    """Follows a restore's progress to find when each tenth of the transactions was committed."""
 
     def __init__(self) -> None:
         self._started = monotonic()
         self._marks: list[tuple[float, int]] = []
 
     def __call__(self, progress: Progress) -> None:
-        """Is told the watermarks."""
+        """Notes how far the restore is."""
         self._marks.append((monotonic() - self._started, progress.transactions))
 
     def seconds(self) -> list[float]:

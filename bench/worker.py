@@ -60,7 +60,7 @@ async def load_demo(uri: str) -> Result:
 
 
 async def run_backup(uri: str, store: str, limit: int | None) -> Result:
-    """Backs a database up; only its first `limit` transactions of its own if there is one."""
+    """Backs a database up, or only the first `limit` of its own transactions."""
     async with open_connector() as connector:
         database: Database = await connector.open(uri)
         history = await LiveHistory.open(database)
@@ -94,10 +94,10 @@ async def run_restore(
     Args:
         store: its directory or URI.
         uri: of the targets; a number is put behind the name of each.
-        rounds: how often.
+        rounds: how many times.
         warm_up: restore once before, at full speed and not measured.
-        network: what is put before the target, as arguments of `Faults`; without it nothing is.
-        count: tell the number of datoms in the last target's log.
+        network: arguments of the `Faults` before the target; None for no network.
+        count: also count the datoms in the last target's log.
         in_flight: as `restore`.
         id_cache_size: as `restore`.
     """
@@ -187,7 +187,7 @@ async def first_answer() -> Result:
 
 
 async def count_datoms(database: Database) -> int:
-    """How many datoms the log has, of the first transactions on."""
+    """Returns the number of datoms in the log, with the bootstrap."""
     count, start, end = 0, 0, await database.basis_t() + 1
     at: int | None = start
     while at is not None:

@@ -10,7 +10,7 @@
 (defn create
   "Connection to a new database. Place: a storage directory or `:mem`."
   [place db-name]
-  (local/create (local/client (local/storage place) "seed-target") db-name))
+  (local/create (local/client (local/storage place) "predecessor-target") db-name))
 
 (def db d/db)
 (def q d/q)

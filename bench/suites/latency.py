@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.children import Jvm, python
 from bench.figures import TIMES, Figures
-from bench.restores import MEMORY, PEER, ROUNDS, ceiling, restored, seed
+from bench.restores import MEMORY, PEER, ROUNDS, ceiling, predecessor, restored
 
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.sources import Source
 
 WAITING_MS = 5
-"""The round trip at which a restore that waits for each is measured, and the predecessor with all."""
+"""The round trip for the restore that waits for each, and for the predecessor with all transactions."""
 
 
 def measure(source: Source, plan: Plan) -> Figures:
@@ -42,9 +42,9 @@ def _measure(figures: Figures, source: Source, plan: Plan, uri: str, jvm: Jvm) -
             figures.add("ceiling", loop)
         _whole(figures, source, plan, uri)
         for ms in plan.round_trips_ms:
-            figures.add(f"predecessor {ms} ms", seed(source, "memory", plan.first, ms, 2, jvm))
+            figures.add(f"predecessor {ms} ms", predecessor(source, "memory", plan.first, ms, 2, jvm))
             figures.add(f"restore first {ms} ms", _first(source, plan, uri, ms))
-        whole = seed(source, "memory", source.backup.transactions, WAITING_MS, jvm=jvm)
+        whole = predecessor(source, "memory", source.backup.transactions, WAITING_MS, jvm=jvm)
         figures.add("predecessor whole", whole)
         figures.add("waiting", _first(source, plan, uri, WAITING_MS, in_flight=1))
     if "ceiling" in figures.runs:

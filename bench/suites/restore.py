@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.figures import TIMES, Figures
-from bench.restores import ROUNDS, pair, restored, seed
+from bench.restores import ROUNDS, pair, predecessor, restored
 from bench.sources import Target, local
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def measure(source: Source, plan: Plan) -> Figures:
             )
             figures.add(f"ceiling {place}", loop)
             figures.add(f"restore {place}", ours)
-        _seed(source, plan, figures, place)
+        _predecessor(source, plan, figures, place)
     for place, name in PLACES.items():
         _beside_the_ceiling(figures, place, name)
         _beside_the_predecessor(figures, place, name)
@@ -35,12 +35,12 @@ def measure(source: Source, plan: Plan) -> Figures:
     return figures
 
 
-def _seed(source: Source, plan: Plan, figures: Figures, place: str) -> None:
-    """The predecessor's algorithm; where it gets only the first, a restore of as many beside it."""
+def _predecessor(source: Source, plan: Plan, figures: Figures, place: str) -> None:
+    """The predecessor's algorithm; where it gets only the first transactions, also a restore of as many."""
     whole = source.backup.transactions
     limit, rounds = (whole, 2) if place == "memory" else (min(plan.first_on_disk, whole), 1)
     for _ in range(plan.repeats):
-        figures.add(f"predecessor {place}", seed(source, place, limit, rounds=rounds))
+        figures.add(f"predecessor {place}", predecessor(source, place, limit, rounds=rounds))
         if limit < whole:
             with Target(source.scratch, place) as storage:
                 ours = restored(f"{place}, the first", source.first(limit), local(storage, "target"))

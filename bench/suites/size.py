@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.plan import Plan
 
 ROUNDS_TRANSACTIONS = 8_000
-"""A JVM restores a history so often that so many transactions, or more, warmed it before the last round."""
+"""A JVM restores a history until at least this many transactions warmed it for the last round."""
 
 
 def measure(jvm: Jvm, plan: Plan, scratch: Path) -> Figures:

@@ -1,12 +1,12 @@
-(ns seed
+(ns predecessor
   "The restore algorithm of the Clojure tool that this project succeeds, to compare with: one transaction at a time,
   a counter in the target swapped by each of them, and questions to the target about ids.
 
   java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj -i bench/jvm/local.clj \\
-    -i bench/jvm/target_local.clj bench/jvm/seed.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS
+    -i bench/jvm/target_local.clj bench/jvm/predecessor.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS
 
   With Datomic Pro's jars, target_peer.clj is in the place of local.clj and target_local.clj. SOURCE-FILE is what
-  seed_source.clj wrote.
+  predecessor_source.clj wrote.
   Restores the first LIMIT transactions, each round into a fresh target. Reading the source and installing the
   bookkeeping are not timed. Each call that a database elsewhere would answer (the query for the counter, the look-up
   of an id, transact) takes ROUND-TRIP-MS longer, in the last round; the rounds before it warm the JVM.
@@ -53,7 +53,7 @@
   (update written :datoms (partial mapv (fn [[e a v added]] [e a v (= true added)]))))
 
 (defn read-source
-  "What seed_source.clj wrote, with the first `limit` transactions."
+  "What predecessor_source.clj wrote, with the first `limit` transactions."
   [file limit]
   (with-open [in (ObjectInputStream. (BufferedInputStream. (FileInputStream. ^String file)))]
     (update (.readObject in) :entries #(into [] (comp (take limit) (map entry)) %))))
@@ -67,7 +67,7 @@
 (defn index [id] (bit-and id index-mask))
 
 (defn ask-target [{:keys [db] :as env} id]
-  (across env (target/holder db :seed/original-id id)))
+  (across env (target/holder db :predecessor/original-id id)))
 
 (defn resolve-id
   "Target id, ident or tempid of the source entity `id`."
@@ -92,12 +92,12 @@
 ;;; A source transaction as the target's.
 
 (defn bookkeeping [{:keys [db id-of] :as env} {:keys [t datoms]}]
-  (let [current (across env (ffirst (target/q '[:find ?t :where [:seed/last-t :seed/last-t ?t]] db)))]
-    (into [[:db/cas :seed/last-t :seed/last-t current t]]
+  (let [current (across env (ffirst (target/q '[:find ?t :where [:predecessor/last-t :predecessor/last-t ?t]] db)))]
+    (into [[:db/cas :predecessor/last-t :predecessor/last-t current t]]
           (for [e (into #{} (map first) datoms)
                 :let [target (id-of e)]
                 :when (string? target)]
-            [:db/add target :seed/original-id e]))))
+            [:db/add target :predecessor/original-id e]))))
 
 (defn replaced
   "The places `[e a]` whose value a cardinality-one assertion replaces: their retractions are not sent."
@@ -124,15 +124,15 @@
 (defn install-bookkeeping! [conn last-base-t]
   (target/transact conn [{:db/id "datomic.tx" :db/txInstant (Date. 1000)}
                          (into target/lookup-schema
-                               {:db/ident       :seed/original-id
+                               {:db/ident       :predecessor/original-id
                                 :db/valueType   :db.type/long
                                 :db/cardinality :db.cardinality/one})
-                         {:db/ident       :seed/last-t
+                         {:db/ident       :predecessor/last-t
                           :db/valueType   :db.type/long
                           :db/cardinality :db.cardinality/one
                           :db/noHistory   true}])
   (target/transact conn [{:db/id "datomic.tx" :db/txInstant (Date. 2000)}
-                         [:db/add :seed/last-t :seed/last-t last-base-t]]))
+                         [:db/add :predecessor/last-t :predecessor/last-t last-base-t]]))
 
 (defn restore!
   "Restores all entries into the new database behind `conn`: the seconds passed at each 500 and at the end, and the
@@ -153,13 +153,13 @@
 
 (defn -main []
   (let [{:keys [file place limit round-trip-ms rounds]}
-        (harness/arguments "seed.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS"
+        (harness/arguments "predecessor.clj SOURCE-FILE TARGET-STORAGE|:mem LIMIT ROUND-TRIP-MS ROUNDS"
                            [:file :place :limit :round-trip-ms :rounds])
         source  (read-source file (parse-long limit))
         rounds  (parse-long rounds)
         results (mapv (fn [round]
                         (let [round-trip-ns (if (= round rounds) (long (* 1e6 (parse-double round-trip-ms))) 0)]
-                          (restore! (target/create place (str "seed-" round)) source round-trip-ns)))
+                          (restore! (target/create place (str "predecessor-" round)) source round-trip-ns)))
                       (range 1 (inc rounds)))
         {:keys [seconds at_500 calls]} (peek results)]
     (harness/print-json {:transactions  (count (:entries source))

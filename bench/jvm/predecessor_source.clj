@@ -1,8 +1,8 @@
-(ns seed-source
-  "Reads from a Datomic Local database what the predecessor's algorithm (seed.clj) restores, into a file: reading is not
+(ns predecessor-source
+  "Reads from a Datomic Local database what the predecessor's algorithm (predecessor.clj) restores, into a file: reading is not
   what is measured, and the engine that is restored into may be another one.
 
-  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj -i bench/jvm/local.clj bench/jvm/seed_source.clj \\
+  java FLAGS -cp BRIDGE.jar:JARS clojure.main -i bench/jvm/harness.clj -i bench/jvm/local.clj bench/jvm/predecessor_source.clj \\
     STORAGE-DIR SYSTEM DB LIMIT FILE
 
   Prints one line of JSON: transactions."
@@ -42,7 +42,7 @@
 
 (defn -main []
   (let [{:keys [storage system db limit file]}
-        (harness/arguments "seed_source.clj STORAGE-DIR SYSTEM DB LIMIT FILE" [:storage :system :db :limit :file])
+        (harness/arguments "predecessor_source.clj STORAGE-DIR SYSTEM DB LIMIT FILE" [:storage :system :db :limit :file])
         conn   (d/connect (local/client (local/storage storage) system) {:db-name db})
         source (read-source conn (parse-long limit))]
     (with-open [out (ObjectOutputStream. (FileOutputStream. ^String file))]
