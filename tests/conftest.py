@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("timeless")
 
-pytest_plugins = ["tests.s3"]
+pytest_plugins = ["tests.support.s3"]
 
 _numbers = itertools.count()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from asyncrestore.model import t_to_tx
-from tests.altered import Row, chunk_of
+from tests.support.altered import Row, chunk_of
 
 if TYPE_CHECKING:
     from asyncrestore.model import Datom, LogChunk

@@ -1,10 +1,7 @@
-"""A backup to work on, and the command line as a process of its own."""
+"""Stores and databases for the commands to work on."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +9,9 @@ import pytest
 
 import asyncrestore
 from asyncrestore import open_connector
-from tests import small
+from tests.support import small_backup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from asyncrestore import Connector
@@ -78,31 +74,4 @@ async def place(connector: Connector, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store with a small backup, `db`."""
-    return small.write(tmp_path / "store")
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "asyncrestore", *arguments]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's, without settings that a developer may have."""
-    kept = ("ASYNCRESTORE_CACHE_DIR", "ASYNCRESTORE_MAVEN_REPOSITORY")
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCRESTORE_") or k in kept}
-    return {**plain, **more}
-
-
-def run_cli(
-    arguments: Sequence[str], *, cwd: Path | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end."""
-    return subprocess.run(
-        command(*arguments),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        cwd=cwd,
-        env=environment(**variables),
-    )
+    return small_backup.write(tmp_path / "store")

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore import segment
-from tests import small
-from tests.cli.conftest import command, environment
-from tests.cli.test_usage import Ran
-from tests.s3 import Fault, refuse, relay
+from tests.support import small_backup
+from tests.support.cli import Ran, command, environment
+from tests.support.s3 import Fault, refuse, relay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.s3 import Bucket, Exchange, Proxy
+    from tests.support.s3 import Bucket, Exchange, Proxy
 
 
 # S3
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def on_s3(moto_bucket: Bucket, proxy: Proxy) -> str:
     """The same on S3, behind a server that breaks on request."""
-    for key, data in small.objects().items():
+    for key, data in small_backup.objects().items():
         moto_bucket.put(f"backups/db/{key}", data)
     return moto_bucket.uri(endpoint_url=proxy.url)
 
@@ -41,7 +40,7 @@ def only(method: str, words: str, fault: Fault) -> dict[str, Fault]:
     return {method: sometimes}
 
 
-LAST = f"{small.RANGES[2].start:013d}-"
+LAST = f"{small_backup.RANGES[2].start:013d}-"
 DENIED = refuse(403, "AccessDenied")
 EXPIRED = refuse(400, "ExpiredToken")
 ELSEWHERE = refuse(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9")
@@ -105,7 +104,7 @@ def test_a_bucket_with_other_content(capsys: pytest.CaptureFixture[str], moto_bu
         ran = Ran(capsys, "verify", moto_bucket.uri(place))
         assert ran.code == 10, ran.err
         assert "hint: " in ran.err
-    for key, data in small.objects().items():
+    for key, data in small_backup.objects().items():
         moto_bucket.put(f"backups/db/{key}", data)
     ran = Ran(capsys, "--json", "--quiet", "verify", moto_bucket.uri())
     assert ran.code == 0
@@ -169,14 +168,14 @@ def test_an_unwritable_directory(store: Path) -> None:
     assert "Permission denied" in error["message"]
     assert str(store / "db") in error["message"]
     assert "owner and mode" in error["hint"]
-    assert sorted(path.name for path in (store / "db").iterdir()) == sorted(small.objects())
+    assert sorted(path.name for path in (store / "db").iterdir()) == sorted(small_backup.objects())
 
 
 def test_a_newer_version_s_store(
     capsys: pytest.CaptureFixture[str], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segment, "FORMAT", 2)
-    for key, data in small.objects().items():
+    for key, data in small_backup.objects().items():
         (store / "db" / key).write_bytes(data)
     monkeypatch.undo()
     for arguments in (["compact"], ["info"], ["copy", str(store.parent / "spare")], ["verify"]):
@@ -187,4 +186,4 @@ def test_a_newer_version_s_store(
         assert "Traceback" not in ran.err
     ran = Ran(capsys, "--json", "--quiet", "compact", str(store))
     assert ran.error["hint"] == "Use a newer asyncrestore."
-    assert sorted(path.name for path in (store / "db").iterdir()) == sorted(small.objects())
+    assert sorted(path.name for path in (store / "db").iterdir()) == sorted(small_backup.objects())

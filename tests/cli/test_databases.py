@@ -7,14 +7,15 @@ import json
 import re
 import shlex
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncrestore import demo
 from asyncrestore.cli import main
-from tests.cli.conftest import TRANSACTIONS, command, environment, run_cli
+from tests.cli.conftest import TRANSACTIONS
+from tests.support.cli import run_cli
+from tests.support.stopping import start_and_wait
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,20 +30,13 @@ def documents(output: str) -> list[dict[str, Any]]:
 
 
 def interrupted_restore(store: str, target: str, *signals: signal.Signals) -> tuple[int, str, str]:
-    """Starts a restore, and sends signals when it is under way and far from its end."""
-    process = subprocess.Popen(
-        command("--json", "restore", store, target),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    assert process.stdout
-    first = process.stdout.readline()
+    """Starts a restore, and sends signals when it is far from its end."""
+    process = start_and_wait(3, "--json", "restore", store, target)
     for each in signals:
         process.send_signal(each)
+        process.send_signal(signal.SIGCONT)
     out, err = process.communicate(timeout=60)
-    return process.returncode, first + out, err
+    return process.returncode, out, err
 
 
 def test_interrupted_then_completed_and_verified(place: Place) -> None:

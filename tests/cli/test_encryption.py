@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import small
-from tests.cli.conftest import run_cli
-from tests.cli.test_usage import Ran
+from tests.support import small_backup
+from tests.support.cli import Ran, run_cli
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Place
-    from tests.s3 import Bucket
+    from tests.support.s3 import Bucket
 
 KEY = base64.b64encode(os.urandom(32)).decode()
 OTHER = base64.b64encode(os.urandom(32)).decode()
@@ -31,7 +30,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
     """A store with a small backup, `db`, not encrypted."""
-    return small.write(tmp_path / "plain")
+    return small_backup.write(tmp_path / "plain")
 
 
 @pytest.fixture

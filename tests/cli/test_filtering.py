@@ -9,8 +9,8 @@ import click
 import pytest
 
 from asyncrestore.cli.app import group
-from tests.cli.conftest import TRANSACTIONS, run_cli
-from tests.cli.test_usage import TARGET, Ran
+from tests.cli.conftest import TRANSACTIONS
+from tests.support.cli import TARGET, Ran, run_cli
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import pytest
 
 from asyncrestore.cli.query_rows import grid, json_rows
 from asyncrestore.errors import UsageError
-from tests.cli.conftest import TRANSACTIONS, run_cli
-from tests.cli.test_usage import Ran
+from tests.cli.conftest import TRANSACTIONS
+from tests.support.cli import Ran, run_cli
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Place

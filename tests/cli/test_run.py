@@ -16,8 +16,8 @@ from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
 from asyncrestore.cli.run import run
 from asyncrestore.errors import NotFound, StoppedEarly
-from tests import small
-from tests.cli.conftest import command, environment
+from tests.support import small_backup
+from tests.support.cli import command, environment
 
 OUTPUT = Output(Settings())
 
@@ -117,7 +117,7 @@ def test_errors_are_not_wrapped() -> None:
 
 
 def test_notes_that_cannot_be_written_end_nothing(tmp_path: Path) -> None:
-    store = small.write(tmp_path / "store")
+    store = small_backup.write(tmp_path / "store")
     with Path("/dev/full").open("w") as full:
         for arguments, code in (
             (["verify", str(store), "--debug"], 0),

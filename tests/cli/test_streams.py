@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import command, environment
+from tests.support.cli import command, environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import small
-from tests.cli.conftest import run_cli
-from tests.cli.test_usage import Ran
+from tests.support import small_backup
+from tests.support.cli import Ran, run_cli
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Place
 
-RANGES = [f"{range_.start:013d}-{range_.end:013d}" for range_ in small.RANGES]
+RANGES = [f"{range_.start:013d}-{range_.end:013d}" for range_ in small_backup.RANGES]
 
 
 def test_compact_and_delete(capsys: pytest.CaptureFixture[str], store: Path) -> None:

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from asyncrestore.stores import promises
-from tests.cli.test_usage import Ran
+from tests.support.cli import Ran
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from tests.s3 import Bucket
+    from tests.support.s3 import Bucket
 
 
 def test_kept_and_broken(

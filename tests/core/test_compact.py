@@ -27,8 +27,8 @@ from asyncrestore.model import LogChunk
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from tests import small
-from tests.damage import NAME, Objects, load, store_of
+from tests.support import small_backup
+from tests.support.damage import NAME, Objects, load, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 END = 25
-TINY = small.objects(ranges=tuple(SegmentRange(t, t + 1) for t in range(END)))
+TINY = small_backup.objects(ranges=tuple(SegmentRange(t, t + 1) for t in range(END)))
 WHOLE = SegmentRange(0, END)
 
 
@@ -61,7 +61,7 @@ async def test_tiny_segments_become_one() -> None:
     now = await load(store)
     assert TINY.items() <= now.items()
     assert Segment(now[WHOLE.key]).groups == 1
-    assert Segment(now[WHOLE.key]).info == Segment(small.segment(WHOLE)).info
+    assert Segment(now[WHOLE.key]).info == Segment(small_backup.segment(WHOLE)).info
     again = await compact(store)
     assert (again.before, again.after, again.segments) == (1, 1, [])
 
@@ -69,7 +69,7 @@ async def test_tiny_segments_become_one() -> None:
 async def test_cut_where_a_backup_cuts() -> None:
     store = await store_of(TINY)
     report = await compact(store, segment_size=10)
-    assert report.segments == list(small.RANGES)
+    assert report.segments == list(small_backup.RANGES)
     assert (await compact(store, segment_size=10)).segments == []
     assert (await compact(store, segment_size=20)).segments == [SegmentRange(0, 20)]
     assert (await verify(store)).ok
@@ -78,7 +78,7 @@ async def test_cut_where_a_backup_cuts() -> None:
 async def test_gaps_stay_and_overlaps_do_not() -> None:
     objects = {k: v for k, v in TINY.items() if k != SegmentRange(9, 10).key}
     overlapping = SegmentRange(12, 17)
-    store = await store_of({**objects, overlapping.key: small.segment(overlapping)})
+    store = await store_of({**objects, overlapping.key: small_backup.segment(overlapping)})
     before = TINY.keys()
     assert (await compact(store)).segments == [SegmentRange(0, 9), SegmentRange(10, END)]
     with pytest.raises(SegmentGap, match="t 9 to 9"):
@@ -101,7 +101,7 @@ async def test_what_is_damaged_or_foreign_is_not_merged() -> None:
     store = await store_of({**TINY, key: b""})
     with pytest.raises(SegmentDamaged, match=key):
         await compact(store)
-    store = await store_of({**TINY, key: small.segment(SegmentRange(7, 8), "another")})
+    store = await store_of({**TINY, key: small_backup.segment(SegmentRange(7, 8), "another")})
     with pytest.raises(Conflict, match="another database"):
         await compact(store)
     assert len(await load(store)) == END
@@ -120,21 +120,21 @@ async def test_superseded_segments_are_deleted_once_confirmed() -> None:
 
 
 async def test_nothing_is_deleted_of_a_backup_that_is_not_whole_without_it() -> None:
-    for wrong in (b"", small.segment(WHOLE)[:-1]):
+    for wrong in (b"", small_backup.segment(WHOLE)[:-1]):
         store = await store_of({**TINY, WHOLE.key: wrong})
         with pytest.raises(SegmentDamaged):
             await delete(store, NAME, superseded=True, confirmed=True)
         assert len(await load(store)) == END + 1
-    store = await store_of({**TINY, SegmentRange(30, 31).key: small.segment(SegmentRange(30, 31))})
+    store = await store_of({**TINY, SegmentRange(30, 31).key: small_backup.segment(SegmentRange(30, 31))})
     with pytest.raises(SegmentGap):
         await delete(store, NAME, superseded=True, confirmed=True)
     # Two databases of one name, whose backups began at once.
-    store = await store_of({**TINY, WHOLE.key: small.segment(WHOLE, "another")})
+    store = await store_of({**TINY, WHOLE.key: small_backup.segment(WHOLE, "another")})
     with pytest.raises(Conflict, match="several databases: a-source, another"):
         await delete(store, NAME, superseded=True, confirmed=True)
     assert len(await load(store)) == END + 1
     last = SegmentRange(END, END + 1)
-    store = await store_of({**TINY, last.key: small.segment(last, "another")})
+    store = await store_of({**TINY, last.key: small_backup.segment(last, "another")})
     with pytest.raises(Conflict):
         await delete(store, NAME, superseded=True, confirmed=True)
 
@@ -149,7 +149,7 @@ async def test_a_backup_is_deleted_from_its_head(kind: str, tmp_path: Path) -> N
             await super().delete(name, key)
 
     store: Store = Noting() if kind == "memory" else FilesystemStore(tmp_path)
-    objects = small.objects()
+    objects = small_backup.objects()
     for key, data in {**objects, "notes.txt": b"mine"}.items():
         await store.publish(NAME, key, data)
     report = await delete(store, NAME, confirmed=True)
@@ -177,7 +177,7 @@ async def test_a_store_without_deletion() -> None:
 
 
 async def test_a_copy_is_exact_and_continues(tmp_path: Path) -> None:
-    objects = small.objects()
+    objects = small_backup.objects()
     source, target = await store_of(objects), FilesystemStore(tmp_path / "spare")
     first = next(iter(objects))
     await target.publish(NAME, first, objects[first])
@@ -185,7 +185,7 @@ async def test_a_copy_is_exact_and_continues(tmp_path: Path) -> None:
     report = await copy(source, target)
 
     assert report.ok
-    assert report.segments == list(small.RANGES[1:])
+    assert report.segments == list(small_backup.RANGES[1:])
     assert await load(target) == objects
     assert (await copy(source, target)).segments == []
     assert (await copy(source, target, as_name="other")).ok
@@ -205,7 +205,7 @@ async def test_what_a_compacted_copy_has_is_not_copied_again() -> None:
     await compact(target)
     await delete(target, NAME, superseded=True, confirmed=True)
     more = SegmentRange(END, END + 3)
-    await source.publish(NAME, more.key, small.segment(more))
+    await source.publish(NAME, more.key, small_backup.segment(more))
 
     report = await copy(source, target)
 
@@ -213,7 +213,7 @@ async def test_what_a_compacted_copy_has_is_not_copied_again() -> None:
 
 
 async def test_damage_is_not_copied_nor_hidden() -> None:
-    objects = small.objects()
+    objects = small_backup.objects()
     key = list(objects)[1]
     target = MemoryStore()
 
@@ -234,10 +234,10 @@ async def test_damage_is_not_copied_nor_hidden() -> None:
 
 
 async def test_another_database_s_copy_is_refused() -> None:
-    foreign: Objects = small.objects("another")
+    foreign: Objects = small_backup.objects("another")
     target = await store_of(foreign)
     with pytest.raises(Conflict, match="another database"):
-        await copy(await store_of(small.objects()), target)
+        await copy(await store_of(small_backup.objects()), target)
     assert await load(target) == foreign
     with pytest.raises(NotFound):
         await copy(MemoryStore(), target)
@@ -245,14 +245,15 @@ async def test_another_database_s_copy_is_refused() -> None:
 
 @pytest.mark.parametrize("ahead", [False, True])
 async def test_another_past_s_copy_is_refused(*, ahead: bool) -> None:
-    """The same database, put back to an earlier state and gone on otherwise, cut at other places."""
+    """The same database, restored to an earlier state and gone on otherwise, in other segments."""
     ranges = SegmentRange(0, 8), SegmentRange(8, 16), SegmentRange(16, 27 if ahead else 22)
     parted = {
-        range_.key: small.segment(range_, name="put back" if range_.end > 20 else "name") for range_ in ranges
+        range_.key: small_backup.segment(range_, name="other" if range_.end > 20 else "name")
+        for range_ in ranges
     }
     target = await store_of(parted)
     with pytest.raises(Conflict, match=r"have diverged: t 2\d differs"):
-        await copy(await store_of(small.objects()), target)
+        await copy(await store_of(small_backup.objects()), target)
     assert await load(target) == parted
 
 
@@ -260,7 +261,7 @@ async def test_a_directory_without_permission_to_delete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FilesystemStore(tmp_path)
-    for key, data in small.objects().items():
+    for key, data in small_backup.objects().items():
         await store.publish(NAME, key, data)
 
     def refuse(*_: object, **__: object) -> None:
@@ -274,7 +275,7 @@ async def test_a_directory_without_permission_to_delete(
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 async def test_a_full_or_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     store, spare = FilesystemStore(tmp_path / "store"), FilesystemStore(tmp_path / "spare")
-    for key, data in small.objects().items():
+    for key, data in small_backup.objects().items():
         await store.publish(NAME, key, data)
 
     def fail(_: int) -> None:
@@ -286,7 +287,7 @@ async def test_a_full_or_read_only_disk(tmp_path: Path, monkeypatch: pytest.Monk
             await compact(store)
         with pytest.raises(StoreFailed, match=os.strerror(number)):
             await copy(store, spare, parallel=1)
-    assert await load(store) == small.objects()
+    assert await load(store) == small_backup.objects()
     assert (await verify(store)).ok
     assert await load(spare) == {}
     assert (await copy(store, spare)).ok

@@ -13,18 +13,18 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.model import LogChunk
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
-from tests import small
-from tests.damage import NAME, Objects, store_of
+from tests.support import small_backup
+from tests.support.damage import NAME, Objects, store_of
 
 pytestmark = pytest.mark.anyio
 
-SOUND = small.objects()
-FOREIGN = small.objects("another")
-HISTORY = [row for t in range(6, 25) for row in small.transaction(t).rows()]
+SOUND = small_backup.objects()
+FOREIGN = small_backup.objects("another")
+HISTORY = [row for t in range(6, 25) for row in small_backup.transaction(t).rows()]
 
 
 class Changing(MemoryStore):
-    """A store of only one segment, to be quick; its content is set."""
+    """A store with one segment of a given content, to be quick."""
 
     def __init__(self, key: str, data: bytes) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ async def test_every_order_of_the_segments() -> None:
 
 
 async def test_every_new_name() -> None:
-    """Each segment under each other range there could be, in its own place's stead."""
+    """Each segment under each other possible range, in place of its own."""
     limits = [0, 5, 9, 10, 11, 15, 20, 21, 25, 26, 10**9]
     for key, data in SOUND.items():
         rest: Objects = {k: v for k, v in SOUND.items() if k != key}
@@ -99,8 +99,8 @@ async def test_every_foreign_segment() -> None:
     for key, data in FOREIGN.items():
         assert await refuses(await store_of({**SOUND, key: data}))
     longer = SegmentRange(0, 25)
-    assert (await verify(await store_of({**SOUND, longer.key: small.segment(longer)}))).ok
-    store = await store_of({**SOUND, longer.key: small.segment(longer, "another")})
+    assert (await verify(await store_of({**SOUND, longer.key: small_backup.segment(longer)}))).ok
+    store = await store_of({**SOUND, longer.key: small_backup.segment(longer, "another")})
     report = await verify(store)
     assert not report.ok
     assert any("of another database" in problem for problem in report.problems)
@@ -108,7 +108,7 @@ async def test_every_foreign_segment() -> None:
 
 async def test_what_is_no_problem_is_told() -> None:
     one = SegmentRange(5, 12)
-    store = await store_of({**SOUND, one.key: small.segment(one), "notes.txt": b""})
+    store = await store_of({**SOUND, one.key: small_backup.segment(one), "notes.txt": b""})
     report = await verify(store)
     assert report.ok
     assert report.notes == [

@@ -1,4 +1,4 @@
-"""Leaving out and rewriting, without a database: what is refused, and what becomes of datoms and values."""
+"""Leaving out and rewriting, without a database: what is refused, and what datoms and values become."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.schema import Attribute, Schema
 from asyncrestore.segment import Segment, SegmentRange, encode
-from tests.altered import chunk_of
 from tests.strategies import chunks
+from tests.support.altered import chunk_of
 
 BASE = {10: "db/ident", 40: "db/valueType", 41: "db/cardinality", 42: "db/unique", 23: "db.type/string"}
 RANGE = SegmentRange(0, 1000)

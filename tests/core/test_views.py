@@ -1,4 +1,4 @@
-"""SQL over hand-made segments: each transaction once, every kind of value, and nothing wrong told."""
+"""SQL over hand-made segments: each transaction once, every kind of value, and nothing wrong returned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asyncrestore.model import t_to_tx
 from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
 from asyncrestore.segment import SegmentRange, encode
 from asyncrestore.stores.memory import MemoryStore
-from tests.altered import chunk_of
+from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ class Simulation:
     deepest: int = 0
 
     def seconds(self, transactions: int) -> float:
-        """How long so many take."""
+        """Returns the seconds that the transactions take."""
         now = engine_free = 0.0
         done = committed = 0
         while done < transactions:
@@ -71,7 +71,7 @@ class Simulation:
 
 
 def compare(round_trip_s: float, jitter_s: float, transactions: int = 2000) -> float:
-    """How many times faster than waiting for each."""
+    """Returns how many times faster it is than waiting for each."""
     waiting = Simulation(FixedWindow(1), round_trip_s, jitter_s).seconds(transactions)
     window = AdaptiveWindow(UNORDERED_LIMIT)
     return waiting / Simulation(window, round_trip_s, jitter_s).seconds(transactions)

@@ -21,9 +21,9 @@ import psutil
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.verify import verify
 from tests.crash.child import FAULTS_VARIABLE
-from tests.crash.compare import check_same
 from tests.crash.runs import MANY, SEGMENT
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.comparison import check_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import Connector
 
 DEADLINE_S = 300
-"""Of one command. On an idle machine none takes a tenth of it."""
+"""Limit for one command. On an idle machine none takes a tenth of it."""
 
 AT_WORK_S = {"restore": 0.8, "backup": 0.15}
-"""About how long a command works here after it first said how far it is."""
+"""Seconds that a command works, roughly, after its first status."""
 
 HALF_MADE = 13
 
@@ -48,16 +48,16 @@ POINTS = {
     },
     "backup": {"before-publish": 5, "after-publish": 5, "before-read-log": 5},
 }  # fmt: skip
-"""How often a whole command passes each."""
+"""The number of times that a whole command passes each."""
 
 CERTAIN_POINTS = {"restore": {"before-read": 1}, "backup": {"before-read-log": 1}}
-"""Those that it passes also when there is nothing left to do."""
+"""Points that a command passes even when nothing is left to do."""
 
 _AT_A_POINT = "to the command at a named point"
 KILLS = {
     "command": "to the command", "jvm": "to its JVM", "point": _AT_A_POINT, "certain point": _AT_A_POINT,
 }  # fmt: skip
-"""Whom they hit, and when."""
+"""What each kind of kill hits."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Prepared:
 
 
 async def prepare(connector: Connector, scratch: Path) -> Prepared:
-    """Makes a durable database and its backup, and tries how long a restore takes."""
+    """Makes a durable database and its backup, and measures how long a restore takes."""
     uri = f"datomic:local://crash/source?storage-dir={scratch / 'storage'}"
     source = await connector.open(uri, create=True)
     await source.transact_edn([SCHEMA, *PEOPLE, *MANY])
@@ -90,11 +90,11 @@ async def prepare(connector: Connector, scratch: Path) -> Prepared:
 
 
 async def _run(arguments: list[str], rng: random.Random, kill: str | None, seconds: float) -> int:
-    """Runs a command, and kills it or its JVM if told so, within so many seconds; answers its exit code.
+    """Runs a command; kills it or its JVM, if asked to, within `seconds`. Returns the exit code.
 
-    Without seconds it is killed at work, soon after it first said how far it is.
+    Without seconds it is killed at work, soon after its first status.
     """
-    # A JVM that lasts for seconds has nothing of code that was compiled well.
+    # A JVM that lives for seconds gains nothing from its second compiler.
     environment = {**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
     if kill in {"point", "certain point"}:
         points = (POINTS if kill == "point" else CERTAIN_POINTS)[arguments[0]]
@@ -145,7 +145,7 @@ def _half_made(code: int, said: str) -> bool:
 async def _kill(
     process: Process, whom: str, rng: random.Random, seconds: float, after: anyio.Event | None
 ) -> None:
-    """SIGKILL to the command, or to its JVM if it has one by then, within so many seconds."""
+    """SIGKILL to the command, or to its JVM if it has one by then, within `seconds`."""
     if after:
         await after.wait()
     with anyio.move_on_after(rng.uniform(0, seconds)):
@@ -160,7 +160,7 @@ async def _kill(
 
 
 async def run_processes(connector: Connector, prepared: Prepared, scratch: Path, seed: int) -> Counter[str]:
-    """One run: kills, then the same command to its end; answers how often what happened.
+    """One run: kills, then the same command to its end. Returns how often each thing happened.
 
     Raises:
         AssertionError: a history differs, or a command did not end as it must.
@@ -196,7 +196,7 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
         await _run(arguments, rng, None, 0)
     if restoring:
         target = await connector.open(uri)
-        await check_same(prepared.source, target)
+        await check_copy(prepared.source, target)
         assert (await verify(str(prepared.store), against=target)).problems == []
     else:
         await anyio.to_thread.run_sync(_check_stores, prepared.store, scratch / f"store{seed}")

@@ -21,8 +21,8 @@ from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, FaultyStore, faulty_database
 from asyncrestore.testing.faults import kill_this_process
-from tests.crash.compare import check_same
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.comparison import check_copy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import Connector
 
 DEADLINE_S = 300
-"""Of one run. On an idle machine none takes a tenth of it."""
+"""Limit for one run. On an idle machine none takes a tenth of it."""
 
 ATTEMPTS = 60
 SEGMENT = 40
@@ -87,7 +87,7 @@ class Sources:
         )
 
     def submissions(self, which: int, *, in_flight: int, ordered: bool) -> int:
-        """How many there are at least in a whole restore."""
+        """Returns how many a whole restore has at least."""
         batch = max(1, min(BATCH_TRANSACTIONS, in_flight // 4)) if ordered else 1
         return -(-self.transactions[which] // batch)
 
@@ -120,7 +120,7 @@ class _Alive:
 
 
 async def _insist(attempt: Callable[[], Awaitable[object]], *errors: type[Exception]) -> int:
-    """Runs a command again and again, as these errors of it tell the user to; answers how often it took."""
+    """Runs a command until it succeeds, as the hints of these errors say. Returns the number of attempts."""
     for number in range(1, ATTEMPTS + 1):
         try:
             if await attempt() is not None:
@@ -133,7 +133,7 @@ async def _insist(attempt: Callable[[], Awaitable[object]], *errors: type[Except
 async def faulty_restore(
     connector: Connector, sources: Sources, rng: random.Random, uri: str
 ) -> Counter[str]:
-    """A restore whose network loses, delays, reorders and refuses, until it says that it is done."""
+    """A restore whose network loses, delays, reorders and refuses, run until it is done."""
     which, ordered, in_flight = rng.randrange(2), rng.random() < 0.6, rng.choice([1, 8, 40, 1024])
     number = rng.randint(1, sources.submissions(which, in_flight=in_flight, ordered=ordered))
     faults = _faults(
@@ -243,7 +243,7 @@ async def faulty_backup(connector: Connector, sources: Sources, rng: random.Rand
 
 async def _check(connector: Connector, source: Database, uri: str) -> None:
     target = await connector.open(uri)
-    await check_same(source, target)
+    await check_copy(source, target)
     report = await verify(source, against=target)
     assert report.problems == [], "verify sees a difference where there is none"
 
@@ -252,11 +252,11 @@ KINDS = [
     faulty_restore, faulty_restore, killed_restore, killed_restore, two_restores,
     faulty_backup, faulty_backup,
 ]  # fmt: skip
-"""Chosen among by the seed."""
+"""The kinds of run; the seed picks one."""
 
 
 async def run_seed(connector: Connector, sources: Sources, seed: int) -> tuple[str, Counter[str]]:
-    """One run; answers its kind, and how often what happened.
+    """One run. Returns its kind, and how often each thing happened.
 
     Raises:
         AssertionError: a history differs, or a run did not end as it must.

@@ -37,7 +37,7 @@ class Tally:
             print(f"{self.runs.total()} exact: {dict(self.runs)}", flush=True)
 
     def table(self) -> str:
-        """As Markdown: each fault, how often, in how many runs; all of those runs' histories are exact."""
+        """Returns a Markdown table: each fault, how often, and in how many runs, all with exact histories."""
         rows = [
             f"| {name} | {self.times[name]:,} | {self.runs_with[name]:,} |" for name in sorted(self.times)
         ]

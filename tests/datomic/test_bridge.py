@@ -1,4 +1,4 @@
-"""The bridge: asked by frames, dead cleanly in every case."""
+"""The bridge: requests travel as frames, and it ends cleanly in every case."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from asyncrestore.values import Keyword
 from tests.histories import PEOPLE, SCHEMA, VALUES, VALUES_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

@@ -8,15 +8,14 @@ import pytest
 
 from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.testing import check_database
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from asyncrestore.datomic.base import Submission
-    from asyncrestore.datomic.database import BridgeDatabase
+    from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.model import LogChunk, TxData
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -26,18 +25,10 @@ async def test_the_engines_keep_their_promises(new_database: NewDatabase) -> Non
     await check_database(await new_database())
 
 
-class _Wrapped:
-    def __init__(self, inner: BridgeDatabase) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class Reordering(_Wrapped):
+class Reordering(Wrapped):
     """Sends the third batch before the second."""
 
-    def __init__(self, inner: BridgeDatabase) -> None:
+    def __init__(self, inner: Database) -> None:
         super().__init__(inner)
         self._held: list[Sequence[TxData]] = []
         self._batches = 0
@@ -46,7 +37,7 @@ class Reordering(_Wrapped):
         self._batches += 1
         if self._batches == 2:
             return Later(self, batch)
-        return await self._inner.submit(batch)
+        return await self.inner.submit(batch)
 
 
 class Later:
@@ -59,17 +50,17 @@ class Later:
         return await (await self._database.submit(self._batch)).result()
 
 
-class Truncating(_Wrapped):
+class Truncating(Wrapped):
     """Loses the last datom of each page."""
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        next_t, chunk = await self._inner.read_log(start, end, size=size)
+        next_t, chunk = await self.inner.read_log(start, end, size=size)
         return next_t, chunk.until(chunk.tx[-1] - 1) if size == 7 and chunk else chunk
 
 
 @pytest.mark.parametrize(("broken", "promise"), [(Reordering, "in the order"), (Truncating, "pages of 7")])
 async def test_a_broken_promise_is_named(
-    new_database: NewDatabase, broken: Callable[[BridgeDatabase], Any], promise: str
+    new_database: NewDatabase, broken: Callable[[Database], Any], promise: str
 ) -> None:
     with pytest.raises(AssertionError, match=promise):
         await check_database(broken(await new_database()))

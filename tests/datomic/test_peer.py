@@ -14,12 +14,10 @@ from asyncrestore.model import tx_to_t
 from tests.histories import PEOPLE, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from asyncrestore.datomic.database import BridgeDatabase, Connector
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from asyncrestore.datomic.database import Connector
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

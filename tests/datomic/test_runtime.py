@@ -143,7 +143,7 @@ def test_an_interrupted_build_is_never_used(workshop: Workshop) -> None:
     assert workshop.command() == command
     assert archive.stat().st_size > 1_000_000
     assert not torn.exists()
-    # A directory without its jar is no build either.
+    # A directory without its jar is not a build either.
     (directory / "bridge.jar").unlink()
     assert workshop.command() == command
     assert output(command) == "ready\n"

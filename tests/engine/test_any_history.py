@@ -25,9 +25,9 @@ from asyncrestore.stores.memory import MemoryStore
 from tests.generated.histories import histories
 from tests.generated.journeys import Journey, journeys, restore, travel
 from tests.generated.keep import keep
-from tests.generated.plain import check_copy
 from tests.generated.player import Player
 from tests.generated.variety import Variety
+from tests.support.comparison import check_copy, check_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +42,13 @@ SEED = int(os.environ.get("SEED", "1"))
 PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)]}
 """From which engine to which: history by history, in turn."""
 ENOUGH_FOR_VARIETY = 300
-"""Of so many histories every kind must be among them."""
+"""A run of this many histories must show every kind."""
 PER_JVM = 200
 """Databases in memory live as long as their JVM."""
 LANES = 4
-"""So many histories at once: while one waits for the JVM, another is compared."""
+"""Histories at once: while one waits for the JVM, another is compared."""
 QUICK_TO_START = "-XX:TieredStopAtLevel=1"
-"""Of a JVM that lives for a minute: its second compiler costs more than it saves, a third of all time."""
+"""For a JVM that lives a minute: the second compiler costs more than it saves, a third of all time."""
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +102,8 @@ class _Check:
             assert report.problems == []
         assert (await verify(store)).problems == []
         await check_copy(source, target)
+        if here == there == PEER:
+            await check_partitions(target)
         if journey.chained:
             second = await self._new(here)
             await restore(journey, target, second)

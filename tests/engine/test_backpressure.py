@@ -1,4 +1,4 @@
-"""A slow target stops all that is before it: what is read ahead is bounded, however long the history."""
+"""A slow target stops all stages before it: what is read ahead is bounded, however long the history."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.pipeline.prefetch import PARTS_AT_ONCE
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, faulty_database
-from tests.crash.compare import check_same
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.comparison import check_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.progress import Progress
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +61,7 @@ async def test_a_slow_target_stops_the_prefetcher(
 
     assert len(store.ahead) >= SEGMENTS
     assert 1 < max(store.ahead) <= most < SEGMENTS / 2
-    await check_same(source, inner)
+    await check_copy(source, inner)
 
 
 async def test_what_is_not_wanted_is_not_loaded(new_database: NewDatabase) -> None:

@@ -14,15 +14,12 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
-from tests.damage import NAME, load
 from tests.histories import ODD, SCHEMA
+from tests.support.damage import NAME, load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from tests.support.databases import NewDatabase
 
-    from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
 pytestmark = pytest.mark.anyio
 

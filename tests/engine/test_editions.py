@@ -17,11 +17,8 @@ from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PRO
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

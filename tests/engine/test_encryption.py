@@ -29,17 +29,14 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.encrypted import EncryptedStore
 from asyncrestore.stores.keys import KmsKey, open_keys
 from asyncrestore.stores.memory import MemoryStore
-from tests.damage import NAME, load, store_of
 from tests.histories import ODD
+from tests.support.damage import NAME, load, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from asyncrestore.stores.encrypted import Encryption
-    from tests.s3 import Bucket
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
+    from tests.support.s3 import Bucket
 
 pytestmark = pytest.mark.anyio
 

@@ -19,16 +19,14 @@ from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
-from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -12,17 +12,17 @@ from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
 from asyncrestore.model import Anomaly, BatchResult, tx_to_t
 from asyncrestore.pipeline import transact
-from tests.crash.compare import check_same
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.comparison import check_copy
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncrestore.datomic.base import Submission
     from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.model import TxData
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
 
@@ -38,7 +38,7 @@ ANOMALIES = [
 
 
 class Said:
-    """A submission that is answered with something else than what became of it."""
+    """A submission whose answer is not its real result."""
 
     def __init__(self, real: Submission | None, result: BatchResult) -> None:
         self._real = real
@@ -50,8 +50,8 @@ class Said:
         return self._result
 
 
-class Vague:
-    """A target that commits a part of a submission, and does not say how much.
+class Vague(Wrapped):
+    """A target that commits a part of a submission, and does not report how much.
 
     Args:
         inner: the real one.
@@ -63,22 +63,19 @@ class Vague:
     def __init__(
         self, inner: BridgeDatabase, anomaly: Anomaly, part: float, when: Callable[[int, TxData], bool]
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._anomaly = anomaly
         self._part = part
         self._when = when
         self.submissions = self.said = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         self.submissions += 1
         if not self._when(self.submissions, batch[0]):
-            return await self._inner.submit(batch)
+            return await self.inner.submit(batch)
         self.said += 1
         part = batch[: round(len(batch) * self._part)]
-        return Said(await self._inner.submit(part) if part else None, BatchResult([], self._anomaly))
+        return Said(await self.inner.submit(part) if part else None, BatchResult([], self._anomaly))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
@@ -91,7 +88,7 @@ async def test_it_is_recovered_within_the_run(
     report = await restore(source, target, in_flight=32)
     assert target.said == 2
     assert report.last_t == await source.basis_t()
-    await check_same(source, inner)
+    await check_copy(source, inner)
 
 
 async def nth(source: BridgeDatabase, number: int) -> int:
@@ -123,4 +120,4 @@ async def test_one_that_times_out_for_ever_ends(
         await restore(source, target, in_flight=1)
     assert caught.value.exit_code == 14
     await restore(source, inner)
-    await check_same(source, inner)
+    await check_copy(source, inner)

@@ -1,4 +1,4 @@
-"""AWS KMS: asked no more than needed, and what it refuses is told."""
+"""AWS KMS: called no more than needed, and what it refuses is reported."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.kms import KeyService
-from tests.damage import NAME
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.damage import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

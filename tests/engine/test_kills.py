@@ -11,17 +11,13 @@ import pytest
 from anyio import to_thread
 
 from asyncrestore.jobs.backup import backup
-from tests.damage import NAME
 from tests.histories import ODD
-from tests.recorded import record
+from tests.support.damage import NAME
+from tests.support.recorded import record
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from asyncrestore.datomic.database import BridgeDatabase
-    from tests.s3 import Bucket
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
+    from tests.support.s3 import Bucket
 
 pytestmark = [
     pytest.mark.anyio,
@@ -48,10 +44,10 @@ async def prepare(new_database: NewDatabase, tmp_path: Path, job: str, segment_s
 
 
 async def killed(arguments: list[str]) -> int:
-    """How often the job was killed, each time with a rerun that made it whole."""
+    """Returns how many times the job was killed, each time with a rerun that made it whole."""
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.killing", *arguments]
+        command = [sys.executable, "-m", "tests.support.killing", *arguments]
         root = Path(__file__).parents[2]
         return subprocess.run(command, capture_output=True, text=True, timeout=580, check=False, cwd=root)
 

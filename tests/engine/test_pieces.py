@@ -21,17 +21,15 @@ from asyncrestore.pipeline import stages
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
-from bench.recording import Passing
-from tests.altered import AlteredDatabase
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from asyncrestore.datomic.database import BridgeDatabase
-    from tests.altered import Row
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.altered import Row
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -203,14 +201,14 @@ async def test_spot_check_finds_a_wrong_cached_id(
 async def test_a_spot_check_gets_over_an_outage(new_database: NewDatabase) -> None:
     source, inner = await new_database(SCHEMA, ANN, *MOVES), await new_database()
 
-    class Away(Passing):
+    class Away(Wrapped):
         times = 2
 
         async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
             self.times -= 1
             if self.times >= 0:
                 raise Unavailable("away")
-            return await super().values_of(attribute, entities)
+            return await self.inner.values_of(attribute, entities)
 
     target = Away(inner)
     assert (await restore(source, target, spot_check=1)).transactions == 2 + len(MOVES)

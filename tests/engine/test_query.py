@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase
-    from tests.s3 import Bucket
+    from tests.support.s3 import Bucket
 
 pytestmark = pytest.mark.anyio
 

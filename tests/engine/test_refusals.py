@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,7 @@ from asyncrestore.errors import (
     SegmentDamaged,
     SegmentGap,
     StoreFailed,
+    Unavailable,
     UsageError,
 )
 from asyncrestore.jobs.backup import backup
@@ -26,19 +27,17 @@ from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from bench.recording import Passing
-from tests.altered import AlteredDatabase
+from asyncrestore.testing import Faults, FaultyStore
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
+from tests.support.databases import EndingAt, Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from asyncrestore.datomic.database import BridgeDatabase, Connector
-    from asyncrestore.model import LogChunk
-    from tests.altered import Row
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from asyncrestore.datomic.database import Connector
+    from tests.support.altered import Row
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 both_engines = pytest.mark.parametrize("engine", ENGINES)
@@ -90,7 +89,7 @@ async def test_another_source_under_the_same_name(new_database: NewDatabase) -> 
 async def test_durable_databases_of_one_name_are_told_apart(
     connector: Connector, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    """A durable Datomic Local database has nothing but its name to be known by, so its beginning tells."""
+    """A durable Datomic Local database is known by its name only, so its first transaction identifies it."""
     first, second = [
         await connector.open(f"datomic:local://system/db?storage-dir={tmp_path / place}", create=True)
         for place in ("one", "two")
@@ -134,23 +133,6 @@ async def test_source_that_was_put_back_and_went_on_otherwise(new_database: NewD
         await restore(AlteredDatabase(original, otherwise), target)
 
 
-class PutBack:
-    """A database as it was after a t."""
-
-    def __init__(self, inner: BridgeDatabase, t: int) -> None:
-        self._inner = inner
-        self._t = t
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def basis_t(self) -> int:
-        return self._t
-
-    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        return await self._inner.read_log(start, min(end, self._t + 1), size=size)
-
-
 @both_engines
 async def test_live_source_that_was_put_back(new_database: NewDatabase) -> None:
     """Nothing of it is new to the target; that is not the same as being done."""
@@ -160,7 +142,7 @@ async def test_live_source_that_was_put_back(new_database: NewDatabase) -> None:
     await restore(original, target)
     newest = await original.basis_t()
     with pytest.raises(Conflict, match=f"ends at t {earlier}, before t {newest}") as caught:
-        await restore(PutBack(original, earlier), target)
+        await restore(EndingAt(original, earlier), target)
     assert caught.value.exit_code == 13
     assert "rolled back" in caught.value.hint
 
@@ -194,19 +176,19 @@ async def test_an_empty_database_under_the_name_of_a_backup(new_database: NewDat
 
 
 async def test_others_that_began_later_and_were_faster(new_database: NewDatabase) -> None:
-    """The source goes on between this one's first look at it and at what there is."""
+    """The source goes on between the job's first look at it and its look at what was written."""
     source, target, store = await new_database(SCHEMA, *PEOPLE[:2]), await new_database(), MemoryStore()
     earlier = await source.basis_t()
     await source.transact_edn(PEOPLE[2:4])
     await backup(source, store, name="db")
     await restore(source, target)
 
-    class Late(Passing):
+    class Late(Wrapped):
         asked = 0
 
         async def basis_t(self) -> int:
             self.asked += 1
-            return earlier if self.asked == 1 else await super().basis_t()
+            return earlier if self.asked == 1 else await self.inner.basis_t()
 
     report = await backup(Late(source), store, name="db")
     assert (report.segments, report.missing) == ([], [])
@@ -347,3 +329,49 @@ async def test_disk_full_while_publishing(
     assert all(name.endswith(".parquet") for name in before), "no unfinished file is left"
     await backup(source, str(tmp_path / "store"), name="db", segment_size=4)
     assert (await verify(str(tmp_path / "store"))).problems == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"in_flight": 0},
+        {"in_flight": -1},
+        {"in_flight": 10**9},
+        {"prefetch_bytes": 0},
+        {"prefetch_bytes": 10**15},
+    ],
+    ids=str,
+)
+async def test_absurd_windows_and_budgets_are_refused(
+    new_database: NewDatabase, arguments: dict[str, int]
+) -> None:
+    with pytest.raises(UsageError, match="must be from 1 to"):
+        await restore(MemoryStore(), await new_database(), **arguments)  # type: ignore[arg-type]  # a number
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"chances": {"gremlins": 0.5}},
+        {"chances": {"busy": 1.5}},
+        {"kill_at": ("somewhere", 1)},
+        {"kill_at": ("after-submit", 0)},
+        {"round_trip_s": -1.0},
+    ],
+    ids=str,
+)
+def test_unknown_faults_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Faults(**arguments)  # type: ignore[arg-type]  # that is the point
+
+
+async def test_a_faulty_store_is_a_store() -> None:
+    """Without faults it is the store, with them it raises what a real one raises."""
+    store = MemoryStore()
+    await FaultyStore(store, Faults()).publish("a", "1.parquet", b"one")
+    assert await FaultyStore(store, Faults(round_trip_s=0.001)).read("a", "1.parquet") == b"one"
+    lossy = FaultyStore(store, Faults(chances={"lost-after": 1}))
+    with pytest.raises(Unavailable):
+        await lossy.publish("a", "2.parquet", b"two")
+    assert await store.read("a", "2.parquet") == b"two"
+    assert lossy.happened["lost-after"] == 1

@@ -1,4 +1,4 @@
-"""A damaged backup is found out, not restored from, and mended from its source; nothing is lost by that."""
+"""A damaged backup is detected, not restored from, and repaired from its source; nothing is lost by that."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from bench.recording import Passing
-from tests.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
 from tests.histories import ODD, SCHEMA
-from tests.recorded import record, recorded
+from tests.support.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
+from tests.support.databases import Wrapped
+from tests.support.recorded import record, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -237,10 +236,10 @@ async def test_a_source_that_is_written_to_meanwhile(new_database: NewDatabase, 
     damaged = min((tmp_path / NAME).iterdir())
     damaged.write_bytes(b"no segment")
 
-    class Busy(Passing):
+    class Busy(Wrapped):
         async def basis_t(self) -> int:
             await source.transact_edn(["[]"])
-            return await super().basis_t()
+            return await self.inner.basis_t()
 
     report = await repair(Busy(source), str(tmp_path), name=NAME, segment_size=SIZE)
 

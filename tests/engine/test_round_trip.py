@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.errors import Conflict
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -14,11 +15,8 @@ from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from tests.support.databases import NewDatabase
 
-    from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
 
@@ -58,7 +56,7 @@ async def test_restored_copy_is_a_source_without_bookkeeping(new_database: NewDa
 
     assert report.transactions == len(ODD)
     assert (await verify(first, against=second)).problems == []
-    with pytest.raises(Exception, match="another database"):
+    with pytest.raises(Conflict, match="another database"):
         await verify(source, against=second)
 
 
@@ -88,7 +86,7 @@ async def test_nothing_new_is_said(new_database: NewDatabase) -> None:
 
 
 async def test_empty_database_has_an_empty_history(new_database: NewDatabase) -> None:
-    """Nothing tells an empty durable database from another of its name, so nothing is stored of it yet."""
+    """An empty durable database cannot be told from another of its name, so nothing of it is stored yet."""
     source, target, store = await new_database(), await new_database(), MemoryStore()
 
     assert (await backup(source, store)).segments == []

@@ -14,23 +14,18 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.model import INDEX_MASK, TxData, t_to_tx
 from asyncrestore.pipeline import stages
 from asyncrestore.positions import ident
-from tests.generated.plain import check_copy
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.comparison import FIRST_T, check_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import BridgeDatabase
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
-FIRST_T = 6
-"""Of the first transaction of a history, in Datomic Local; `SCHEMA` has it, the rest follow."""
 NEVER = 17 << 42 | 30
-"""An entity id that looks old, and that no entity has."""
+"""An entity id that looks old but that no entity has."""
 
 
 async def check(new_database: NewDatabase, *transactions: str) -> BridgeDatabase:
@@ -58,7 +53,7 @@ async def test_retraction_that_was_said_beside_the_change(new_database: NewDatab
 
 
 async def test_retraction_of_an_equal_value_beside_the_change(new_database: NewDatabase) -> None:
-    """Two spellings of a URI: Datomic's own retraction has what was there, the user's what was said."""
+    """Two spellings of a URI: Datomic's own retraction has the held one, the user's that of the request."""
     source, target = (
         await new_database(
             "[{:db/ident :p/home :db/valueType :db.type/uri :db/cardinality :db.cardinality/one}]",
@@ -83,7 +78,7 @@ async def test_retraction_of_an_equal_value_beside_the_change(new_database: NewD
 
 @pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_many_values_change_in_one_transaction(new_database: NewDatabase) -> None:
-    """Which retractions are the engine's own is told by where they stand in its log."""
+    """Their place in the log shows which retractions are the engine's own."""
     names, kinds = ("a", "b", "c"), {"double": "{}.5", "bigdec": "{}.0M", "string": '"{}"'}
     attributes = [
         f"{{:db/ident :p/{kind} :db/valueType :db.type/{kind} :db/cardinality :db.cardinality/one}}"
@@ -145,7 +140,7 @@ async def test_reference_in_a_tuple_to_what_never_was(new_database: NewDatabase)
 async def test_component_that_never_was_of_an_attribute_or_transaction(
     new_database: NewDatabase, owner: str
 ) -> None:
-    """Its stand-in is no attribute and no transaction: their ids would be given away again."""
+    """Its stand-in is neither an attribute nor a transaction: their ids would be given away again."""
     await check(
         new_database,
         SCHEMA,
@@ -179,7 +174,7 @@ async def test_back_fill_of_one_of_two_composites_that_share_a_component(new_dat
 
 
 async def test_composite_of_a_value_that_local_drops(new_database: NewDatabase) -> None:
-    """What is asserted over NaN, or NaN over a number or beside a retraction, only the composite tells."""
+    """An assertion over NaN, or of NaN over a number or beside a retraction, shows in the composite only."""
     source, target = (
         await new_database(
             "[{:db/ident :c/x :db/valueType :db.type/double :db/cardinality :db.cardinality/one}"

@@ -29,20 +29,18 @@ from asyncrestore.stores.s3.client import open_s3
 from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import parse_s3_uri
-from tests.damage import load
 from tests.histories import ODD, PEOPLE, SCHEMA
-from tests.s3 import relay
+from tests.support.damage import load
+from tests.support.s3 import relay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from types_aiobotocore_s3 import S3Client
 
     from asyncrestore.datomic.database import BridgeDatabase
-    from tests.s3 import Bucket, Exchange, Proxy
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
+    from tests.support.s3 import Bucket, Exchange, Proxy
 
 pytestmark = pytest.mark.anyio
 

@@ -12,19 +12,16 @@ from asyncrestore.jobs.backup import BackupReport, backup
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from tests.damage import NAME, load
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.damage import NAME, load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.opening import AnyStore
-    from tests.s3 import Bucket
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
+    from tests.support.s3 import Bucket
 
 pytestmark = pytest.mark.anyio
 

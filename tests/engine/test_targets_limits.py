@@ -12,17 +12,14 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
-from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.model import LogChunk
-    from tests.altered import Row
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.altered import Row
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -100,17 +97,11 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
         assert (await verify(store, against=other, exclude=[attribute])).problems == []
 
 
-class LaterBase:
+class LaterBase(Wrapped):
     """A source whose base schema has an attribute more: docs, under a name that no target knows."""
 
-    def __init__(self, inner: BridgeDatabase) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def schema_history(self) -> LogChunk:
-        chunk = await self._inner.schema_history()
+        chunk = await self.inner.schema_history()
         chunk.texts = ["db/docs" if text == "db/doc" else text for text in chunk.texts]
         return chunk
 

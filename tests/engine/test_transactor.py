@@ -1,10 +1,9 @@
-"""The last stage: what becomes of batches when something is in their way."""
+"""The last stage: batches that something gets in the way of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
 from asyncrestore.datomic.uri import ENGINES, PEER
@@ -16,18 +15,18 @@ from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, faulty_database
-from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Submission
-    from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.model import TxData
-    from tests.altered import Row
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.altered import Row
+    from tests.support.databases import NewDatabase
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
 
@@ -74,44 +73,16 @@ async def test_rejected_in_the_middle_of_a_full_window(new_database: NewDatabase
     assert before in chunk.numbers, "the one before is the last in the target"
 
 
-async def test_two_restores_at_once(connector: Connector, new_database: NewDatabase, memory_uri: str) -> None:
-    """Each transaction lands once; the one that was overtaken says so."""
-    source = await new_database(SCHEMA, *PEOPLE, *MANY)
-    lost: list[Overtaken] = []
-
-    async def one() -> None:
-        try:
-            await restore(source, await connector.open(memory_uri, create=True))
-        except Overtaken as error:
-            lost.append(error)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one)
-        tasks.start_soon(one)
-    target = await connector.open(memory_uri)
-    await restore(source, target)
-
-    assert lost
-    assert lost[0].exit_code == 11
-    assert (await verify(source, against=target)).problems == []
-
-
-class FirstOfABatchOvertaken:
+class FirstOfABatchOvertaken(Wrapped):
     """A target into which another restore commits the first transaction of each batch just before us."""
 
-    def __init__(self, inner: BridgeDatabase) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def submit(self, batch: Sequence[TxData]) -> Submission:
-        await (await self._inner.submit(batch[:1])).result()
-        return await self._inner.submit(batch)
+        await (await self.inner.submit(batch[:1])).result()
+        return await self.inner.submit(batch)
 
 
 async def test_what_commits_behind_one_that_was_overtaken(new_database: NewDatabase, engine: str) -> None:
-    """The peer has begun it by then. So the newest is ours, and we go on; else both might stop."""
+    """The peer has begun ours by then. So the newest is ours, and we go on; else both might stop."""
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     if engine == PEER:
         await restore(source, FirstOfABatchOvertaken(target))
@@ -122,27 +93,24 @@ async def test_what_commits_behind_one_that_was_overtaken(new_database: NewDatab
     assert (await verify(source, against=target)).problems == []
 
 
-class Interfered:
+class Interfered(Wrapped):
     """A target into which somebody else writes just before one batch of ours."""
 
     def __init__(self, inner: BridgeDatabase, writes: str, *, before: int = 5) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._writes = writes
         self._before = before
         self._batches = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         self._batches += 1
         if self._batches == self._before:
-            await self._inner.transact_edn([self._writes])
-        return await self._inner.submit(batch)
+            await self.inner.transact_edn([self._writes])
+        return await self.inner.submit(batch)
 
 
 async def test_foreign_write_between_two_of_ours_is_noticed(new_database: NewDatabase) -> None:
-    """Ours carry on right behind it, for its instant is not newer: only the target's t tells."""
+    """Ours commit right behind it, because its instant is not newer: only the target's t shows it."""
     old = '[:db/add "datomic.tx" :db/txInstant #inst "1970-01-03"]'
     source = await new_database(*(tx.removesuffix("]") + old + "]" for tx in (SCHEMA, *PEOPLE, *MANY)))
     target = await new_database()
@@ -152,29 +120,26 @@ async def test_foreign_write_between_two_of_ours_is_noticed(new_database: NewDat
 
 
 async def test_foreign_write_of_now_is_told_as_that(new_database: NewDatabase) -> None:
-    """Ours are older, so the target refuses them; but that is not what is wrong with them."""
+    """Ours are older, so the target refuses them; but the foreign write is the cause to report."""
     source, target = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database()
     with pytest.raises(Conflict, match="Somebody else wrote") as caught:
         await restore(source, Interfered(target, '[{:db/id "new" :db/doc "by hand"}]'))
     assert caught.value.exit_code == 13
 
 
-class WrittenToAtTheEnd:
+class WrittenToAtTheEnd(Wrapped):
     """A target into which somebody else writes when a restore is just about to be done."""
 
     def __init__(self, inner: BridgeDatabase, end: int) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._left = end
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         self._left -= len(batch)
-        submission = await self._inner.submit(batch)
+        submission = await self.inner.submit(batch)
         if not self._left:
             await submission.result()
-            await self._inner.transact_edn(['[{:db/id "new" :db/doc "by hand"}]'])
+            await self.inner.transact_edn(['[{:db/id "new" :db/doc "by hand"}]'])
         return submission
 
 

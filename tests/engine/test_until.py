@@ -14,21 +14,15 @@ from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
-from bench.recording import EndingAt
 from tests.histories import ODD, PEOPLE, SCHEMA
+from tests.support.comparison import FIRST_T
+from tests.support.databases import EndingAt
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.progress import Progress
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
-
-FIRST_T = 6
-"""Of what is put into a new database."""
 
 
 @pytest.mark.parametrize("segment_size", [1, 4, 10_000])
@@ -65,7 +59,7 @@ async def test_target_that_goes_on_differs(new_database: NewDatabase) -> None:
 
 
 INSTANTS = ("2020-01-01", "2020-01-02", "2020-01-02", "2020-01-02", "2020-01-05T12:00:00.250", "2020-01-06")
-"""Of the transactions from `FIRST_T` on; equal ones are one point in time."""
+"""Instants of the transactions from `FIRST_T` on; equal ones are one point in time."""
 
 TIMES = {
     "2020-01-01T00:00:00Z": 0,
@@ -148,7 +142,7 @@ async def test_ends_that_cannot_be(new_database: NewDatabase) -> None:
 
 
 async def test_a_live_history_knows_the_schema_of_its_end(new_database: NewDatabase) -> None:
-    """A transaction that comes between two questions to the source is no part of it."""
+    """A transaction that comes between two requests to the source is not part of it."""
     source = await new_database(SCHEMA, *PEOPLE)
     basis_t = await source.basis_t()
     await source.transact_edn(['[{:db/id :p/name :db/doc "x" :db/ident :p/renamed}]'])

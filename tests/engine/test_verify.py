@@ -1,4 +1,4 @@
-"""Verify finds each kind of difference and names it: a target altered in just one way is told apart."""
+"""Verify finds each kind of difference and names it, in targets that were altered in just one way."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
-from tests.altered import AlteredDatabase
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.altered import AlteredDatabase
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from asyncrestore.datomic.database import BridgeDatabase
-    from tests.altered import Row
-
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
+    from tests.support.altered import Row
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -166,12 +164,12 @@ async def test_an_entity_that_lost_its_original_id(
     assert any("that no restore wrote" in each for each in report.problems), report.problems
 
 
-def test_a_reference_to_what_the_source_lacks_can_be_told_within_a_tuple() -> None:
+def test_a_reference_to_what_the_source_lacks_is_shown_within_a_tuple() -> None:
     raw = (("r", "target entity 5"), None, ("l", 3), ("r", 7))
     assert compare._readable("t", raw) == ("target entity 5", None, 3, 7)
 
 
-async def test_only_the_first_differences_are_told_but_all_are_counted(new_database: NewDatabase) -> None:
+async def test_only_the_first_differences_are_reported_but_all_are_counted(new_database: NewDatabase) -> None:
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     await restore(source, target)
 

@@ -28,7 +28,7 @@ from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import S3Place, parse_s3_uri
 from asyncrestore.testing import check_store
-from tests.s3 import (
+from tests.support.s3 import (
     Bucket,
     Exchange,
     Fault,
@@ -96,7 +96,7 @@ async def test_a_bucket_without_prefix(bucket: Bucket) -> None:
 
 
 async def test_foreign_objects(bucket: Bucket) -> None:
-    """Other content in the bucket is no backup; beside segments it is listed, for the catalog to report."""
+    """Other content in the bucket is not a backup; beside segments it is listed: the catalog reports it."""
     for key in (
         "other.txt",
         "backups.old/x",
@@ -189,7 +189,7 @@ async def test_cut_upload_leaves_nothing(store: S3Store, proxy: Proxy, moto_buck
 
 
 async def test_silent_server(client: S3Client, moto_bucket: Bucket, proxy: Proxy) -> None:
-    """A server that takes requests and never answers is given up."""
+    """A server that takes requests and never answers times out."""
     over = threading.Event()
 
     def hold(exchange: Exchange) -> None:
@@ -265,7 +265,7 @@ async def test_listing_without_an_end(store: S3Store, proxy: Proxy) -> None:
 
 
 async def test_a_hundred_thousand_segments(store: S3Store, proxy: Proxy) -> None:
-    """A listing takes a request for each 1,000; to know what is there and what is missing nothing is read."""
+    """A listing takes a request for each 1,000 objects; no object is read to know what is missing."""
     many, missing = 100_000, 77_777
     keys = [SegmentRange(10 * n, 10 * n + 10).key for n in range(many) if n != missing]
 

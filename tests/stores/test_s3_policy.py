@@ -17,15 +17,15 @@ from botocore.exceptions import ClientError
 from asyncrestore import backup, compact, copy, delete, info, repair, restore, verify
 from asyncrestore.errors import NotAuthorized
 from asyncrestore.stores import open_store
-from tests import small
 from tests.histories import PEOPLE, SCHEMA
-from tests.s3 import ACCESS_KEY, SECRET_KEY, Bucket, relay
+from tests.support import small_backup
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, relay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from asyncrestore.datomic.database import Connector
-    from tests.s3 import Exchange, Proxy
+    from tests.support.s3 import Exchange, Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ POLICY, BUCKET_POLICY = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
 
 
 def enforce(endpoint: str, after: float) -> None:
-    """Tells moto to look at permissions after so many more requests."""
+    """Lets moto check permissions after that many more requests."""
     connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
     connection.request("POST", "/moto-api/reset-auth", str(after))
     assert connection.getresponse().status == 200
@@ -168,7 +168,7 @@ async def test_append_only(
     uri = moto_bucket.uri("datomic", endpoint_url=proxy.url)
 
     await backup(source, uri, name="db", segment_size=3)
-    moto_bucket.put(f"datomic/db/{small.RANGES[2].key}", b"damaged")
+    moto_bucket.put(f"datomic/db/{small_backup.RANGES[2].key}", b"damaged")
     assert (await repair(source, uri, name="db", segment_size=3)).ok
     await compact(uri)
     assert (await copy(uri, str(tmp_path))).ok

@@ -1,4 +1,4 @@
-"""What a store on S3 is told by its URI and the environment: credentials, profiles, how objects are kept."""
+"""Settings of a store on S3 from its URI and the environment: credentials, profiles, how objects are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncrestore.stores import open_store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.s3 import Bucket
+    from tests.support.s3 import Bucket
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""Validating finds which promise a store breaks, and takes none for broken that is kept."""
+"""Validating finds which promise a store breaks, and reports none as broken that it keeps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import asyncrestore
 from asyncrestore.errors import NotAuthorized, NotFound, StoreFailed
 from asyncrestore.stores import promises
 from asyncrestore.stores.promises import UPLOADS_CHECKED, WRITERS
-from tests.s3 import ignore_condition, refuse, relay
+from tests.support.s3 import ignore_condition, refuse, relay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore import ValidateReport
-    from tests.s3 import Bucket, Exchange, Proxy
+    from tests.support.s3 import Bucket, Exchange, Proxy
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.schema import Attribute, Schema
 from asyncrestore.segment import SegmentRange, encode
-from tests.altered import chunk_of
+from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def objects(source: str = "a-source", ranges: tuple[SegmentRange, ...] = RANGES)
 
 
 def write(store: Path) -> Path:
-    """Writes such a backup, `db`, into a directory that does not exist, and answers that."""
+    """Writes such a backup, `db`, into a directory that does not exist yet; returns the directory."""
     (store / "db").mkdir(parents=True)
     for key, data in objects().items():
         (store / "db" / key).write_bytes(data)

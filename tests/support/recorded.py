@@ -1,4 +1,4 @@
-"""A database's log in a file, for processes that shall be killed often: a JVM for each would take minutes."""
+"""A database's log in a file, for processes that are killed often: a JVM for each would take minutes."""
 
 from __future__ import annotations
 

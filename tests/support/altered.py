@@ -1,11 +1,12 @@
-"""Databases whose log is told otherwise than it is: faults that a real engine does not make on request."""
+"""Databases whose log is changed as it is read: faults that a real engine does not make on request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.model import LogChunk
 from asyncrestore.values import NUMERIC_KINDS
+from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,16 +35,13 @@ def chunk_of(rows: Iterable[Row]) -> LogChunk:
     return chunk
 
 
-class AlteredDatabase:
-    """A database that is all `inner`, but for its log, which `alter` changes as it is read."""
+class AlteredDatabase(Wrapped):
+    """A database whose log `alter` changes as it is read."""
 
     def __init__(self, inner: Database, alter: Callable[[list[Row]], list[Row]]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._alter = alter
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        next_t, chunk = await self._inner.read_log(start, end, size=size)
+        next_t, chunk = await self.inner.read_log(start, end, size=size)
         return next_t, chunk_of(self._alter(list(chunk.rows())))

@@ -170,7 +170,7 @@ class Exchange(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_DELETE = _exchange  # noqa: N815
 
     def forward(self, *, without: str = "") -> tuple[int, dict[str, str], bytes]:
-        """Asks the server behind; answers status, headers and body."""
+        """Asks the server behind; returns status, headers and body."""
         headers = {k: v for k, v in self.headers.items() if k.lower() not in {"expect", without.lower()}}
         connection = HTTPConnection(cast("Proxy", self.server).behind, timeout=30)
         try:
@@ -185,7 +185,7 @@ class Exchange(BaseHTTPRequestHandler):
     def answer(
         self, status: int, headers: dict[str, str], content: bytes, *, length: int | None = None
     ) -> None:
-        """Answers; `length` is the one that the headers tell."""
+        """Answers; `length` is the content length in the headers."""
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -253,7 +253,7 @@ def ignore_condition(exchange: Exchange) -> None:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Stands before a server, and does to each request what a fault says, else nothing.
+    """Stands before a server; applies a fault to each request that has one, and passes the others on.
 
     Attributes:
         faults: for a method, what happens to its next requests, one each.
@@ -295,7 +295,7 @@ def started_proxy(moto: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def proxy(started_proxy: Proxy) -> Proxy:
-    """A server that breaks on request, before moto's."""
+    """A proxy before moto's server that makes faults on request."""
     started_proxy.faults, started_proxy.always, started_proxy.requests = {}, {}, []
     return started_proxy
 

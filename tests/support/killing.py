@@ -1,6 +1,6 @@
-"""Kills a job at each point where it touches the disk, or writes to S3, and looks at what it leaves.
+"""Kills a job at each point where it touches the disk or writes to S3, and checks what it leaves.
 
-    python -m tests.killing JOB RECORDED-DATABASE BACKUP PLACE SEGMENT-SIZE
+    python -m tests.support.killing JOB RECORDED-DATABASE BACKUP PLACE SEGMENT-SIZE
 
 A program of its own: it forks, which a process with threads must not.
 """
@@ -28,8 +28,8 @@ from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores import filesystem, open_store
 from asyncrestore.stores.s3.store import S3Store
-from tests.damage import NAME
-from tests.recorded import recorded
+from tests.support.damage import NAME
+from tests.support.recorded import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -106,7 +106,7 @@ def cut_upload() -> None:
 
 
 def fork(run: Callable[[], Coroutine[Any, Any, object]], point: int | None = None) -> bool:
-    """Runs a job in a process of its own; whether it came to its end."""
+    """Runs a job in a process of its own; returns whether it came to its end."""
     child = os.fork()
     if not child:
         try:
@@ -179,7 +179,7 @@ class Prefix:
 
 
 async def job(name: str, database: Path, prepared: str, store: str, size: int) -> None:
-    """One of the jobs; `database` is as far as they look a `Database`."""
+    """Runs one of the jobs; `database` has as much of `Database` as they use."""
     if name == "backup":
         await backup(recorded(database), store, name=NAME, segment_size=size, parallel=1)  # type: ignore[arg-type]
     elif name == "repair":
