@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tests.generated.values import Value
 
 ENTITY_PARTITIONS = [16, 17, 18, 19, 20, 21, 22, 23]
+FIRST_IMPLICIT = 1 << 19
+EDN_TYPES = {"string", "long", "bigdec", "keyword", "uuid", "ref"}
+"""Types of the values in a step that is sent as EDN."""
+
 BASE = ["db/ident", "db.part/user", "db.type/string", "db/doc", "db.cardinality/one"]
 
 
@@ -32,7 +36,7 @@ def _reference(b: Builder) -> Place:
 
 
 def _place(b: Builder, what: str) -> Place | None:
-    """A place of some sort, None if there is none yet."""
+    """A place of some sort, or None if no such place exists yet."""
     model = b.model
     candidates: dict[str, list[Place]] = {
         "an old entity": list(b.entities()),
@@ -236,6 +240,28 @@ def erase(b: Builder) -> None:
         receiver = b.new_entity() if b.chance(2) else b.pick(entities)
         if receiver != e and b.add(receiver, attr, value):
             b.feature("unique value of a retracted entity")
+    return None
+
+
+def in_partitions(b: Builder) -> None:
+    """New entities, each in a named or an implicit partition.
+
+    Not in that of attributes: there Pro gives the id of an entity without an ident away again.
+    """
+    if b.step.operations:
+        return write(b)
+    for _ in range(b.pick([1, 2, 3])):
+        e = b.new_entity()
+        if b.model.partitions and not b.chance(3):
+            b.step.partitions[e] = b.pick(b.model.partitions)
+            b.feature("entity in a named partition")
+        else:
+            number = FIRST_IMPLICIT + b.pick([0, 1, 7, FIRST_IMPLICIT - 1])
+            b.step.partitions[e] = Place("raw", number << 42)
+            b.feature("entity in an implicit partition")
+        for attr in b.model.writable():
+            if attr is not DOC and attr.type in EDN_TYPES and b.chance(3):
+                b.add(e, attr, _value(b, attr))
     return None
 
 

@@ -22,6 +22,7 @@ _STEPS: list[Callable[[Builder], None]] = [
     *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name,
     *[schema.cardinality] * 2, *[schema.unique] * 2, schema.alter_nothing, schema.describe, data.empty,
 ]  # fmt: skip
+_STEPS_ON_PRO = [*_STEPS, *[schema.partition] * 2, *[data.in_partitions] * 3]
 
 
 @st.composite
@@ -30,6 +31,7 @@ def histories(
 ) -> list[Step]:
     """A script of transactions; each of the engines takes nearly all of them."""
     model = Model(engines)
+    options = _STEPS_ON_PRO if model.on_pro else _STEPS
     steps: list[Step] = []
     now: int | None = draw(st.sampled_from([0, 1, 946_684_799_999, 1_600_000_000_123]))
     for number in range(draw(st.integers(6, max_steps))):
@@ -38,8 +40,8 @@ def histories(
             schema.start(builder)
         else:
             for _ in range(draw(st.sampled_from([1, 2, 2, 3]))):
-                draw(st.sampled_from(_STEPS))(builder)
-                if builder.step.erased:
+                draw(st.sampled_from(options))(builder)
+                if builder.step.erased or builder.step.partitions:
                     break  # it goes as EDN, which not every value can be written in
         step = builder.end()
         if now is None:

@@ -28,7 +28,7 @@ class Attr:
 
     Attributes:
         late: of a composite, whether a component had values before it: these lack it until they are touched.
-        indexed: whether it has an index of its own; only Pro tells that apart.
+        indexed: whether it has an index of its own; only Pro knows the difference.
         used: whether anything ever had a value of it.
     """
 
@@ -62,6 +62,7 @@ class Model:
     attrs: list[Attr] = field(default_factory=list)
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
+    partitions: list[Place] = field(default_factory=list)
     values: dict[Key, list[Value]] = field(default_factory=dict)
     dropped: set[Key] = field(default_factory=set)
     with_nan: set[Key] = field(default_factory=set)
@@ -93,7 +94,7 @@ class Model:
         return [attr for attr in self.attrs if attr.parts]
 
     def composites_of(self, attr: Attr) -> list[Attr]:
-        """The composites that it is a component of."""
+        """The composites that an attribute is a component of."""
         return [composite for composite in self.composites() if attr in composite.parts]
 
     def is_part(self, attr: Attr) -> bool:
@@ -123,7 +124,7 @@ class Model:
         return None
 
     def held(self, condition: Callable[[Attr], bool]) -> list[tuple[Place, Attr, Value]]:
-        """All that is held of the attributes that meet a condition."""
+        """All values of the attributes that meet a condition."""
         return [(e, a, v) for (e, a), values in self.values.items() if condition(a) for v in values]
 
     def with_components(self, entity: Place) -> list[Place]:
@@ -168,7 +169,7 @@ def _norm(value: Value) -> Any:
 
 
 class Builder:
-    """One step being drawn. What it does is believed in `model` at once, but for the schema: at its end."""
+    """One step being drawn. `model` has what it does at once, except for the schema: at its end."""
 
     def __init__(self, draw: st.DrawFn, model: Model) -> None:
         self.draw = draw
@@ -193,7 +194,7 @@ class Builder:
         self.step.features.update(names)
 
     def settle(self, *what: Any) -> bool:
-        """False if that was settled before in this transaction, so that more of it would conflict."""
+        """Returns False if that was settled before in this transaction: more of it would conflict."""
         if what in self._settled:
             return False
         self._settled.add(what)
@@ -313,7 +314,7 @@ class Builder:
         return attr.unique == "identity" and any(a is attr and same(v, value) for a, v in self._released)
 
     def new_entity(self) -> Place:
-        """An entity with something to hold on to: one that is only referred to is refused."""
+        """A new entity with a doc: one that is only referred to is refused."""
         entity = Place("entity", self.model.number())
         self.new.add(entity)
         self.model.entities.append(entity)

@@ -1,4 +1,4 @@
-"""Plays a script: commits it to a database, step by step, and learns what became of it."""
+"""Plays a script: commits it to a database, step by step, and learns the ids that it gives."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ _EDN: dict[str, Callable[[Any], str]] = {
     "u": '#uuid "{}"'.format,
     "s": lambda text: json.dumps(text, ensure_ascii=False),
 }
-EDN_KINDS = frozenset(_EDN)
-"""Kinds of values that a step which retracts an entity may have."""
 
 
 class Player:
@@ -41,6 +39,7 @@ class Player:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._on_pro = database.uri.startswith("datomic:mem:")
         self._ids: dict[Place, int] = {}
         self._places: dict[int, Place] = {}
         self._largest = (1 << 42) - 1
@@ -56,8 +55,10 @@ class Player:
             if self.refused is not None:
                 return
             tempids = self._tempids(step)
+            # Retracting an entity is a function of Datomic's, which only EDN can call; so is a partition.
+            as_edn = step.erased or (step.partitions and self._on_pro)
             try:
-                tx, made = await (self._erase(step, tempids) if step.erased else self._submit(step, tempids))
+                tx, made = await (self._transact_edn if as_edn else self._submit)(step, tempids)
             except _RefusedError as refusal:
                 self.refused = f"{refusal} {step}"
             else:
@@ -114,29 +115,34 @@ class Player:
         ids = dict(zip(committed.ids[0::2], committed.ids[1::2], strict=True))
         return committed.tx, {place: ids[number] for place, number in tempids.items()}
 
-    async def _erase(self, step: Step, tempids: dict[Place, int]) -> tuple[int, dict[Place, int]]:
-        """Retracting an entity is a function of Datomic's, which only EDN can call."""
+    async def _transact_edn(self, step: Step, tempids: dict[Place, int]) -> tuple[int, dict[Place, int]]:
         data = [f"[:db/retractEntity {self._ids[e]}]" for e in step.erased if e in self._ids]
         for o in step.operations:
-            words = self._edn("r", o.e), self._edn("r", o.a), self._edn(o.kind, o.raw)
+            e, a = self._entity_edn(o.e, tempids), self._entity_edn(o.a, tempids)
+            words = e, a, self._entity_edn(o.raw, tempids) if o.kind == "r" else _EDN[o.kind](o.raw)
             data.append(f"[:db/{'add' if o.added else 'retract'} {' '.join(words)}]")
         if step.instant is not None:
             moment = to_python("i", step.instant).isoformat(timespec="milliseconds")
             data.append(f'[:db/add "datomic.tx" :db/txInstant #inst "{moment}"]')
+        if step.partitions:
+            wishes = (
+                f'"{tempids[entity]}" {self._position(partition, tempids)}'
+                for entity, partition in step.partitions.items()
+            )
+            data.append(f"{{:db/force-partition {{{' '.join(wishes)}}}}}")
         try:
             ((tx, ids),) = await self._database.transact_edn([f"[{' '.join(data)}]"])
         except AsyncRestoreError as refusal:
             raise _RefusedError(str(refusal)) from refusal
         return tx, {place: ids[str(number)] for place, number in tempids.items()}
 
-    def _edn(self, kind: str, raw: Any) -> str:
-        if kind == "r":
-            if raw.what == "ident":
-                return f":{raw.name}"
-            if raw.what == "tx" or (raw.what == "past" and raw not in self._ids):
-                return '"datomic.tx"'
-            return str(self._ids[raw]) if raw in self._ids else f'"{raw.number}"'
-        return _EDN[kind](raw)
+    def _entity_edn(self, place: Place, tempids: dict[Place, int]) -> str:
+        if place.what == "ident":
+            return f":{place.name}"
+        if place in tempids:
+            return f'"{tempids[place]}"'
+        position = self._position(place, tempids)
+        return '"datomic.tx"' if position == positions.TX else str(position)
 
     def _learn(self, step: Step, tx: int, made: dict[Place, int]) -> None:
         self._ids.update({**made, Place("past", self._steps): tx})

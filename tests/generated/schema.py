@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.generated.model import Attr, Builder, same
-from tests.generated.script import Place, ident
+from tests.generated.script import Operation, Place, ident
 from tests.generated.values import SLOT_TYPES, TYPES
 from tests.strategies import texts
 
@@ -97,7 +97,7 @@ def tuples(b: Builder) -> None:
 
 
 def composite(b: Builder) -> None:
-    """A composite of attributes that are there, or that are made with it."""
+    """A composite of existing attributes, or of ones made with it."""
     parts = [attr for attr in b.model.attrs if _may_be_part(attr)]
     if len(parts) < 2 or b.chance(4):
         parts = [install(b, b.pick(["ref", "long", "string", "keyword"])) for _ in range(2)]
@@ -138,6 +138,15 @@ def enum(b: Builder) -> None:
     b.fact(place, "db/ident", "k", _free_name(b) or f"g/e{place.number}")
     b.at_end.append(lambda: b.model.enums.append(place))
     b.feature("enum")
+
+
+def partition(b: Builder) -> None:
+    """A named partition, for entities that are made later."""
+    place = Place("entity", b.model.number())
+    b.fact(place, "db/ident", "k", f"g/p{place.number}")
+    b.step.operations.append(Operation(True, ident("db.part/db"), ident("db.install/partition"), "r", place))
+    b.at_end += [lambda: b.model.partitions.append(place), lambda: b.model.enums.append(place)]
+    b.feature("named partition")
 
 
 def _free_name(b: Builder) -> str | None:
@@ -190,8 +199,6 @@ def take_over(b: Builder) -> None:
         return  # a composite has its components by name: Local lets no other attribute have it
     name = other.name if b.chance(2) else f"g/n{b.model.number()}"
     if b.settle(one.place, "db/ident") and b.settle(other.place, "db/ident"):
-        from tests.generated.script import Operation
-
         b.step.operations += [
             Operation(True, one.place, ident("db/ident"), "k", name),
             Operation(True, other.place, ident("db/ident"), "k", one.name),
@@ -254,7 +261,7 @@ def unique(b: Builder) -> None:
 
 
 def alter_nothing(b: Builder) -> None:
-    """An attribute loses what it does not have: Datomic notes that it was altered."""
+    """Retracts from an attribute what it does not have: Datomic notes that it was altered."""
     attr = _some(b)
     if attr:
         kind = b.pick([kind for kind in UNIQUE if kind != attr.unique])

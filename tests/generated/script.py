@@ -1,4 +1,4 @@
-"""A script: transactions over symbols for what an engine gives a number to."""
+"""A script: transactions with symbols in place of the ids that an engine assigns."""
 
 from __future__ import annotations
 
@@ -59,11 +59,14 @@ class Step:
     Attributes:
         operations: assertions and retractions.
         erased: entities retracted whole, with their components.
+        partitions: new entities by the partition that they are put into, its entity or its first id; only
+            Pro's peer can do that, so other sources take no notice of it.
         instant: in milliseconds since 1970; None leaves it to the engine.
         features: the kinds of history that it shows.
     """
 
     operations: list[Operation] = field(default_factory=list)
     erased: list[Place] = field(default_factory=list)
+    partitions: dict[Place, Place] = field(default_factory=dict)
     instant: int | None = None
     features: set[str] = field(default_factory=set)

@@ -36,13 +36,15 @@ FEATURES = frozenset({
 """The kinds of history, and of journey, that every run must show."""
 
 ONLY_LOCAL = frozenset({"reference to later transaction", "later transaction came"})
-ONLY_PRO = frozenset({"index"})
+ONLY_PRO = frozenset(
+    {"index", "named partition", "entity in a named partition", "entity in an implicit partition"}
+)
 
 ENOUGH_FOR_EDGES = 1000
-"""In so many histories every edge value must have occurred."""
+"""From this many histories on, every edge value must have occurred."""
 
 MOST_REFUSED = 0.03
-"""Of all transactions drawn, so many at most may be refused by the engine: they show nothing."""
+"""The largest part of all drawn transactions that the engine may refuse: those show nothing."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Variety:
 
     def lacking(self) -> list[str]:
         """What is missing in this run, in words."""
-        # The rarest kinds are in one of 75 histories: fewer than this is no chance.
+        # The rarest kinds are in one of 75 histories: fewer than this is not bad luck.
         least = max(1, self.histories // 300)
         wanted = FEATURES - ONLY_LOCAL | ONLY_PRO if self.on_pro else FEATURES
         missing = [f"{name}: {self.features[name]}" for name in sorted(wanted) if self.features[name] < least]
