@@ -6,13 +6,14 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
 from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 # Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit.
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,6 +22,27 @@ settings.load_profile("timeless")
 pytest_plugins = ["tests.support.s3"]
 
 _numbers = itertools.count()
+
+
+MAY_BLOCK = {
+    "asyncrestore/paths.py": {"absolute"},  # asks for the working directory
+    "asyncrestore/jobs/query.py": {"query", "_scratch_directory"},  # imports DuckDB, makes a directory
+    "asyncrestore/stores/s3/client.py": {"open_client"},  # botocore reads its configuration and its models
+    "logging/__init__.py": {"emit", "flush"},
+    "tests/engine/test_faults.py": {"suspend"},
+}
+"""Functions, by file, in which a blocking call is no fault of asyncrestore, or too short to matter."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """A call of asyncrestore that blocks an event loop raises `BlockingError`."""
+    with blockbuster_ctx("asyncrestore") as blocking_calls:
+        for call, (file, functions) in itertools.product(
+            blocking_calls.functions.values(), MAY_BLOCK.items()
+        ):
+            call.can_block_in(file, functions)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import deque
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from asyncrestore.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from concurrent.futures import Future
 
     from duckdb import DuckDBPyConnection
@@ -86,7 +87,8 @@ async def query(
             async with BlockingPortal() as portal:
                 datoms = _Datoms(history, schema, portal)
                 try:
-                    return await _in_thread(datoms, sql, max_rows)
+                    async with _scratch_directory() as spill:
+                        return await _in_thread(datoms, sql, max_rows, spill)
                 except (duckdb.Error, OSError, pa.ArrowException) as exc:
                     # OSError and ArrowException are DuckDB's errors too, raised while a stream is read.
                     raise _explained(exc, datoms.failure) from exc
@@ -110,12 +112,20 @@ def _explained(error: Exception, failure: Exception | None) -> Exception:
 _HINT = "The views are datoms, transactions and attributes; docs/query.md has their columns."
 
 
-async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None) -> pa.Table:
+@asynccontextmanager
+async def _scratch_directory() -> AsyncIterator[str]:
+    """A temporary directory. It is removed in a thread: DuckDB may have spilled much into it."""
+    path = tempfile.mkdtemp(prefix="asyncrestore-query-")
+    try:
+        yield path
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(shutil.rmtree, path)
+
+
+async def _in_thread(datoms: _Datoms, sql: str, max_rows: int | None, spill: str) -> pa.Table:
     """Runs a query in a thread, and interrupts it when this task is cancelled."""
-    with (
-        tempfile.TemporaryDirectory(prefix="asyncrestore-query-") as spill,
-        closing(await to_thread.run_sync(_connect, datoms, spill)) as connection,
-    ):
+    with closing(await to_thread.run_sync(_connect, datoms, spill)) as connection:
         ended = anyio.Event()
         answers: list[pa.Table] = []
 
