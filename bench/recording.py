@@ -7,55 +7,17 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.transactions import batch_columns
+from asyncrestore.testing import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model import BatchResult, LogChunk, TxData
+    from asyncrestore.model import BatchResult, TxData
 
 
-class Passing:
-    """A database that passes everything on to another. `Database` documents the methods."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.name = database.name
-        self.uri = database.uri
-        self.identity = database.identity
-        self.ordered = database.ordered
-
-    async def basis_t(self) -> int:
-        """See `Database`."""
-        return await self._database.basis_t()
-
-    async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        """See `Database`."""
-        return await self._database.read_log(start, end, size=size)
-
-    async def schema_history(self) -> LogChunk:
-        """See `Database`."""
-        return await self._database.schema_history()
-
-    async def submit(self, batch: Sequence[TxData]) -> Submission:
-        """See `Database`."""
-        return await self._database.submit(batch)
-
-    async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
-        """See `Database`."""
-        return await self._database.transact_edn(transactions)
-
-    async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
-        """See `Database`."""
-        return await self._database.entities_with(attribute, values)
-
-    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-        """See `Database`."""
-        return await self._database.values_of(attribute, entities)
-
-
-class EndingAt(Passing):
+class EndingAt(DatabaseWrapper):
     """The database as if its newest transaction had the given t."""
 
     def __init__(self, database: Database, last_t: int) -> None:
@@ -67,7 +29,7 @@ class EndingAt(Passing):
         return self._last_t
 
 
-class Recorded(Passing):
+class Recorded(DatabaseWrapper):
     """Writes each transaction that is committed, as the bridge got it, with its answer, to a file."""
 
     def __init__(self, database: Database, file: BinaryIO) -> None:
@@ -78,13 +40,13 @@ class Recorded(Passing):
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
         """See `Database`."""
-        submission = _RecordedSubmission(self, list(batch), await self._database.submit(batch))
+        submission = _RecordedSubmission(self, list(batch), await self.inner.submit(batch))
         self._submitted.append(submission)
         return submission
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
         """See `Database`; writes the text of each, and its answer as if nothing had been made."""
-        done = await self._database.transact_edn(transactions)
+        done = await self.inner.transact_edn(transactions)
         for text, (tx, _) in zip(transactions, done, strict=True):
             self._file.write(frames.encode((text, frames.pack([0, tx]))))
             self.transactions += 1

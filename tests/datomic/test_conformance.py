@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.datomic.uri import ENGINES
-from asyncrestore.testing import check_database
-from tests.support.databases import Wrapped
+from asyncrestore.testing import DatabaseWrapper, check_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ async def test_the_engines_keep_their_promises(new_database: NewDatabase) -> Non
     await check_database(await new_database())
 
 
-class Reordering(Wrapped):
+class Reordering(DatabaseWrapper):
     """Sends the third batch before the second."""
 
     def __init__(self, inner: Database) -> None:
@@ -50,7 +49,7 @@ class Later:
         return await (await self._database.submit(self._batch)).result()
 
 
-class Truncating(Wrapped):
+class Truncating(DatabaseWrapper):
     """Loses the last datom of each page."""
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:

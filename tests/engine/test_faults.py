@@ -20,12 +20,11 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
 from asyncrestore.pipeline import transact
-from asyncrestore.testing import FAULTS, Faults, faulty_database
+from asyncrestore.testing import FAULTS, DatabaseWrapper, Faults, faulty_database
 from tests.crash.runs import Sources, run_seed
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 from tests.support.comparison import INSTALLING, check_copy, own_ts
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +146,7 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
         assert (await verify(sources.backups[1], against=target)).problems == []
 
 
-class CutShort(Wrapped):
+class CutShort(DatabaseWrapper):
     """A target whose connection breaks when the first of several transactions has committed."""
 
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
@@ -201,7 +200,7 @@ class Meeting:
         await self._all_there.wait()
 
 
-class Met(Wrapped):
+class Met(DatabaseWrapper):
     """A target that is sent its first transactions when all parties of a meeting are about to send theirs."""
 
     def __init__(self, inner: Database, meeting: Meeting) -> None:

@@ -16,17 +16,17 @@ from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
-from bench.recording import Passing
-from tests.damage import NAME, Objects, all_flipped, last_flipped, load, middle_deleted, store_of
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD
+from tests.support.damage import NAME, Objects, all_flipped, last_flipped, load, middle_deleted, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from asyncrestore.stores.base import StoredObject
+    from tests.support.databases import NewDatabase
 
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ async def objects(source: BridgeDatabase) -> Objects:
     return await load(store)
 
 
-class WithoutLog(Passing):
+class WithoutLog(DatabaseWrapper):
     """A source that goes away when its log is wanted."""
 
     async def read_log(self, *_: Any, **__: Any) -> Any:

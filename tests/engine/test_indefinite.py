@@ -12,9 +12,9 @@ from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
 from asyncrestore.model import Anomaly, BatchResult, tx_to_t
 from asyncrestore.pipeline import transact
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.comparison import check_copy
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Said:
         return self._result
 
 
-class Vague(Wrapped):
+class Vague(DatabaseWrapper):
     """A target that commits a part of a submission, and does not report how much.
 
     Args:

@@ -21,9 +21,9 @@ from asyncrestore.pipeline import stages
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +201,7 @@ async def test_spot_check_finds_a_wrong_cached_id(
 async def test_a_spot_check_gets_over_an_outage(new_database: NewDatabase) -> None:
     source, inner = await new_database(SCHEMA, ANN, *MOVES), await new_database()
 
-    class Away(Wrapped):
+    class Away(DatabaseWrapper):
         times = 2
 
         async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:

@@ -16,11 +16,9 @@ from asyncrestore.positions import ident
 from asyncrestore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.database import BridgeDatabase
+    from tests.support.databases import NewDatabase
 
-    NewDatabase = Callable[..., Awaitable[BridgeDatabase]]
 
 pytestmark = pytest.mark.anyio
 

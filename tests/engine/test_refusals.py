@@ -27,10 +27,10 @@ from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.testing import Faults, FaultyStore
+from asyncrestore.testing import DatabaseWrapper, Faults, FaultyStore
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
-from tests.support.databases import EndingAt, Wrapped
+from tests.support.databases import EndingAt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,7 @@ async def test_others_that_began_later_and_were_faster(new_database: NewDatabase
     await backup(source, store, name="db")
     await restore(source, target)
 
-    class Late(Wrapped):
+    class Late(DatabaseWrapper):
         asked = 0
 
         async def basis_t(self) -> int:

@@ -19,9 +19,9 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, SCHEMA
 from tests.support.damage import KINDS, NAME, Objects, emptied, last_deleted, load, store_of
-from tests.support.databases import Wrapped
 from tests.support.recorded import record, recorded
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ async def test_a_source_that_is_written_to_meanwhile(new_database: NewDatabase, 
     damaged = min((tmp_path / NAME).iterdir())
     damaged.write_bytes(b"no segment")
 
-    class Busy(Wrapped):
+    class Busy(DatabaseWrapper):
         async def basis_t(self) -> int:
             await source.transact_edn(["[]"])
             return await self.inner.basis_t()

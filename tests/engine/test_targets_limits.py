@@ -12,9 +12,9 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from asyncrestore.model import LogChunk
@@ -97,7 +97,7 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
         assert (await verify(store, against=other, exclude=[attribute])).problems == []
 
 
-class LaterBase(Wrapped):
+class LaterBase(DatabaseWrapper):
     """A source whose base schema has an attribute more: docs, under a name that no target knows."""
 
     async def schema_history(self) -> LogChunk:

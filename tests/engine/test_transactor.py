@@ -14,10 +14,9 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.testing import Faults, faulty_database
+from asyncrestore.testing import DatabaseWrapper, Faults, faulty_database
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +72,7 @@ async def test_rejected_in_the_middle_of_a_full_window(new_database: NewDatabase
     assert before in chunk.numbers, "the one before is the last in the target"
 
 
-class FirstOfABatchOvertaken(Wrapped):
+class FirstOfABatchOvertaken(DatabaseWrapper):
     """A target into which another restore commits the first transaction of each batch just before us."""
 
     async def submit(self, batch: Sequence[TxData]) -> Submission:
@@ -93,7 +92,7 @@ async def test_what_commits_behind_one_that_was_overtaken(new_database: NewDatab
     assert (await verify(source, against=target)).problems == []
 
 
-class Interfered(Wrapped):
+class Interfered(DatabaseWrapper):
     """A target into which somebody else writes just before one batch of ours."""
 
     def __init__(self, inner: BridgeDatabase, writes: str, *, before: int = 5) -> None:
@@ -127,7 +126,7 @@ async def test_foreign_write_of_now_is_told_as_that(new_database: NewDatabase) -
     assert caught.value.exit_code == 13
 
 
-class WrittenToAtTheEnd(Wrapped):
+class WrittenToAtTheEnd(DatabaseWrapper):
     """A target into which somebody else writes when a restore is just about to be done."""
 
     def __init__(self, inner: BridgeDatabase, end: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.model import LogChunk
+from asyncrestore.testing import DatabaseWrapper
 from asyncrestore.values import NUMERIC_KINDS
-from tests.support.databases import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ def chunk_of(rows: Iterable[Row]) -> LogChunk:
     return chunk
 
 
-class AlteredDatabase(Wrapped):
+class AlteredDatabase(DatabaseWrapper):
     """A database whose log `alter` changes as it is read."""
 
     def __init__(self, inner: Database, alter: Callable[[list[Row]], list[Row]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from asyncrestore.testing import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -15,17 +17,7 @@ NewDatabase: TypeAlias = "Callable[..., Awaitable[BridgeDatabase]]"
 """The fixture `new_database`: makes a database in memory and commits transactions (EDN) to it."""
 
 
-class Wrapped:
-    """A database that does everything as `inner` does, except for the methods that a subclass overrides."""
-
-    def __init__(self, inner: Database) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class EndingAt(Wrapped):
+class EndingAt(DatabaseWrapper):
     """A database as it was when `last_t` was its newest transaction."""
 
     def __init__(self, inner: Database, last_t: int) -> None:
