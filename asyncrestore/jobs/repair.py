@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.catalog import list_backup
+from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
@@ -127,18 +127,25 @@ async def repair(
         aside = await _put_aside(opened, name, bad, done.source)
         # Only up to where that backup went: the source may have been written to since.
         verified = await verify(opened, name=name, on_progress=on_progress)
-    tail = [
+    left = [
         f"no segment holds t {gap.start} to {gap.end - 1} (the tail)"
         for gap in done.missing
         if gap.start >= verified.end
+    ]
+    put_aside = {each.key for each in aside}
+    left += [
+        f"{stored.key} was not put aside: the source has nothing to replace it; if it never was of this "
+        f"backup, make an empty object {aside_key(stored.key)}"
+        for stored in bad
+        if stored.key not in put_aside
     ]
     return RepairReport(
         aside=aside,
         backup=done,
         verified=replace(
             verified,
-            problems=[*verified.problems, *tail],
-            problem_count=verified.problem_count + len(tail),
+            problems=[*verified.problems, *left],
+            problem_count=verified.problem_count + len(left),
         ),
         seconds=monotonic() - started,
     )

@@ -72,7 +72,7 @@ async def test_a_network_that_reorders(
     connector: Connector, sources: Sources, memory_uri: str, ordered: bool
 ) -> None:
     inner = await connector.open(memory_uri, create=True)
-    faults = Faults(seed=3, ordered=ordered, round_trip_s=0.002, jitter_s=0.02)
+    faults = Faults(seed=3, ordered=ordered, round_trip_s=0.002, jitter_s=0.04)
     async with faulty_database(inner, faults) as target:
         assert target.ordered is ordered
         await restore(sources.backups[1], target)

@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 
 from asyncrestore import backup, compact, copy, delete, info, repair, restore, verify
 from asyncrestore.errors import NotAuthorized
+from asyncrestore.segment import SegmentRange
 from asyncrestore.stores import open_store
 from tests.histories import PEOPLE, SCHEMA
-from tests.support import small_backup
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, relay
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ async def test_append_only(
     uri = moto_bucket.uri("datomic", endpoint_url=proxy.url)
 
     await backup(source, uri, name="db", segment_size=3)
-    moto_bucket.put(f"datomic/db/{small_backup.RANGES[2].key}", b"damaged")
+    moto_bucket.put(f"datomic/db/{SegmentRange(6, 9).key}", b"damaged")
     assert (await repair(source, uri, name="db", segment_size=3)).ok
     await compact(uri)
     assert (await copy(uri, str(tmp_path))).ok
