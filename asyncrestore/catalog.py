@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import TYPE_CHECKING
@@ -131,11 +132,9 @@ class Backup:
         gaps = [gap for gap in self.gaps() if end is None or gap.start < end]
         if gaps:
             missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in gaps)
-            before = gaps[0].start - 1
             raise SegmentGap(
                 f"{self.where()}: no segment holds t {missing}",
-                hint="Run backup or repair with the source: they fill gaps."
-                + (f" What is before can be restored alone: --until-t {before}." if before > 0 else ""),
+                hint="Run backup or repair with the source: they fill gaps.",
             )
 
     def where(self, key: str | None = None) -> str:
@@ -177,13 +176,17 @@ class Backup:
         """Whether a segment that was put aside may have held what its name says of this backup.
 
         It did not if it is whole, and lies under another segment's name or is another database's; nor if it
-        is gone. Of one that is damaged nobody can tell.
+        is gone, or somebody says so by an empty object beside it. Of one that is damaged or cannot be
+        decrypted nobody can tell.
         """
+        with suppress(NotFound, SegmentDamaged, NotAuthorized, Conflict):
+            if not await self.why_aside(stored.key):
+                return False
         try:
             return (await self.inspect(stored)).source == source
         except (SegmentMisplaced, NotFound):
             return False
-        except SegmentDamaged:
+        except (SegmentDamaged, NotAuthorized, Conflict):
             return True
 
     async def put_aside(self, stored: StoredSegment, reason: str) -> None:

@@ -75,6 +75,7 @@ class Filter:
         self._dropped: dict[int, FilteredAttribute] = {}
         self._hidden: dict[int, FilteredAttribute] = {}
         self._rewritten: dict[int, tuple[Rewriter, FilteredAttribute]] = {}
+        self._ever_many: set[int] = set()
         base = {ident: entity for entity, ident in schema.base.items()}
         # Datomic writes a datom for each attribute that is installed or altered, with it as the value.
         self._alter = base.get("db.alter/attribute", -1)
@@ -100,6 +101,8 @@ class Filter:
             attribute = schema.attributes[a]
             rewriter = make_rewriter(how, ident, attribute.value_type or "", key)
             check_values_stay_distinct(attribute, ident, rewriter)
+            if "db.cardinality/many" in attribute.ever:
+                self._ever_many.add(a)
             self._rewritten[a] = rewriter, self._add(ident)
             self._record(a, ident, rewriter.depends)
 
@@ -146,9 +149,9 @@ class Filter:
                 new = _rewrite(rewriter, done.attribute, transaction.t, datom)
                 kept.append((e, a, kind, new, added))
                 before = changed.setdefault((e, a, new), {})
-                # Of two retractions one may be the user's, of the old value in another spelling.
-                said = added or kind not in LOOSELY_EQUAL_KINDS
-                if before.setdefault(added, raw) != raw and said:
+                # Of two retractions of one place one may be the user's, of the old value in another spelling.
+                apart = added or kind not in LOOSELY_EQUAL_KINDS or a in self._ever_many
+                if before.setdefault(added, raw) != raw and apart:
                     raise _failure(
                         transaction.t,
                         e,
@@ -181,13 +184,18 @@ class Filter:
     ) -> list[Datom]:
         """Drops changes between two values that rewriting made equal."""
         idle = {key for key, signs in changed.items() if len(signs) == 2}
-        for _, a, _ in idle:
-            done = self._rewritten[a][1]
-            done.rewritten -= 2
-            done.left_out += 2
         if not idle:
             return datoms
-        return [d for d in datoms if d[1] not in self._rewritten or (d[0], d[1], d[3]) not in idle]
+        kept = []
+        for datom in datoms:
+            e, a, _, raw, _ = datom
+            if a in self._rewritten and (e, a, raw) in idle:
+                done = self._rewritten[a][1]
+                done.rewritten -= 1
+                done.left_out += 1
+            else:
+                kept.append(datom)
+        return kept
 
 
 async def make_filter(

@@ -14,7 +14,14 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import beginning_until
 from asyncrestore.catalog import find_backup
-from asyncrestore.errors import Conflict, NotFound, Overtaken, SegmentDamaged, Unavailable
+from asyncrestore.errors import (
+    Conflict,
+    NotFound,
+    Overtaken,
+    SegmentDamaged,
+    SegmentGap,
+    Unavailable,
+)
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
 from asyncrestore.schema import Schema, SchemaHistory
@@ -132,12 +139,19 @@ class StoredHistory:
             NotFound: there is no such backup.
             UsageError: there are several and no name was given.
             SegmentGap: a segment is missing up to `until_t`, or without it before the last segment.
+            Unavailable: a segment is gone since the listing.
             SegmentDamaged: its first segment cannot be used.
             Conflict: its first and its last segment are of different databases.
         """
         backup = await find_backup(store, name)
-        backup.check_contiguous(None if until_t is None else until_t + 1)
         history = cls(backup, await _read(backup, backup.chain()[0]))
+        try:
+            backup.check_contiguous(None if until_t is None else until_t + 1)
+        except SegmentGap as exc:
+            before = backup.gaps()[0].start - 1
+            if before > history.bootstrap_t:
+                exc.hint += f" What is before can be had alone: restore --until-t {before}."
+            raise
         # Before anything is restored: were the first segment another database's, its data would come first.
         with suppress(SegmentDamaged):  # raised in its turn, after what comes before it is restored
             await history.read(history._parts[-1])

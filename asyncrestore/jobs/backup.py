@@ -135,7 +135,7 @@ async def backup(
             parallel=parallel,
             on_progress=on_progress or (lambda _: None),
         )
-    if (start_t, end_t, segments, shard) == (0, None, None, (0, 1)) and report.missing:
+    if (start_t, end_t, segments, *shard) == (0, None, None, 0, 1) and report.missing:
         missing = ", ".join(f"{gap.start} to {gap.end - 1}" for gap in report.missing)
         raise SegmentGap(
             f"{report.store}/{report.name} lacks t {missing} at the end of its backup",

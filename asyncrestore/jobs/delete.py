@@ -128,8 +128,9 @@ async def _replaced(backup: Backup, source: str) -> list[str]:
 
 
 async def _check_unchanged(backup: Backup) -> None:
-    """What was verified must still be what is read: a repair may have put some of it aside."""
-    if (await list_backup(backup.store, backup.name)).chain() != backup.chain():
+    """What was verified must still be read: a repair may have put some of it aside. More may follow it."""
+    verified = backup.chain()
+    if (await list_backup(backup.store, backup.name)).chain()[: len(verified)] != verified:
         raise Conflict(
             f"{backup.where()} has changed since it was listed",
             hint="Another command is changing it. Run this again when that has ended.",

@@ -71,6 +71,7 @@ async def query(
         NotFound: the store or the backup does not exist.
         SegmentGap: the backup misses segments.
         SegmentDamaged: a segment cannot be used.
+        Unavailable: a segment was deleted meanwhile.
         Conflict: the segments are of several databases.
         AsyncRestoreError: DuckDB ran out of memory or disk.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, NewerFormat, NotFound, SegmentDamaged
+from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.verify import verify
@@ -66,7 +66,13 @@ class RepairReport:
         Raises:
             HistoryDiffers: there are problems; the message has their number and the first one.
         """
-        self.verified.raise_for_problems()
+        if not self.ok:
+            raise HistoryDiffers(
+                f"{self.verified.checked} is still damaged: {self.verified.problem_count:,} "
+                f"problem{'' if self.verified.problem_count == 1 else 's'}, "
+                f"the first: {self.verified.problems[0]}",
+                hint="Something is changing the backup, or the source does not hold all of it any more.",
+            )
 
 
 async def repair(
@@ -144,7 +150,7 @@ async def repair(
         backup=done,
         verified=replace(
             verified,
-            problems=[*verified.problems, *left],
+            problems=[*left, *verified.problems],
             problem_count=verified.problem_count + len(left),
         ),
         seconds=monotonic() - started,

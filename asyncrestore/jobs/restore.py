@@ -132,7 +132,8 @@ async def restore(
         TransactionRejected: the target refused a transaction; everything before it is restored.
         HistoryDiffers: a spot check found an id that stands for the wrong entity.
         Overtaken: another restore writes to the target.
-        Unavailable: the target did not answer; the same restore, run again, continues.
+        Unavailable: the target did not answer, or a segment was deleted meanwhile. The same restore, run
+            again, continues.
         StoppedEarly: `stop` was set before the end.
     """
     if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:

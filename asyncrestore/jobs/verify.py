@@ -143,6 +143,7 @@ async def verify(
         RewriteFailed: a value cannot be rewritten.
         SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
         SegmentGap: the backup that a target is compared with misses segments.
+        Unavailable: a segment was deleted meanwhile, and others replace it.
     """
     if max_differences < 1:
         raise UsageError("max_differences must be at least 1")

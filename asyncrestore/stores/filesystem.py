@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 _NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-_UNREADABLE = {errno.EIO, errno.EBADMSG, errno.EUCLEAN}
+_UNREADABLE = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}  # the last one is Linux's
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 

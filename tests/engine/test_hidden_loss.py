@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD
@@ -111,6 +113,30 @@ async def test_what_was_put_aside_and_not_replaced_is_missed_and_kept(
     assert report.deleted == [last.key, aside_key(last.key)]
 
 
+async def test_what_was_put_aside_and_cannot_be_decrypted_is_missed(objects: Objects) -> None:
+    store = MemoryStore()
+    for key, data in objects.items():
+        await store.publish(NAME, key, data)
+    last = (await list_backup(store, NAME)).chain()[-1]
+    encrypted = MemoryStore()
+    await copy(store, encrypted, encryption=os.urandom(32))
+    beyond = StoredSegment(SegmentRange(last.range.end, last.range.end + SIZE), 0).key
+    await store.publish(NAME, beyond, (await load(encrypted))[last.key])
+    await store.publish(NAME, aside_key(beyond), b"it cannot be decrypted")
+    [problem] = (await verify(store)).problems
+    assert problem.startswith(beyond)
+
+
+async def test_superseded_segments_go_while_a_backup_appends(objects: Objects) -> None:
+    async def append(store: ListingLater) -> None:
+        await store.publish(NAME, max(objects), objects[max(objects)])
+
+    whole = await store_of({key: data for key, data in objects.items() if key != max(objects)})
+    await compact(whole, name=NAME, segment_size=100 * SIZE)
+    store = ListingLater(await load(whole), append)
+    assert (await delete(store, NAME, superseded=True, confirmed=True)).deleted
+
+
 async def test_nothing_is_superseded_where_everything_was_put_aside(objects: Objects) -> None:
     store = await store_of(objects)
     there = await list_backup(store, NAME)
@@ -130,7 +156,13 @@ async def test_a_damaged_segment_that_the_source_cannot_replace_stays(
     store = await store_of({**objects, beyond: b"was there once"})
     report = await repair(source, store, name=NAME, segment_size=SIZE)
     assert (report.ok, report.aside) == (False, [])
-    assert report.verified.problems[-1].endswith(f"make an empty object {beyond}.aside")
+    assert report.verified.problems[0].endswith(f"make an empty object {beyond}.aside")
+    with pytest.raises(DamageError, match=r"still damaged: 2 problems, the first: .* was not put aside"):
+        report.raise_for_problems()
+
+    await store.publish(NAME, aside_key(beyond), b"")
+    assert (await verify(store)).ok
+    assert (await delete(store, NAME, superseded=True)).deleted == [beyond, aside_key(beyond)]
 
 
 async def test_a_backup_that_lost_a_segment_meanwhile_says_so(

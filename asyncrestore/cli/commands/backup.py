@@ -31,7 +31,8 @@ _EPILOG = """
 Example: asyncrestore backup 'datomic:local://dev/music?storage-dir=/data' /backups
 
 \b
-Exit codes: 10 no such database · 13 STORE has another database under that name
+Exit codes: 4 something is missing at the end · 10 no such database
+13 STORE has another database under that name
 """
 
 

@@ -25,7 +25,7 @@ Examples: asyncrestore delete /backups music --superseded --yes
 
 \b
 Exit codes: 2 without --yes · 4 damaged (with --superseded) · 10 no such backup
-12 STORE does not allow deleting
+12 STORE does not allow deleting · 13 changed meanwhile, or of several databases (with --superseded)
 """
 
 
@@ -48,7 +48,7 @@ def delete(
     """Delete the backup NAME of STORE, or only its superseded segments.
 
     Without --yes it only says what it would delete. --superseded deletes the segments that larger ones cover
-    since a `compact`, and those that `repair` put aside, once the rest has been verified.
+    since a `compact`, and those that were put aside and replaced, once the rest has been verified.
     """
     output = start_output(settings)
     report = run(

@@ -55,8 +55,8 @@ def repair(
 ) -> None:
     """Make the backup of SOURCE in STORE whole again, and prove it.
 
-    Damaged segments are put aside: they stay where they are, and an object beside each says why. What is
-    missing then is read from SOURCE again. Nothing is deleted or replaced.
+    What is damaged or missing is read from SOURCE again. Then the damaged segments are put aside: they stay
+    where they are, and an object beside each says why. Nothing is deleted or replaced.
     """
     output = start_output(settings)
     with show_progress("repair", output, settings) as on_progress:

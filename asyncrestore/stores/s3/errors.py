@@ -144,10 +144,9 @@ def s3_errors(action: Action, where: str) -> Iterator[None]:
 
 def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreError:
     what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
-    if _distrusts(error):
-        return StoreFailed(
-            what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust."
-        )
+    if isinstance(error, boto.SSLError):
+        kind = StoreFailed if _distrusts(error) else Unavailable
+        return kind(what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust.")
     if isinstance(error, _NO_CREDENTIALS):
         return NotAuthorized(what, hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
     if isinstance(error, _WRONG_SETTINGS):
@@ -159,10 +158,8 @@ def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreErr
 
 def _distrusts(error: Exception) -> bool:
     """Whether the server's certificate was refused, or it does not speak TLS. Other handshakes may pass."""
-    return isinstance(error, boto.SSLError) and (
-        isinstance(error.__context__, aiohttp.ClientConnectorCertificateError)
-        or "WRONG_VERSION_NUMBER" in str(error)
-    )
+    certificate = isinstance(error.__context__, aiohttp.ClientConnectorCertificateError)
+    return certificate or "WRONG_VERSION_NUMBER" in str(error)
 
 
 def _answered(error: boto.ClientError, action: Action, where: str) -> AsyncRestoreError:
