@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 DEADLINE_S = 300
 """Limit for one run. On an idle machine none takes a tenth of it."""
 
-ATTEMPTS = 60
+ATTEMPTS = 200
+"""How often a command is run again at most. Where every tenth request fails, a backup may take sixty."""
+
 SEGMENT = 40
 """Transactions in a segment of these backups, which are small."""
 
