@@ -52,7 +52,7 @@ class _Reading:
     def _take_original_ids(self, attribute: int) -> None:
         pairs = [(e, raw) for t in self.log for e, a, _, raw, _ in t.datoms if a == attribute]
         assert len({e for e, _ in pairs}) == len(pairs) == len({raw for _, raw in pairs}), "one id an entity"
-        self.original_ids.update(pairs)  # type: ignore[arg-type]
+        self.original_ids.update(pairs)  # type: ignore[arg-type]  # raw values of longs, which are integers
         self._newest = max(entity for entity in self.original_ids if entity >> 42 == TX_PARTITION)
 
     def _without_bookkeeping(self, transaction: Transaction) -> Transaction:
