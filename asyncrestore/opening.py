@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.datomic.base import Database
+from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.history import History, LiveHistory, StoredHistory
 from asyncrestore.stores import open_store
@@ -48,6 +49,11 @@ async def as_database(connector: Connector, database: AnyDatabase, *, create: bo
     return await connector.open(database, create=create) if isinstance(database, str) else database
 
 
+async def as_source(connector: Connector, database: AnyDatabase) -> CheckedDatabase:
+    """Returns the open database, whose log is checked as it is read; raises what `Connector.open` raises."""
+    return CheckedDatabase(await as_database(connector, database))
+
+
 @asynccontextmanager
 async def as_history(
     connector: Connector,
@@ -68,7 +74,7 @@ async def as_history(
     if isinstance(history, str) and is_database_uri(history):
         history = await connector.open(history)
     if isinstance(history, Database):
-        yield await LiveHistory.open(history)
+        yield await LiveHistory.open(CheckedDatabase(history))
     else:
         async with as_store(history, encryption) as store:
             yield await StoredHistory.open(store, name, until_t)

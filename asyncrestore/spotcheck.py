@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.compare import mentioned
 from asyncrestore.errors import BridgeDied, HistoryDiffers, Unavailable
 from asyncrestore.model import tx_to_t
-from asyncrestore.pipeline.patience import PATIENCE_S, Patience
+from asyncrestore.patience import PATIENCE_S, Patience
 from asyncrestore.schema import ORIGINAL_ID
 
 if TYPE_CHECKING:

@@ -65,6 +65,14 @@ class Database(Protocol):
         """
         ...
 
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        """Returns the t of each transaction with start <= t < end, in order.
+
+        They come from something other than `read_log`: an index of the transactions, or the newest t where t
+        is consecutive. So a log that is read wrong can be noticed.
+        """
+        ...
+
     async def schema_history(self) -> LogChunk:
         """Returns all datoms, also retracted ones, of the attributes that make up the schema, unordered."""
         ...

@@ -83,6 +83,10 @@ class BridgeDatabase:
         next_t, columns = await self._bridge.request("read-log", self._handle, start, end, size)
         return next_t, frames.log_chunk(columns)
 
+    async def transaction_ts(self, start: int, end: int) -> array[int]:
+        """See `Database`."""
+        return frames.unpack(await self._bridge.request("transactions", self._handle, start, end))
+
     async def schema_history(self) -> LogChunk:
         """See `Database`."""
         return frames.log_chunk(await self._bridge.request("schema", self._handle))

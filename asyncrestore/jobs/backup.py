@@ -13,7 +13,7 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.model import t_to_tx
-from asyncrestore.opening import as_database, as_store
+from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
@@ -122,7 +122,7 @@ async def backup(
             f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."
         )
     async with as_store(store, encryption) as opened, open_connector() as connector:
-        database = await as_database(connector, source)
+        database = await as_source(connector, source)
         report = await fill(
             database,
             opened,

@@ -10,13 +10,14 @@ from anyio import to_thread
 
 from asyncrestore.catalog import backup_names, list_backup
 from asyncrestore.datomic.base import Database
+from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.filters import describe
 from asyncrestore.history import LiveHistory
 from asyncrestore.model import tx_to_t
-from asyncrestore.opening import as_store
+from asyncrestore.opening import as_source, as_store
 from asyncrestore.schema import ORIGINAL_ID, Schema
 from asyncrestore.segment import SegmentRange
 from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
@@ -148,12 +149,12 @@ async def info(
         UsageError: a URI is malformed.
     """
     if isinstance(place, Database):
-        return await _database_info(place)
+        return await _database_info(CheckedDatabase(place))
     if isinstance(place, str) and is_database_uri(place):
         async with open_connector() as connector:
             if not parse_uri(place).db:
                 return await _system_info(connector, place)
-            return await _database_info(await connector.open(place))
+            return await _database_info(await as_source(connector, place))
     async with as_store(place, encryption) as store:
         return await _store_info(store, name)
 

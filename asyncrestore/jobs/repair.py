@@ -12,7 +12,7 @@ from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound,
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.verify import verify
-from asyncrestore.opening import as_database, as_store
+from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ async def repair(
     started = monotonic()
     on_progress = on_progress or (lambda _: None)
     async with as_store(store, encryption) as opened, open_connector() as connector:
-        database = await as_database(connector, source)
+        database = await as_source(connector, source)
         name = name or database.name
         bad = await _find_bad(database, opened, name, on_progress)
         done = await fill(

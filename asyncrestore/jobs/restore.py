@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, StoppedEarly, UsageError
 from asyncrestore.filters import make_filter
@@ -152,7 +153,7 @@ async def restore(
         return await _restore(
             history=await limit_history(whole, until_t, until_time),
             filter_=filter_,
-            target=await as_database(connector, target, create=True),
+            target=CheckedDatabase(await as_database(connector, target, create=True)),
             budget=ByteBudget(prefetch_bytes),
             in_flight=in_flight,
             cache=IdCache(id_cache_size),

@@ -22,10 +22,10 @@ from asyncrestore.errors import (
     Unavailable,
 )
 from asyncrestore.model import BatchResult, tx_to_t
+from asyncrestore.patience import PATIENCE_S, Patience
 from asyncrestore.pipeline import failures
 from asyncrestore.pipeline.dangling import with_entity_made
 from asyncrestore.pipeline.outcomes import Outcome, is_unnamed_fault, judge
-from asyncrestore.pipeline.patience import PATIENCE_S, Patience
 from asyncrestore.positions import TX, ident
 from asyncrestore.target import read_restored
 from asyncrestore.tasks import task_group

@@ -7,12 +7,12 @@ the base class of wrappers that change some of what a database does.
 
 from __future__ import annotations
 
+from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.testing.databases import check_database
 from asyncrestore.testing.faults import FAULTS, POINTS, Faults
 from asyncrestore.testing.faulty_database import FaultyDatabase, faulty_database
 from asyncrestore.testing.faulty_store import FaultyStore
 from asyncrestore.testing.stores import check_store
-from asyncrestore.testing.wrapper import DatabaseWrapper
 
 __all__ = [
     "FAULTS",

@@ -201,6 +201,10 @@ async def _check_log(database: Database) -> None:
             start, chunk = await database.read_log(start, end, size=size)
             rows += list(chunk.rows())
         must(rows == list(whole.rows()), f"read in pages of {size}, the log is the same")
+    ts = [tx_to_t(tx) for tx in txs]
+    must(list(await database.transaction_ts(0, end)) == ts, "the t of all transactions are those of the log")
+    must(list(await database.transaction_ts(ts[-3], ts[-1])) == ts[-3:-1], "and so are those of a range")
+    must(not list(await database.transaction_ts(end, end + 1000)), "and there are none after the newest")
     middle = txs[-3]
     _, chunk = await database.read_log(tx_to_t(middle), tx_to_t(txs[-2]), size=_ALL)
     must(chunk.txs() == [middle], "a range includes its start, and not its end")

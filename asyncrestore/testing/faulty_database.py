@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
 from asyncrestore.model import Anomaly, BatchResult
 from asyncrestore.tasks import task_group
 from asyncrestore.testing.faults import Chance
-from asyncrestore.testing.wrapper import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -187,6 +187,10 @@ class FaultyDatabase(DatabaseWrapper):
         """See `Database`."""
         self._chance.passes("before-read-log")
         return await self._ask(lambda: self.inner.read_log(start, end, size=size))
+
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        """See `Database`."""
+        return await self._ask(lambda: self.inner.transaction_ts(start, end))
 
     async def schema_history(self) -> LogChunk:
         """See `Database`."""

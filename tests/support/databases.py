@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from asyncrestore.testing import DatabaseWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import BridgeDatabase
@@ -29,3 +29,6 @@ class EndingAt(DatabaseWrapper):
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         return await self.inner.read_log(start, min(end, self._last_t + 1), size=size)
+
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        return await self.inner.transaction_ts(start, min(end, self._last_t + 1))

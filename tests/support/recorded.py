@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.model import LogChunk, t_to_tx
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from asyncrestore.datomic.base import Database
@@ -24,6 +25,7 @@ class RecordedDatabase:
     schema: LogChunk
     basis: int
     uri: str = "recorded:"
+    ordered: bool = True
 
     async def basis_t(self) -> int:
         return self.basis
@@ -34,6 +36,9 @@ class RecordedDatabase:
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         del size  # all at once
         return None, self.log.after(t_to_tx(start) - 1).until(t_to_tx(end) - 1)
+
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        return range(start, min(end, self.basis + 1))  # of Datomic Local, where t is consecutive
 
 
 async def record(database: Database, path: Path) -> None:

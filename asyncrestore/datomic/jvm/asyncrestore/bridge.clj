@@ -103,6 +103,7 @@
   "Operations on an open database: each is a function of it and of the request's other arguments."
   {"basis" engine/basis-t
    "read-log" logs/page
+   "transactions" (fn [db start end] (frames/pack (long-array (engine/transactions db start end))))
    "schema" logs/schema
    "query" query
    "transact-edn" transact-edn

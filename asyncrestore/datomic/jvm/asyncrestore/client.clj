@@ -23,6 +23,9 @@
     ;; Local throws an IndexOutOfBoundsException for a range after its newest transaction.
     (when (<= (long start) (long (:t (d/db conn))))
       (d/tx-range conn {:start start :end end :limit -1})))
+  ;; Transactions have a counter of their own here, so their t is consecutive.
+  (transactions [_ start end]
+    (range (long start) (min (long end) (inc (long (:t (d/db conn)))))))
   (history [_ attribute]
     (d/datoms (d/history (d/db conn)) {:index :aevt :components [attribute] :limit -1}))
   (with-value [_ attribute value]

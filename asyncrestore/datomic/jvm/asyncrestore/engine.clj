@@ -5,6 +5,8 @@
   (database-id [db] "A text that identifies this database for ever, and no other; nil if there is none.")
   (basis-t [db] "t of the newest transaction.")
   (log [db start end] "The transactions with start <= t < end, in order: a lazy sequence of {:t t :data [datom ..]}.")
+  (transactions [db start end]
+    "The t of each transaction with start <= t < end, in order, known from something other than the log.")
   (history [db attribute] "All datoms ever of an attribute (an ident), including retractions.")
   (with-value [db attribute value] "Ids of the entities that have the value now.")
   (value-of [db entity attribute] "The entity's present value of a cardinality-one attribute, or nil.")

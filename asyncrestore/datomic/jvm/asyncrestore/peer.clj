@@ -117,6 +117,10 @@
                        [tempid chosen]))]
     (if (empty? forced) tx-data (conj (vec tx-data) {:db/force-partition forced}))))
 
+(def ^:private first-t
+  "The t of the first transaction in a log. Those before it made the base schema; they are in the indexes alone."
+  1000)
+
 ;; `known` is an atom that caches parts of the schema (see logs.clj), `partitions` one that caches named partitions.
 (defrecord PeerDatabase [conn id known partitions]
   engine/Database
@@ -129,6 +133,12 @@
                         {:cognitect.anomalies/category :cognitect.anomalies/unavailable})))
       (d/basis-t db)))
   (log [_ start end] (d/tx-range (d/log conn) start end))
+  (transactions [_ start end]
+    (let [db (d/db conn), tx-instant (d/entid db :db/txInstant), end (d/t->tx end)]
+      (->> (d/seek-datoms (d/history db) :aevt tx-instant (d/t->tx (max (long start) (long first-t))))
+           (take-while #(and (= (:a %) tx-instant) (< (long (:e %)) (long end))))
+           (filter :added)
+           (map #(d/tx->t (:e %))))))
   (history [_ attribute]
     (let [db (d/db conn)]
       ;; A database made by an old version may lack newer schema attributes.

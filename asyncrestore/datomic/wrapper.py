@@ -36,6 +36,10 @@ class DatabaseWrapper:
         """See `Database`."""
         return await self.inner.read_log(start, end, size=size)
 
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        """See `Database`."""
+        return await self.inner.transaction_ts(start, end)
+
     async def schema_history(self) -> LogChunk:
         """See `Database`."""
         return await self.inner.schema_history()
