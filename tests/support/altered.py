@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from asyncrestore.model import LogChunk
+from asyncrestore.model import LogChunk, tx_to_t
 from asyncrestore.testing import DatabaseWrapper
 from asyncrestore.values import NUMERIC_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.model import Datom
@@ -36,7 +36,7 @@ def chunk_of(rows: Iterable[Row]) -> LogChunk:
 
 
 class AlteredDatabase(DatabaseWrapper):
-    """A database whose log `alter` changes as it is read."""
+    """A database whose log `alter` changes as it is read, and which knows of no other transactions."""
 
     def __init__(self, inner: Database, alter: Callable[[list[Row]], list[Row]]) -> None:
         super().__init__(inner)
@@ -45,3 +45,7 @@ class AlteredDatabase(DatabaseWrapper):
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         next_t, chunk = await self.inner.read_log(start, end, size=size)
         return next_t, chunk_of(self._alter(list(chunk.rows())))
+
+    async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+        _, chunk = await self.read_log(start, end, size=1 << 40)
+        return [tx_to_t(tx) for tx in chunk.txs()]
