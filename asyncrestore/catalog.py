@@ -25,7 +25,6 @@ from asyncrestore.stores.cipher import refuse_encrypted
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from asyncrestore.segment import SegmentInfo
     from asyncrestore.stores.base import Store
 
 _AGAIN = re.compile(r"(.+)\.([1-9]\d{0,8})\.parquet")
@@ -163,14 +162,14 @@ class Backup:
             )
         return segment
 
-    async def inspect(self, stored: StoredSegment) -> SegmentInfo:
+    async def inspect(self, stored: StoredSegment) -> Segment:
         """Reads a segment and decodes all of it; raises what `read` raises."""
         segment = await self.read(stored)
         try:
             await to_thread.run_sync(segment.check_rows)
         except SegmentDamaged as exc:
             raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
-        return segment.info
+        return segment
 
     async def was_ours(self, stored: StoredSegment, source: str) -> bool:
         """Whether a segment that was put aside may have held what its name says of this backup.
@@ -183,7 +182,7 @@ class Backup:
             if not await self.why_aside(stored.key):
                 return False
         try:
-            return (await self.inspect(stored)).source == source
+            return (await self.inspect(stored)).info.source == source
         except (SegmentMisplaced, NotFound):
             return False
         except (SegmentDamaged, NotAuthorized, Conflict):

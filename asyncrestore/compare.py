@@ -7,12 +7,12 @@ is used here, because its work is what is checked.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from asyncrestore.differences import Differences, words
 from asyncrestore.ids import TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
@@ -20,7 +20,6 @@ from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.target import own_attributes
 from asyncrestore.tasks import task_group
-from asyncrestore.values import to_python
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -35,27 +34,6 @@ if TYPE_CHECKING:
     from asyncrestore.schema import Schema
 
 PREFETCH_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Differences:
-    """The differences that were found.
-
-    Attributes:
-        limit: how many are kept in words.
-        first: the first few, in words.
-        count: how many there are in all.
-    """
-
-    limit: int
-    first: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, text: str) -> None:
-        """Counts a difference, and keeps its text while there are fewer than `limit`."""
-        self.count += 1
-        if len(self.first) < self.limit:
-            self.first.append(text)
 
 
 class TargetReader:
@@ -214,9 +192,14 @@ class Comparison:
     Args:
         schema: of the source as of its bootstrap; moved on with the log.
         filter_: the filter that the target was restored with, if any.
+        may_be_ahead: whether the target may have transactions after the source's last one: the source is a
+            backup, and the target was restored from a newer one.
         differences: takes what is found.
         progress: moved on with the source's t.
         on_progress: called with `progress` after each chunk.
+
+    Attributes:
+        ahead: how many transactions the target has after the source's last one.
     """
 
     def __init__(
@@ -224,10 +207,13 @@ class Comparison:
         schema: Schema,
         *,
         filter_: Filter | None,
+        may_be_ahead: bool,
         differences: Differences,
         progress: Progress,
         on_progress: OnProgress,
     ) -> None:
+        self.ahead = 0
+        self._may_be_ahead = may_be_ahead
         self._schema = schema
         self._filter = filter_
         self._differences = differences
@@ -261,8 +247,13 @@ class Comparison:
                 self._progress.datoms += len(transaction)
             self._progress.committed_t = tx_to_t(chunk.tx[-1]) + 1
             self._on_progress(self._progress)
+        last_tx = t_to_tx(self._progress.end_t - 1)
         while found is not None:
-            self._unexpected(source_tx, found)
+            if self._may_be_ahead and source_tx is not None and source_tx > last_tx:
+                last_tx = source_tx
+                self.ahead += 1
+            else:
+                self._unexpected(source_tx, found)
             source_tx, found = await _next(actual)
 
     def _unexpected(self, source_tx: int | None, found: Transaction) -> None:
@@ -287,23 +278,9 @@ class Comparison:
             return
         missing, extra = Counter(wanted), Counter(found.datoms)
         for datom in (missing - extra).elements():
-            self._differences.add(f"t {t}: missing in the target: {self._words(datom)}")
+            self._differences.add(f"t {t}: missing in the target: {words(datom, self._schema)}")
         for datom in (extra - missing).elements():
-            self._differences.add(f"t {t}: only in the target (t {found.t}): {self._words(datom)}")
-
-    def _words(self, datom: Datom) -> str:
-        e, a, kind, raw, added = datom
-        attribute = self._schema.attributes.get(a)
-        name = f":{attribute.ident}" if attribute and attribute.ident else f"attribute {a}"
-        entity = f"entity {e}" if e >= 0 else f"the target's own entity {-e}"
-        return f"{'+' if added else '-'} {entity} {name} {_readable(kind, raw)!r}"
-
-
-def _readable(kind: str, raw: Any) -> Any:
-    """Returns a value for messages; a reference to an entity that the source lacks is in words already."""
-    if isinstance(raw, tuple):
-        return tuple(None if slot is None else _readable(*slot) for slot in raw)
-    return raw if isinstance(raw, str) else to_python(kind, raw)
+            self._differences.add(f"t {t}: only in the target (t {found.t}): {words(datom, self._schema)}")
 
 
 async def compare(
@@ -312,10 +289,11 @@ async def compare(
     *,
     found: LiveHistory,
     filter_: Filter | None,
+    may_be_ahead: bool,
     differences: Differences,
     progress: Progress,
     on_progress: OnProgress,
-) -> None:
+) -> int:
     """Compares a source's history with the target that was restored from it.
 
     Args:
@@ -323,9 +301,13 @@ async def compare(
         target: the restored database.
         found: the target's own history.
         filter_: the filter that the target was restored with, if any.
+        may_be_ahead: whether the target may have transactions after the history's end (see `Comparison`).
         differences: takes what is found.
         progress: moved on with the source's t.
         on_progress: called with `progress` now and then.
+
+    Returns:
+        How many transactions the target has after the history's end, if it may be ahead.
 
     Raises:
         SegmentDamaged: the history cannot be read.
@@ -344,7 +326,12 @@ async def compare(
         differences=differences,
     )
     comparison = Comparison(
-        state.schema, filter_=filter_, differences=differences, progress=progress, on_progress=on_progress
+        state.schema,
+        filter_=filter_,
+        may_be_ahead=may_be_ahead,
+        differences=differences,
+        progress=progress,
+        on_progress=on_progress,
     )
     expected_send, expected = anyio.create_memory_object_stream["LogChunk"](1)
     actual_send, actual = anyio.create_memory_object_stream["LogChunk"](1)
@@ -356,3 +343,4 @@ async def compare(
                 partial(prefetch, source, t_to_tx(source.bootstrap_t), budget=budget, output=send, stop=never)
             )
         await comparison.run(expected, reader.read(actual))
+    return comparison.ahead

@@ -48,6 +48,9 @@ The last page may weigh less.
 LIVE_PART = 10_000
 """How many t a part of a live database covers: as many as a segment."""
 
+_COUNTED_T = 1_000_000
+"""In how large a range of t transactions are counted at once: 8 MB of numbers."""
+
 _READ_AT_ONCE = 8
 """How many segments are read at once for their metadata; little of each is kept."""
 
@@ -175,7 +178,7 @@ class StoredHistory:
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
-        return _decode(await self.read(part))
+        return decoded(await self.read(part))
 
     async def state(self, tx: int) -> State:
         """See `History`."""
@@ -188,7 +191,7 @@ class StoredHistory:
         seen = await self._largest(before)
         segment = await self.read(self._parts[len(before)])
         state = State(Schema.from_json(segment.info.schema), seen)
-        async for chunk in _decode(segment):
+        async for chunk in decoded(segment):
             state.advance(chunk, tx)
             if chunk.tx[-1] >= tx:
                 break
@@ -211,7 +214,7 @@ class StoredHistory:
         """See `History`."""
         segment = await self.read(self._parts[-1])
         schema = Schema.from_json(segment.info.schema)
-        async for chunk in _decode(segment):
+        async for chunk in decoded(segment):
             for transaction in chunk.transactions():
                 schema.apply(transaction.datoms)
         return schema
@@ -227,7 +230,7 @@ async def _read(backup: Backup, stored: StoredSegment) -> Segment:
         ) from exc
 
 
-async def _decode(segment: Segment) -> AsyncIterator[LogChunk]:
+async def decoded(segment: Segment) -> AsyncIterator[LogChunk]:
     """Decodes row groups one at a time, in a thread, as they are asked for."""
     for group in range(segment.groups):
         yield await to_thread.run_sync(segment.chunk, group)
@@ -264,6 +267,13 @@ class LiveHistory:
         """See `History`."""
         starts = range(start, self.end, LIVE_PART)
         return [Part(SegmentRange(at, min(at + LIVE_PART, self.end)), 0) for at in starts]
+
+    async def count_from(self, t: int) -> int:
+        """Returns how many transactions it has from that t on."""
+        ranges = range(t, self.end, _COUNTED_T)
+        return sum(
+            [len(await self._database.transaction_ts(at, min(at + _COUNTED_T, self.end))) for at in ranges]
+        )
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""

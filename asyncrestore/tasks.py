@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from asyncrestore.errors import AsyncRestoreError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from anyio.abc import TaskGroup
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @asynccontextmanager
@@ -27,6 +30,30 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     with one_error_alone():
         async with anyio.create_task_group() as tasks:
             yield tasks
+
+
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int) -> list[R]:
+    """Does some work for each item, for several at the same time.
+
+    Args:
+        items: may be made as they are taken.
+        work: is awaited with each item; the first that raises ends the others.
+        at_once: for how many items at most, at the same time.
+
+    Returns:
+        What the work returned, in the order of the items.
+    """
+    numbered = enumerate(items)
+    results: dict[int, R] = {}
+
+    async def take() -> None:
+        for number, item in numbered:
+            results[number] = await work(item)
+
+    async with task_group() as tasks:
+        for _ in range(at_once):
+            tasks.start_soon(take)
+    return [results[number] for number in sorted(results)]
 
 
 @contextmanager

@@ -105,10 +105,10 @@ async def _check_whole(backup: Backup) -> str:
     if not backup.segments:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
-    sources = {(await backup.inspect(stored)).source for stored in backup.chain()}
+    sources = {(await backup.inspect(stored)).info.source for stored in backup.chain()}
     for stored in backup.superseded():
         with suppress(SegmentDamaged, NotFound):
-            sources.add((await backup.inspect(stored)).source)
+            sources.add((await backup.inspect(stored)).info.source)
     if len(sources) > 1:
         raise Conflict(
             f"{backup.where()} has segments of several databases: {', '.join(sorted(sources))}",

@@ -11,14 +11,17 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
+from asyncrestore.jobs.inspection import inspect_all
 from asyncrestore.jobs.verify import verify
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
 
 if TYPE_CHECKING:
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.compare_source import SegmentComparison
     from asyncrestore.datomic.base import Database
     from asyncrestore.jobs.backup import BackupReport
+    from asyncrestore.jobs.inspection import Inspected
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.opening import AnyDatabase, AnyStore
     from asyncrestore.progress import OnProgress
@@ -87,11 +90,12 @@ async def repair(
 ) -> RepairReport:
     """Makes a backup whole again from its source, and proves it.
 
-    Reads every segment. The ranges that no good one covers, also at the end, are read from the source. Then
-    each segment that is damaged, lies under another's name or is of another database is put aside: it stays
-    where it is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that
-    the source could not replace is not put aside, for nothing would show its loss. Last, all is verified.
-    Nothing is deleted, renamed or replaced. A repair that was killed is simply run again.
+    Reads every segment, and compares it with the source's log. The ranges that no good one covers, also at
+    the end, are read from the source. Then each segment that is damaged, lies under another's name, is of
+    another database or differs from the source is put aside: it stays where it is, and an object beside it
+    (its name and `.aside`) says why it is not read. A damaged one that the source could not replace is not
+    put aside, for nothing would show its loss. Last, all is verified. Nothing is deleted, renamed or
+    replaced. A repair that was killed is simply run again.
 
     Args:
         source: the database that the backup is of, open or as a URI.
@@ -109,8 +113,8 @@ async def repair(
     Raises:
         NotFound: the database, the store or the backup does not exist.
         UsageError: a URI is malformed, or an option is out of range.
-        Conflict: most of the readable segments are of another database, and nothing was put aside; or the
-            source was rolled back to an earlier state.
+        Conflict: most of the readable segments are of another database, or the newest transaction of the
+            backup is not the source's, which was rolled back perhaps: nothing was put aside.
         NewerFormat: a segment was written by a newer version of this program.
         StoreFailed: the store cannot be read or written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
@@ -165,17 +169,64 @@ async def _find_bad(
     if not there.segments and not there.aside:
         raise NotFound(f"{there.where()} holds no segments", hint="Make a backup of the source.")
     history = await LiveHistory.open(database)
-    bad, sources = await _inspect(there, on_progress)
-    others = {stored: source for stored, source in sources.items() if source != history.identity}
+    found = await inspect_all(
+        there,
+        history,
+        limit=1,
+        progress=Progress(start_t=0, end_t=there.end),
+        on_progress=on_progress,
+    )
+    _check_mostly_of(found, there, history)
+    _check_not_diverged(found, there, history)
+    bad: dict[StoredSegment, str] = {}
+    for each in found:
+        if isinstance(each.error, NewerFormat):
+            raise each.error
+        if isinstance(each.error, SegmentDamaged):
+            bad[each.stored] = str(each.error)
+        elif each.source is not None and each.source != history.identity:
+            bad[each.stored] = f"it is of another database: {each.source}"
+        elif each.comparison is not None and each.comparison.differences.count:
+            bad[each.stored] = _differs(each.comparison, history)
+    return bad
+
+
+def _differs(comparison: SegmentComparison, source: LiveHistory) -> str:
+    differences = comparison.differences
+    more = f", and {differences.count - 1:,} more" if differences.count > 1 else ""
+    return f"it differs from {source.where}: {differences.first[0]}{more}"
+
+
+def _check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) -> None:
+    """Most of the readable segments must be of the source."""
+    sources = [each.source for each in found if each.source is not None]
+    others = [each for each in sources if each != source.identity]
     if others and 2 * len(others) > len(sources):
         raise Conflict(
-            f"{there.where()} is a backup of another database ({next(iter(others.values()))}) than "
-            f"{database.uri} ({history.identity})",
+            f"{there.where()} is a backup of another database ({others[0]}) than "
+            f"{source.where} ({source.identity})",
             hint="Give the database that it was made of, or the backup's --name.",
         )
-    for stored, source in others.items():
-        bad[stored] = f"it is of another database: {source}"
-    return bad
+
+
+def _check_not_diverged(found: list[Inspected], there: Backup, source: LiveHistory) -> None:
+    """The newest transaction must be the source's, or the source has gone another way than the backup.
+
+    Then nothing shows which of the two is right.
+    """
+    compared = [
+        (each.comparison.last_t, each.stored.key, each.comparison)
+        for each in found
+        if each.comparison is not None
+    ]
+    t, key, comparison = max(compared, key=lambda each: each[0], default=(-1, "", None))
+    if comparison is not None and comparison.last_differs:
+        raise Conflict(
+            f"{there.where()} and {source.where} have diverged: the backup's newest transaction, t {t} in "
+            f"{key}, is not the source's",
+            hint="If the source was rolled back to an earlier state, back it up under another --name. If the "
+            f"segment is wrong, make an empty object {aside_key(key)} beside it and run this again.",
+        )
 
 
 async def _put_aside(store: Store, name: str, bad: dict[StoredSegment, str], source: str) -> list[PutAside]:
@@ -187,28 +238,3 @@ async def _put_aside(store: Store, name: str, bad: dict[StoredSegment, str], sou
             await there.put_aside(stored, reason)
             done.append(PutAside(stored.key, reason))
     return done
-
-
-async def _inspect(
-    there: Backup, on_progress: OnProgress
-) -> tuple[dict[StoredSegment, str], dict[StoredSegment, str]]:
-    """Reads all segments; returns why some are damaged, and which database each of the others is of."""
-    bad: dict[StoredSegment, str] = {}
-    sources: dict[StoredSegment, str] = {}
-    progress = Progress(start_t=0, end_t=there.end)
-    for stored in there.segments:
-        try:
-            info = await there.inspect(stored)
-        except NewerFormat:
-            raise
-        except SegmentDamaged as exc:
-            bad[stored] = str(exc)
-        except NotFound:
-            pass  # it was deleted after it was listed, and is a gap now
-        else:
-            sources[stored] = info.source
-            progress.transactions += info.transactions
-            progress.datoms += info.datoms
-        progress.committed_t = stored.range.end
-        on_progress(progress)
-    return bad, sources

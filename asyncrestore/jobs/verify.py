@@ -7,10 +7,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import StoredSegment, find_backup, list_backup
-from asyncrestore.compare import Differences, compare
+from asyncrestore.compare import compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
+from asyncrestore.differences import Differences
 from asyncrestore.errors import (
     Conflict,
     DamageError,
@@ -22,8 +23,9 @@ from asyncrestore.errors import (
     UsageError,
 )
 from asyncrestore.filters import make_filter
-from asyncrestore.history import LiveHistory
-from asyncrestore.opening import as_database, as_history, as_store
+from asyncrestore.history import LiveHistory, StoredHistory
+from asyncrestore.jobs.inspection import inspect_all
+from asyncrestore.opening import as_database, as_history, as_source, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
 from asyncrestore.until import limit_history
@@ -48,6 +50,9 @@ class VerifyReport:
     Attributes:
         checked: display name of what was verified.
         against: URI of the target it was compared with, if any.
+        live: URI of the source it was compared with, if any.
+        behind: how many transactions `live` has after the backup's end: the next backup copies them.
+        ahead: how many transactions `against` has after the backup's end: they were not compared.
         end: the first t after what was verified.
         transactions: how many transactions were read and checked.
         datoms: how many datoms those transactions have.
@@ -61,6 +66,9 @@ class VerifyReport:
 
     checked: str
     against: str | None = None
+    live: str | None = None
+    behind: int = 0
+    ahead: int = 0
     end: int
     transactions: int = 0
     datoms: int = 0
@@ -111,17 +119,20 @@ async def verify(
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> VerifyReport:
-    """Verifies a backup by itself, or a target against a backup or a live source.
+    """Verifies a backup by itself or with its source, or a target against a backup or a live source.
 
-    A backup by itself: every segment from t 0 on is there, is what was written, and can be decoded. A target:
-    every transaction has the same position, instant and datoms as in the source, with entity ids renamed one
-    to one.
+    A backup by itself: every segment from t 0 on is there, is what was written, and can be decoded. With its
+    source: every transaction also has the same datoms as in the source's log. A target: every transaction has
+    the same position, instant and datoms as in the source, with entity ids renamed one to one.
+
+    A backup that ends before its source does, or before the target does, is not damaged: the report says how
+    many transactions it is behind.
 
     Args:
         source: a store or, with `against`, also a database; open or as a URI.
         against: the target, a database restored from `source`, open or as a URI.
-        live: the database that a backup is of, to verify the backup by itself: then nothing of that database
-            may be missing at the backup's end either.
+        live: the database that a backup is of, open or as a URI: its log is read and compared with the
+            backup, transaction by transaction.
         name: name of the backup; required if the store holds several.
         exclude: the same as when the target was restored (see `restore`); the filtered history is expected.
         exclude_schema: the same as when the target was restored.
@@ -178,7 +189,7 @@ async def verify(
     else:
         async with open_connector() as connector, as_store(source, encryption) as store:
             backup = await find_backup(store, name)
-            history = None if live is None else await LiveHistory.open(await as_database(connector, live))
+            history = None if live is None else await LiveHistory.open(await as_source(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
     return replace(report, seconds=monotonic() - started)
 
@@ -197,11 +208,14 @@ async def _verify_target(
         raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
     await check_filter(target, found.bootstrap_t, filter_.rules if filter_ else ())
     progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
-    await compare(
+    # A live source cannot be behind its copy, and a history that ends early says where the copy must end.
+    may_be_ahead = isinstance(history, StoredHistory)
+    ahead = await compare(
         history,
         target,
         found=found,
         filter_=filter_,
+        may_be_ahead=may_be_ahead,
         differences=differences,
         progress=progress,
         on_progress=on_progress,
@@ -209,6 +223,7 @@ async def _verify_target(
     return VerifyReport(
         checked=history.where,
         against=target.uri,
+        ahead=ahead,
         end=history.end,
         transactions=progress.transactions,
         datoms=progress.datoms,
@@ -226,28 +241,26 @@ async def _verify_backup(
     notes = await _notes(backup)
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
-    for stored in backup.segments:
-        try:
-            info = await backup.inspect(stored)
-        except SegmentDamaged as exc:
-            differences.add(str(exc))
+    for found in await inspect_all(
+        backup, live, limit=differences.limit, progress=progress, on_progress=on_progress
+    ):
+        if found.source is None:
+            if isinstance(found.error, SegmentDamaged) or await _is_missed(backup, found.stored):
+                differences.add(str(found.error))
             continue
-        except NotFound as exc:
-            if await _is_missed(backup, stored):
-                differences.add(str(exc))
-            continue
-        finally:
-            progress.committed_t = stored.range.end
-            on_progress(progress)
-        progress.transactions += info.transactions
-        progress.datoms += info.datoms
-        source = source or info.source
-        if info.source != source:
-            differences.add(f"{stored.key} is of another database ({info.source}) than the others ({source})")
+        source = source or found.source
+        if found.source != source:
+            differences.add(
+                f"{found.stored.key} is of another database ({found.source}) than the others ({source})"
+            )
+        if found.comparison is not None:
+            differences.merge(found.comparison.differences)
     for key in await _hidden(backup, source):
         differences.add(f"{key} was put aside, and no segment holds what it held")
     return VerifyReport(
         checked=backup.where(),
+        live=live.where if live else None,
+        behind=await live.count_from(backup.end) if live else 0,
         end=backup.end,
         transactions=progress.transactions,
         datoms=progress.datoms,
@@ -280,9 +293,12 @@ async def _hidden(backup: Backup, source: str | None) -> list[str]:
 
 
 def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
-    """Describes each gap: which t are missing, and whether at the head, in the middle or at the tail."""
-    for gap in backup.gaps(live.end if live else None):
-        place = "the head" if gap.start == 0 else "the tail" if gap.start == backup.end else "the middle"
+    """Describes each gap: which t are missing, and whether at the head or in the middle.
+
+    A backup that ends before its source does is not damaged, only behind.
+    """
+    for gap in backup.gaps():
+        place = "the head" if gap.start == 0 else "the middle"
         yield f"no segment holds t {gap.start} to {gap.end - 1} ({place})"
     if live and backup.end > live.end:
         yield f"it goes up to t {backup.end - 1}, but {live.where} ends at t {live.end - 1}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore import compare, history
+from asyncrestore import differences, history
 from asyncrestore.errors import Conflict, HistoryDiffers, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -166,7 +166,7 @@ async def test_an_entity_that_lost_its_original_id(
 
 def test_a_reference_to_what_the_source_lacks_is_shown_within_a_tuple() -> None:
     raw = (("r", "target entity 5"), None, ("l", 3), ("r", 7))
-    assert compare._readable("t", raw) == ("target entity 5", None, 3, 7)
+    assert differences._readable("t", raw) == ("target entity 5", None, 3, 7)
 
 
 async def test_only_the_first_differences_are_reported_but_all_are_counted(new_database: NewDatabase) -> None:

@@ -38,7 +38,7 @@ _NOTES_SHOWN = 10
 @click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=NAME_HELP)
 @click.option("--live", metavar="SOURCE",
-              help="The database that the backup is of: nothing of it may be missing.")  # fmt: skip
+              help="The database that the backup is of: its log is read and compared.")  # fmt: skip
 @filter_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many problems are described; all are counted.")  # fmt: skip
@@ -58,10 +58,10 @@ def verify(
 ) -> None:
     """Prove that a backup is whole, or that TARGET has its history.
 
-    Alone: every segment from t 0 on is there, is what was written, and can be decoded; segments missing at
-    the end are noticed only with --live. With --against: every transaction of TARGET has the same position,
-    instant and datoms, with entity ids renamed one to one; then the first argument may also be the live
-    source.
+    Alone: every segment from t 0 on is there, is what was written, and can be decoded. With --live: every
+    transaction also has the same datoms as in the source's log. With --against: every transaction of TARGET
+    has the same position, instant and datoms, with entity ids renamed one to one; then the first argument may
+    also be the live source.
     """
     output, filters = start_output(settings), filter_arguments(options)
     with show_progress("verify", output, settings) as on_progress:
@@ -87,14 +87,15 @@ def _text(report: VerifyReport) -> str:
     if report.against is None:
         title = f"{report.checked} is {'whole' if report.ok else f'damaged: {problems}'}"
         checked = "every segment present from t 0 on, its SHA-256, each datom decoded, counts and order"
+        checked += "; each transaction beside the source's" if report.live else ""
     else:
         same = "has the same history, filtered" if report.filtered else "has the same history"
         verdict = same if report.ok else f"differs: {problems}"
         title = f"{report.against} {verdict}"
         checked = "each transaction: its position, instant and datoms, with entity ids renamed one to one"
     rows = [("checked", checked)]
-    if report.against is not None:
-        rows.append(("compared with", report.checked))
+    if report.against is not None or report.live is not None:
+        rows.append(("compared with", report.live or report.checked))
     rows += [
         ("up to t", f"{report.end - 1:,}"),
         ("transactions", f"{report.transactions:,}"),
@@ -105,6 +106,13 @@ def _text(report: VerifyReport) -> str:
     text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
     if report.problem_count > len(report.problems):
         text.append(f"  and {report.problem_count - len(report.problems):,} more")
+    if report.behind:
+        text.append(f"  note: the backup is behind by {count(report.behind, 'transaction')}: run backup")
+    if report.ahead:
+        text.append(
+            f"  note: the target is newer than the backup: its last {count(report.ahead, 'transaction')} "
+            f"{'was' if report.ahead == 1 else 'were'} not compared"
+        )
     text += [f"  note: {note}" for note in report.notes[:_NOTES_SHOWN]]
     if len(report.notes) > _NOTES_SHOWN:
         text.append(f"  and {count(len(report.notes) - _NOTES_SHOWN, 'more note')}")

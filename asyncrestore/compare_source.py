@@ -1,0 +1,116 @@
+"""Compares a segment with the log of the database that it is of, transaction by transaction.
+
+A digest shows that a segment is what was written, not that what was written is the source's history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncrestore.differences import Differences, words
+from asyncrestore.history import Part, decoded
+from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
+from asyncrestore.segment import SegmentRange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from asyncrestore.history import LiveHistory
+    from asyncrestore.schema import Schema
+    from asyncrestore.segment import Segment
+
+
+@dataclass(slots=True)
+class SegmentComparison:
+    """How a segment differs from its source.
+
+    Attributes:
+        differences: what differs, in words.
+        last_t: the t of its last transaction that was compared, -1 if there was none.
+        last_differs: whether that transaction is not the source's. Then the source may have gone another way
+            since; where only others differ, the segment is wrong.
+    """
+
+    differences: Differences
+    last_t: int = -1
+    last_differs: bool = False
+
+
+async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> SegmentComparison:
+    """Compares a segment with its source, as far as the source reaches.
+
+    Args:
+        segment: one whose rows were checked (`Segment.check_rows`).
+        source: the database that the segment is of.
+        limit: how many differences are described; all are counted.
+
+    Raises:
+        SegmentDamaged: the segment cannot be decoded.
+        Unavailable: the source does not answer, or its log is read wrong.
+    """
+    result = SegmentComparison(Differences(limit))
+    if segment.info.bootstrap_t != source.bootstrap_t:
+        result.differences.add(
+            f"{segment.info.range.key} says that the history begins after t {segment.info.bootstrap_t}; the "
+            f"source's begins after t {source.bootstrap_t}"
+        )
+    end = min(segment.info.end, source.end)
+    if end <= segment.info.start:
+        return result
+    schema: Schema | None = None
+    stored = _until(decoded(segment), t_to_tx(end - 1))
+    live = await source.load(Part(SegmentRange(segment.info.start, end), 0))
+    async for ours, theirs in _in_step(stored, live):
+        if ours:
+            result.last_t, result.last_differs = tx_to_t(ours.tx[-1]), False
+        if ours != theirs:
+            schema = schema or source.schema_as_of(end - 1)
+            for t, text in _described(ours, theirs, schema):
+                result.differences.add(text)
+                result.last_differs |= t == result.last_t
+    return result
+
+
+async def _until(chunks: AsyncIterator[LogChunk], tx: int) -> AsyncIterator[LogChunk]:
+    async for chunk in chunks:
+        yield chunk.until(tx)
+
+
+async def _in_step(
+    left: AsyncIterator[LogChunk], right: AsyncIterator[LogChunk]
+) -> AsyncIterator[tuple[LogChunk, LogChunk]]:
+    """Yields pieces of both sides that end at the same place of the log."""
+    ours, theirs = await _some(left), await _some(right)
+    while ours or theirs:
+        last_tx = min(chunk.tx[-1] for chunk in (ours, theirs) if chunk)
+        yield ours.until(last_tx), theirs.until(last_tx)
+        ours = ours.after(last_tx) or await _some(left)
+        theirs = theirs.after(last_tx) or await _some(right)
+
+
+async def _some(chunks: AsyncIterator[LogChunk]) -> LogChunk:
+    """Returns the next chunk that is not empty; an empty one at the end."""
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return LogChunk()
+
+
+def _described(ours: LogChunk, theirs: LogChunk, schema: Schema) -> Iterator[tuple[int, str]]:
+    """Yields each difference: the t, and the words."""
+    stored = {transaction.tx: transaction for transaction in ours.transactions()}
+    live = {transaction.tx: transaction for transaction in theirs.transactions()}
+    for tx in sorted(stored.keys() | live.keys()):
+        t = tx_to_t(tx)
+        if tx not in stored:
+            yield t, f"t {t}: the source's transaction is missing in the backup"
+        elif tx not in live:
+            yield t, f"t {t}: the source has no such transaction"
+        else:
+            wanted, found = Counter(live[tx].datoms), Counter(stored[tx].datoms)
+            for datom in (wanted - found).elements():
+                yield t, f"t {t}: missing in the backup: {words(datom, schema)}"
+            for datom in (found - wanted).elements():
+                yield t, f"t {t}: only in the backup: {words(datom, schema)}"
