@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from asyncrestore.bootstrap import MADE_AGAIN
 from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
@@ -110,7 +111,7 @@ async def repair(
         NotFound: the database, the store or the backup does not exist.
         UsageError: a URI is malformed, or an option is out of range.
         Conflict: most of the readable segments are of another database, and nothing was put aside; or the
-            source was rolled back to an earlier state.
+            source was rolled back to an earlier state, or made again.
         NewerFormat: a segment was written by a newer version of this program.
         StoreFailed: the store cannot be read or written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
@@ -171,7 +172,7 @@ async def _find_bad(
         raise Conflict(
             f"{there.where()} is a backup of another database ({next(iter(others.values()))}) than "
             f"{database.uri} ({history.identity})",
-            hint="Give the database that it was made of, or the backup's --name.",
+            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
         )
     for stored, source in others.items():
         bad[stored] = f"it is of another database: {source}"
