@@ -297,6 +297,7 @@ async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> 
     if there.info != new.info or not await to_thread.run_sync(there.same_rows, new):
         raise Conflict(
             f"{backup.where(stored.key)} holds other transactions than the source",
-            hint="The backup may be of another database, or the source was rolled back. Use another --name.",
+            hint="The backup may be of another database, or the source was rolled back or made again. "
+            "Use another --name.",
         )
     return False

@@ -167,11 +167,12 @@ def mentioned(transactions: Iterable[Transaction]) -> set[int]:
             ids.add(e)
             ids.add(a)
             if kind in "rt":
-                ids.update(_references(kind, raw))
+                ids.update(references(kind, raw))
     return ids
 
 
-def _references(kind: str, raw: Any) -> Iterable[int]:
+def references(kind: str, raw: Any) -> Iterable[int]:
+    """Returns the entities that a value of kind `r` (a reference) or `t` (a tuple) refers to."""
     if kind == "r":
         return (raw,)
     return (slot[1] for slot in raw if slot is not None and slot[0] == "r")

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.differences import Differences, words
 from asyncrestore.history import Part, decoded
+from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from asyncrestore.history import LiveHistory
+    from asyncrestore.model import Transaction
     from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
 
@@ -31,11 +33,17 @@ class SegmentComparison:
         last_t: the t of its last transaction that was compared, -1 if there was none.
         last_differs: whether that transaction is not the source's. Then the source may have gone another way
             since; where only others differ, the segment is wrong.
+        same_ids: how many pieces of the log, or transactions of a piece that differs, show ids of entities
+            and are the same.
+        other_ids: how many transactions show ids of entities, are in both and differ. A source that was made
+            again has other ids in nearly all.
     """
 
     differences: Differences
     last_t: int = -1
     last_differs: bool = False
+    same_ids: int = 0
+    other_ids: int = 0
 
 
 async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> SegmentComparison:
@@ -65,11 +73,11 @@ async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> 
     async for ours, theirs in _in_step(stored, live):
         if ours:
             result.last_t, result.last_differs = tx_to_t(ours.tx[-1]), False
-        if ours != theirs:
-            schema = schema or source.schema_as_of(end - 1)
-            for t, text in _described(ours, theirs, schema):
-                result.differences.add(text)
-                result.last_differs |= t == result.last_t
+        if ours == theirs:
+            result.same_ids += _shows_ids(ours.e)
+            continue
+        schema = schema or source.schema_as_of(end - 1)
+        _compare(ours, theirs, schema, result)
     return result
 
 
@@ -98,19 +106,33 @@ async def _some(chunks: AsyncIterator[LogChunk]) -> LogChunk:
     return LogChunk()
 
 
-def _described(ours: LogChunk, theirs: LogChunk, schema: Schema) -> Iterator[tuple[int, str]]:
-    """Yields each difference: the t, and the words."""
+def _shows_ids(entities: Iterable[int]) -> bool:
+    """Returns whether there are entities among these that are neither transactions nor schema elements."""
+    return any(counter_of(entity) == ENTITY_COUNTER for entity in entities)
+
+
+def _compare(ours: LogChunk, theirs: LogChunk, schema: Schema, result: SegmentComparison) -> None:
+    """Adds the differences of a piece of the log to the result."""
     stored = {transaction.tx: transaction for transaction in ours.transactions()}
     live = {transaction.tx: transaction for transaction in theirs.transactions()}
     for tx in sorted(stored.keys() | live.keys()):
-        t = tx_to_t(tx)
-        if tx not in stored:
-            yield t, f"t {t}: the source's transaction is missing in the backup"
-        elif tx not in live:
-            yield t, f"t {t}: the source has no such transaction"
-        else:
-            wanted, found = Counter(live[tx].datoms), Counter(stored[tx].datoms)
-            for datom in (wanted - found).elements():
-                yield t, f"t {t}: missing in the backup: {words(datom, schema)}"
-            for datom in (found - wanted).elements():
-                yield t, f"t {t}: only in the backup: {words(datom, schema)}"
+        texts = list(_described(tx_to_t(tx), stored.get(tx), live.get(tx), schema))
+        for text in texts:
+            result.differences.add(text)
+        result.last_differs |= bool(texts) and tx_to_t(tx) == result.last_t
+        if tx in stored and tx in live and _shows_ids(live[tx].e):
+            result.same_ids += not texts
+            result.other_ids += bool(texts)
+
+
+def _described(t: int, ours: Transaction | None, theirs: Transaction | None, schema: Schema) -> Iterator[str]:
+    if ours is None:
+        yield f"t {t}: the source's transaction is missing in the backup"
+    elif theirs is None:
+        yield f"t {t}: the source has no such transaction"
+    else:
+        wanted, found = Counter(theirs.datoms), Counter(ours.datoms)
+        for datom in (wanted - found).elements():
+            yield f"t {t}: missing in the backup: {words(datom, schema)}"
+        for datom in (found - wanted).elements():
+            yield f"t {t}: only in the backup: {words(datom, schema)}"

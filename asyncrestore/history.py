@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from anyio import to_thread
 
-from asyncrestore.bootstrap import beginning_until
+from asyncrestore.bootstrap import ROLLED_BACK, beginning_until
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import (
     Conflict,
@@ -296,8 +296,7 @@ class LiveHistory:
                 )
             raise Conflict(
                 f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
-                hint="The source was rolled back since the target was restored from it. "
-                "Restore into a new database.",
+                hint=f"{ROLLED_BACK} Restore into a new database.",
             )
         state = State(self._schemas.as_of(tx_to_t(tx)), SeenIds())
         async for chunk in self._pages(SegmentRange(0, tx_to_t(tx) + 1)):

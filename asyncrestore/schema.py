@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 ORIGINAL_ID = "asyncrestore/original-id"
 SUCCESSOR = "asyncrestore/successor"
 SOURCE = "asyncrestore/source"
+COPY = "asyncrestore/copy"
 FILTER = "asyncrestore/filter"
 PLACEHOLDER = "asyncrestore/placeholder"
 
-OWN_BOOKKEEPING = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, FILTER, PLACEHOLDER})
+OWN_BOOKKEEPING = frozenset({ORIGINAL_ID, SUCCESSOR, SOURCE, COPY, FILTER, PLACEHOLDER})
 """Attributes that a restore by this project installs in the target for itself."""
 
 _PREDECESSOR = "com.fulcrologic.datomic-cloud-backup.cloning"

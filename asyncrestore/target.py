@@ -1,9 +1,10 @@
 """The target of a restore: what it holds, where to continue, and the bookkeeping installed in it.
 
 The target itself is the only record of progress. The bookkeeping is installed in two transactions. The first
-makes the attributes; the second names the source and stands for its last bootstrap transaction. Both are
-dated at the epoch, so that every instant of the source can follow, and so that they look like bootstrap where
-the restored database is itself a source.
+makes the attributes; the second names the source, stands for its last bootstrap transaction, and gives the
+target a UUID of its own: a target that is deleted and restored again is another database. Both are dated at
+the epoch, so that every instant of the source can follow, and so that they look like bootstrap where the
+restored database is itself a source.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from asyncrestore.bootstrap import beginning_until
+from asyncrestore.bootstrap import MADE_AGAIN, beginning_until, recorded
 from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
-from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
+from asyncrestore.schema import COPY, FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from uuid import UUID
 
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
@@ -58,21 +61,22 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
             filtered in another way, or something written after the last restore.
         Overtaken: another restore installed its bookkeeping first.
     """
-    name = _name_of_source(history, rules)
     held, refusal = await _look(target), None
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
         _check_base(target, held.schema_log)
         # Both in one request: a target may be far away.
-        refusal = await _refusal(target, _ATTRIBUTES, name)
+        refusal = await _refusal(target, _ATTRIBUTES, _name_of_source(history, rules, uuid4()))
         held = await _look(target)
         if refusal is not None and not held.attributes:
             raise refusal
     marker = await _find_marker(target, history, rules, held)
     if marker is None:
         # Another restore ended between the two transactions, or is between them now. Both restores may try to
-        # name the source; one of them succeeds.
-        refusal = await _refusal(target, name)
+        # name the source; one of them succeeds, and its UUID counts. A version of this program that gives
+        # none may have made the attributes.
+        copy = uuid4() if COPY in held.attributes else None
+        refusal = await _refusal(target, _name_of_source(history, rules, copy))
         marker = await _find_marker(target, history, rules, await _look(target))
     if refusal is not None:
         raise refusal if marker is None else _overtaken(target)
@@ -98,12 +102,7 @@ class _Held:
 
     def recorded(self, ident: str) -> list[str]:
         """Returns what the installation recorded under a bookkeeping attribute."""
-        return [
-            str(raw)
-            for transaction in self.beginning.head
-            for _, a, _, raw, added in transaction.datoms
-            if a == self.attributes.get(ident) and added
-        ]
+        return recorded(self.beginning.head, self.attributes.get(ident))
 
 
 async def _look(target: Database) -> _Held:
@@ -171,18 +170,20 @@ _ATTRIBUTES = f"""[
     :db/unique :db.unique/identity}}
   {{:db/ident :{SUCCESSOR} :db/valueType :db.type/long :db/cardinality :db.cardinality/one}}
   {{:db/ident :{SOURCE} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
+  {{:db/ident :{COPY} :db/valueType :db.type/string :db/cardinality :db.cardinality/one}}
   {{:db/ident :{FILTER} :db/valueType :db.type/string :db/cardinality :db.cardinality/many}}
   {{:db/ident :{PLACEHOLDER} :db/valueType :db.type/ref :db/cardinality :db.cardinality/many
     :db/isComponent true}}
   [:db/cas :db.part/tx :fressian/tag nil :asyncrestore/target]]"""
 
 
-def _name_of_source(history: History, rules: Sequence[str]) -> str:
+def _name_of_source(history: History, rules: Sequence[str], copy: UUID | None) -> str:
     """Returns the second installing transaction. Its unique original id lets it, too, commit only once."""
+    copy_ = f' :{COPY} "{copy}"' if copy else ""
     filter_ = f" :{FILTER} [{' '.join(map(json.dumps, rules))}]" if rules else ""
     return (
         f'[{{:db/id "datomic.tx" :db/txInstant #inst "1970-01-01" :{SOURCE} {json.dumps(history.identity)}'
-        f" :{ORIGINAL_ID} {t_to_tx(history.bootstrap_t)}{filter_}}}]"
+        f" :{ORIGINAL_ID} {t_to_tx(history.bootstrap_t)}{copy_}{filter_}}}]"
     )
 
 
@@ -195,7 +196,7 @@ async def _find_marker(
         raise Conflict(
             f"{target.uri} was restored from another database ({source}) than {history.where} "
             f"({history.identity})",
-            hint=_ANOTHER,
+            hint=f"{MADE_AGAIN} {_ANOTHER}",
         )
     if source is not None:
         _check_rules(target, held.recorded(FILTER), rules)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.bootstrap import MADE_AGAIN, ROLLED_BACK
 from asyncrestore.catalog import list_backup, publish_segment
+from asyncrestore.commonpast import check_source
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
-from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segment import Segment, SegmentRange, encode
+from asyncrestore.segment import SegmentRange, encode
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 
-_ROLLED_BACK = "The database was rolled back to an earlier state. Back it up under another --name."
 SEGMENT_TRANSACTIONS = 10_000
 SEGMENT_WEIGHT = 131_072
 """A segment whose datoms weigh this much (`model.weight`) ends early, so that several fit into memory."""
@@ -103,8 +103,8 @@ async def backup(
     Raises:
         NotFound: the database does not exist.
         UsageError: a URI is malformed, or an option is out of range.
-        Conflict: under this name the store has a backup of another database, of a state of this one that was
-            rolled back, or other content.
+        Conflict: under this name the store has a backup of another database, also of one of this name that
+            was deleted and made again, of a state of this one that was rolled back, or other content.
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
         SegmentDamaged: the newest segment in the store cannot be read.
@@ -201,45 +201,25 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
     """The stored backup must be of this database, and not ahead of it."""
     if not there.segments:
         return
-    newest = there.chain()[-1]
-    segment = await there.read(newest)
-    if segment.info.source != history.identity:
+    newest = await there.read(there.chain()[-1])
+    if newest.info.source != history.identity:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({segment.info.source}) than "
+            f"{there.where()} is a backup of another database ({newest.info.source}) than "
             f"{database.uri} ({history.identity})",
-            hint="Give this backup another --name.",
+            hint=f"{MADE_AGAIN} Give this backup another --name.",
         )
     if there.end > history.end:
         # Another backup that began later may have been faster.
         _check_not_ahead(there, database, await database.basis_t() + 1)
-    for stored in reversed(there.chain()):
-        if segment.info.last_t is not None:
-            break
-        segment = await there.read(stored)
-    await _check_common_past(there, database, segment)
+    await check_source(there, newest, database)
 
 
 def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
     if there.end > end:
         raise Conflict(
             f"{there.where()} goes up to t {there.end - 1}, but {database.uri} ends at t {end - 1}",
-            hint=_ROLLED_BACK,
+            hint=f"{ROLLED_BACK} Back it up under another --name.",
         )
-
-
-async def _check_common_past(there: Backup, database: Database, newest: Segment) -> None:
-    """The last stored transaction must be the source's.
-
-    A source that was rolled back since may have continued differently.
-    """
-    last_t = newest.info.last_t
-    if last_t is not None:
-        stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
-        _, chunk = await database.read_log(last_t, last_t + 1, size=1)
-        if chunk != stored.after(t_to_tx(last_t) - 1):
-            raise Conflict(
-                f"{there.where()} and {database.uri} have diverged: t {last_t} differs", hint=_ROLLED_BACK
-            )
 
 
 def _plan(gaps: Iterable[SegmentRange], size: int, shard: tuple[int, int]) -> Iterator[SegmentRange]:

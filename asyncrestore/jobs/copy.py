@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
+from asyncrestore.bootstrap import MADE_AGAIN
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
+from asyncrestore.commonpast import check_copies
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
 from asyncrestore.tasks import task_group
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
-    from asyncrestore.segment import SegmentInfo, SegmentRange
+    from asyncrestore.segment import Segment, SegmentRange
     from asyncrestore.stores.encrypted import Encryption
 
 
@@ -155,22 +154,13 @@ async def _check_same(backup: Backup, there: Backup) -> None:
     ours, theirs = await _newest(backup), await _newest(there)
     if ours is None or theirs is None:
         return
-    if ours.source != theirs.source:
+    if ours.info.source != theirs.info.source:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({theirs.source}) than "
-            f"{backup.where()} ({ours.source})",
-            hint="Give the copy another name.",
+            f"{there.where()} is a backup of another database ({theirs.info.source}) than "
+            f"{backup.where()} ({ours.info.source})",
+            hint=f"{MADE_AGAIN} Give the copy another name.",
         )
-    assert ours.last_t is not None
-    assert theirs.last_t is not None
-    t = min(ours.last_t, theirs.last_t)
-    with suppress(SegmentDamaged, NotFound):
-        pasts = [await _transaction(each, t) for each in (backup, there)]
-        if None not in pasts and pasts[0] != pasts[1]:
-            raise Conflict(
-                f"{backup.where()} and {there.where()} have diverged: t {t} differs",
-                hint="The database was rolled back to an earlier state between. Give the copy another name.",
-            )
+    await check_copies(backup, ours, there, theirs)
 
 
 def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
@@ -182,23 +172,13 @@ def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
             yield segment
 
 
-async def _newest(backup: Backup) -> SegmentInfo | None:
-    """Returns the description of the newest readable segment that has transactions."""
+async def _newest(backup: Backup) -> Segment | None:
+    """Returns the newest readable segment that has transactions."""
     for stored in reversed(backup.chain()):
         with suppress(SegmentDamaged, NotFound):
-            info = (await backup.read(stored)).info
-            if info.last_t is not None:
-                return info
-    return None
-
-
-async def _transaction(backup: Backup, t: int) -> LogChunk | None:
-    """Returns the datoms of a transaction, None if no segment covers it."""
-    for stored in backup.chain():
-        if stored.range.start <= t < stored.range.end:
             segment = await backup.read(stored)
-            chunks = await to_thread.run_sync(list, segment.chunks())
-            return LogChunk.join(chunks).after(t_to_tx(t) - 1).until(t_to_tx(t))
+            if segment.info.last_t is not None:
+                return segment
     return None
 
 

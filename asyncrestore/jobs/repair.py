@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from asyncrestore.bootstrap import MADE_AGAIN, ROLLED_BACK, has_engines_id
 from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
@@ -205,27 +206,29 @@ def _check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory)
         raise Conflict(
             f"{there.where()} is a backup of another database ({others[0]}) than "
             f"{source.where} ({source.identity})",
-            hint="Give the database that it was made of, or the backup's --name.",
+            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
         )
 
 
 def _check_not_diverged(found: list[Inspected], there: Backup, source: LiveHistory) -> None:
-    """The newest transaction must be the source's, or the source has gone another way than the backup.
+    """The source must not have gone another way than the backup, for nothing shows which of the two is right.
 
-    Then nothing shows which of the two is right.
+    It has if the backup's newest transaction is not the source's, and where a database has no id by its
+    engine also if most ids are other ones: then it was made again.
     """
-    compared = [
-        (each.comparison.last_t, each.stored.key, each.comparison)
-        for each in found
-        if each.comparison is not None
-    ]
-    t, key, comparison = max(compared, key=lambda each: each[0], default=(-1, "", None))
-    if comparison is not None and comparison.last_differs:
+    compared = [(each.comparison, each.stored.key) for each in found if each.comparison is not None]
+    if not compared:
+        return
+    newest, key = max(compared, key=lambda each: each[0].last_t)
+    same, other = (sum(ids) for ids in zip(*((c.same_ids, c.other_ids) for c, _ in compared), strict=True))
+    made_again = other > same and not has_engines_id(source.identity)
+    if made_again or newest.last_differs:
+        last = f"t {newest.last_t}, the backup's newest, differs"
+        reason = "most transactions show other ids" if made_again else last
         raise Conflict(
-            f"{there.where()} and {source.where} have diverged: the backup's newest transaction, t {t} in "
-            f"{key}, is not the source's",
-            hint="If the source was rolled back to an earlier state, back it up under another --name. If the "
-            f"segment is wrong, make an empty object {aside_key(key)} beside it and run this again.",
+            f"{there.where()} and {source.where} have diverged: {reason}",
+            hint=f"{ROLLED_BACK} Back it up under another --name. If {key} is wrong, make an empty object "
+            f"{aside_key(key)} beside it and run this again.",
         )
 
 

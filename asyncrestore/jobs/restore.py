@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncrestore.bootstrap import ROLLED_BACK
+from asyncrestore.commonpast import check_target
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, StoppedEarly, UsageError
@@ -186,7 +188,8 @@ async def _restore(
         )
     marker = await prepare_target(target, history, filter_.rules if filter_ else ())
     state = await history.state(marker.source_tx)
-    _check_common_past(history, target, marker, state)
+    _check_newest(history, target, marker, state)
+    await check_target(history, target, marker)
     if filter_ is not None:
         filter_.hide(state.schema)
     resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
@@ -254,7 +257,7 @@ class _Commits:
         await self.checker.check(batch)
 
 
-def _check_common_past(history: History, target: Database, marker: Marker, state: State) -> None:
+def _check_newest(history: History, target: Database, marker: Marker, state: State) -> None:
     """The target's newest transaction must be the source's.
 
     A source that was rolled back since may have continued differently.
@@ -267,5 +270,5 @@ def _check_common_past(history: History, target: Database, marker: Marker, state
         differs = "has another instant in each" if last else "is in the first one only"
         raise Conflict(
             f"{target.uri} and {history.where} have diverged: t {tx_to_t(marker.source_tx)} {differs}",
-            hint="The source was rolled back to an earlier state since. Restore into a new database.",
+            hint=f"{ROLLED_BACK} Restore into a new database.",
         )

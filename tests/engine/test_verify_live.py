@@ -145,6 +145,6 @@ async def test_a_source_that_went_another_way_mends_nothing(new_database: NewDat
     await backup(AlteredDatabase(source, another_end), store, name=NAME, segment_size=SIZE)
     before = await load(store)
     assert not (await verify(store, live=source)).ok
-    with pytest.raises(Conflict, match=f"newest transaction, t {tx_to_t(newest)} in"):
+    with pytest.raises(Conflict, match=f"t {tx_to_t(newest)}, the backup.s newest, differs"):
         await repair(source, store, name=NAME, segment_size=SIZE)
     assert await load(store) == before

@@ -44,6 +44,9 @@ class _Reading:
         self.original_ids: dict[int, int] = {}
         idents = {raw: e for t in log for e, a, kind, raw, _ in t.datoms if a == IDENT and kind == "k"}
         self._bookkeeping = {e for name, e in idents.items() if str(name).startswith("asyncrestore/")}
+        self.uuids = [
+            raw for t in log for _, a, _, raw, _ in t.datoms if a == idents.get("asyncrestore/copy")
+        ]
         self.log = log
         if self._bookkeeping:
             self._take_original_ids(idents["asyncrestore/original-id"])
@@ -121,6 +124,9 @@ async def check_copy(source: Database, copy: Database, *further: Database) -> No
         AssertionError: they differ.
     """
     readings = [await _read(database) for database in (source, copy, *further)]
+    uuids = [uuid for reading in readings for uuid in reading.uuids]
+    assert all(len(reading.uuids) == 1 for reading in readings[1:]), "a copy has a UUID"
+    assert len(set(uuids)) == len(uuids), "and no other database has it"
     log = readings[-1].log
     for its_source, reading in reversed(list(pairwise(readings))):
         log = reading.renamed(log, its_source)
