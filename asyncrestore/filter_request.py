@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from asyncrestore.errors import UsageError
+from asyncrestore.rewrites import HASHED_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,15 +140,19 @@ def check_values_stay_distinct(attribute: Attribute, ident: str, rewriter: Rewri
     Raises:
         UsageError: the rewriter might give one value for two.
     """
-    unique = {"db.unique/identity", "db.unique/value"} & attribute.ever
-    if unique and rewriter.way != "hash":
-        raise UsageError(
-            f":{ident} is or was unique: with {rewriter.depends['how']} two entities might get one value",
-            hint=f"Use --rewrite {ident}=hash, which keeps different values different.",
-        )
-    if "db.cardinality/many" in attribute.ever and rewriter.way in ("constant", "fake"):
-        raise UsageError(
-            f":{ident} has or had cardinality many: rewritten with {rewriter.depends['how']}, "
-            "two values of an entity might become one",
-            hint=f"Use --rewrite {ident}=hash, or a function: different values must stay different.",
-        )
+    if rewriter.distinct:
+        return
+    how = rewriter.depends["how"]
+    if attribute.ever & {"db.unique/identity", "db.unique/value"}:
+        why = f":{ident} is or was unique: with {how} two entities might get one value"
+    elif "db.cardinality/many" in attribute.ever:
+        why = f":{ident} has or had cardinality many: with {how} two values of an entity might become one"
+    else:
+        return
+    having = f"Let {how} have" if rewriter.way == "function" else "Use a function that has"
+    digest = f", or use --rewrite {ident}=hash" if rewriter.kind in HASHED_KINDS else ""
+    raise UsageError(
+        why,
+        hint=f"{having} an attribute inverse, a function that gives each value back{digest}. "
+        "docs/restore-rules.md has an example.",
+    )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from asyncrestore.composites import LOOSELY_EQUAL_KINDS
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.filter_request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
 from asyncrestore.model import Transaction
@@ -75,7 +74,6 @@ class Filter:
         self._dropped: dict[int, FilteredAttribute] = {}
         self._hidden: dict[int, FilteredAttribute] = {}
         self._rewritten: dict[int, tuple[Rewriter, FilteredAttribute]] = {}
-        self._ever_many: set[int] = set()
         base = {ident: entity for entity, ident in schema.base.items()}
         # Datomic writes a datom for each attribute that is installed or altered, with it as the value.
         self._alter = base.get("db.alter/attribute", -1)
@@ -101,8 +99,6 @@ class Filter:
             attribute = schema.attributes[a]
             rewriter = make_rewriter(how, ident, attribute.value_type or "", key)
             check_values_stay_distinct(attribute, ident, rewriter)
-            if "db.cardinality/many" in attribute.ever:
-                self._ever_many.add(a)
             self._rewritten[a] = rewriter, self._add(ident)
             self._record(a, ident, rewriter.depends)
 
@@ -131,7 +127,7 @@ class Filter:
         """
         dropped, hidden, rewritten = self._dropped, self._hidden, self._rewritten
         kept: list[Datom] = []
-        changed: dict[tuple[int, int, Any], dict[bool, Any]] = {}
+        changed: dict[tuple[int, int, Any], set[bool]] = {}
         altered: dict[int, FilteredAttribute] = {}
         for datom in transaction.datoms:
             e, a, kind, raw, added = datom
@@ -148,17 +144,7 @@ class Filter:
                 done.rewritten += 1
                 new = _rewrite(rewriter, done.attribute, transaction.t, datom)
                 kept.append((e, a, kind, new, added))
-                before = changed.setdefault((e, a, new), {})
-                # Of two retractions of one place one may be the user's, of the old value in another spelling.
-                apart = added or kind not in LOOSELY_EQUAL_KINDS or a in self._ever_many
-                if before.setdefault(added, raw) != raw and apart:
-                    raise _failure(
-                        transaction.t,
-                        e,
-                        done.attribute,
-                        f"{rewriter.depends['how']} made one value of two that the entity has",
-                        hint="For an attribute of cardinality many, different values must stay different.",
-                    )
+                changed.setdefault((e, a, new), set()).add(added)
             else:
                 kept.append(datom)
         if altered:
@@ -180,7 +166,7 @@ class Filter:
         return kept
 
     def _without_idle(
-        self, datoms: list[Datom], changed: dict[tuple[int, int, Any], dict[bool, Any]]
+        self, datoms: list[Datom], changed: dict[tuple[int, int, Any], set[bool]]
     ) -> list[Datom]:
         """Drops changes between two values that rewriting made equal."""
         idle = {key for key, signs in changed.items() if len(signs) == 2}
@@ -222,7 +208,10 @@ async def make_filter(
     )
 
 
-_CORRECT = "Correct it and run this again; --debug shows the whole traceback, which may contain the value."
+_CORRECT = (
+    "Correct it and run this again; if it then gives others for earlier values, restore into a new database. "
+    "--debug shows the whole traceback, which may contain the value."
+)
 
 
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
+from asyncrestore.equality import as_compared
 from asyncrestore.errors import UsageError
 from asyncrestore.values import KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_raw
 
@@ -24,7 +25,8 @@ Rewrite: TypeAlias = str | Callable[[str, Any], Any]
 
 A function takes the attribute's ident (without the colon) and a value as `values.to_python` returns it, and
 returns a value of the same type. It must always return the same for the same value, and at once, because it
-is called within the event loop.
+is called within the event loop. If it has an attribute ``inverse``, that is a function of the ident and the
+new value that returns the old one: then no two values become one, and each value shows it.
 """
 
 _UNSTEADY_FAKES = frozenset({
@@ -45,14 +47,25 @@ class Rewriter:
         kind: of the values, before and after.
         way: ``hash``, ``constant``, ``fake`` or ``function``.
         depends: all that the new values depend on, as the target records it.
-        rewrite: returns the new raw value for a raw value; raises `TypeError` or `ValueError`, whose texts do
-            not contain the value.
+        make: returns the new raw value for a raw value in the form of `as_compared`.
+        distinct: whether different values stay different.
     """
 
     kind: str
     way: str
     depends: dict[str, str]
-    rewrite: Callable[[Any], Raw]
+    make: Callable[[Any], Raw]
+    distinct: bool
+
+    def rewrite(self, raw: Raw) -> Raw:
+        """Returns the new value for a value: the same one for all that Datomic takes for the same value.
+
+        Raises:
+            TypeError: a function returned something else than a value of that type.
+            ValueError: it raised, or its inverse does not give the value back. The text of either does not
+                contain the value.
+        """
+        return self.make(as_compared(self.kind, raw))
 
 
 def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) -> Rewriter:
@@ -68,7 +81,7 @@ def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) 
         UsageError: the way is unknown, lacks something, or does not fit values of that type.
     """
     kind = KIND_OF_TYPE.get(value_type, "")
-    if kind in ("", "r", "t"):
+    if kind in ("", "r", "t", "c"):
         raise UsageError(
             f"Values of :{ident} cannot be rewritten: they are of {value_type}",
             hint=f"Leave them out: --exclude {ident} (or --rewrite {ident}=null).",
@@ -108,19 +121,35 @@ def load_function(name: str) -> Callable[[str, Any], Any]:
 
 def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rewriter:
     module = getattr(function, "__module__", "?")
-    name = getattr(function, "__qualname__", type(function).__qualname__)
+    name = f"{module}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+    inverse = getattr(function, "inverse", None)
+    if inverse is not None and not callable(inverse):
+        raise UsageError(f"The inverse of {name} is not a function")
 
-    def rewrite(raw: Any) -> Raw:
-        value = to_python(kind, raw)
-        try:
-            made = function(ident, value)
-        except Exception as exc:  # whatever somebody's function raises
-            # Its text is left out, because it may be the value itself, as a KeyError's is.
-            raise ValueError(f"it raised {type(exc).__name__}") from exc
-        return to_raw(kind, made)
+    def make(raw: Any) -> Raw:
+        new = _called(function, ident, kind, raw)
+        if inverse is not None:
+            try:
+                again = _called(inverse, ident, kind, as_compared(kind, new))
+            except (TypeError, ValueError) as exc:
+                raise ValueError(f"its inverse fails: {exc}") from exc
+            if as_compared(kind, again) != raw:
+                raise ValueError("its inverse does not give the value back")
+        return new
 
     # The ident is an argument of it, so it might rewrite otherwise once the attribute is renamed.
-    return Rewriter(kind, "function", {"how": f"{module}:{name}", "called_with": ident}, rewrite)
+    depends = {"how": name, "called_with": ident}
+    return Rewriter(kind, "function", depends, make, distinct=inverse is not None)
+
+
+def _called(function: Callable[[str, Any], Any], ident: str, kind: str, raw: Raw) -> Raw:
+    value = to_python(kind, raw)
+    try:
+        made = function(ident, value)
+    except Exception as exc:  # whatever somebody's function raises
+        # Its text is left out, because it may be the value itself, as a KeyError's is.
+        raise ValueError(f"it raised {type(exc).__name__}") from exc
+    return to_raw(kind, made)
 
 
 def _keyed(ident: str, how: str, key: bytes | None) -> bytes:
@@ -157,6 +186,7 @@ _FROM_DIGEST: dict[str, Callable[[bytes], Raw]] = {
     "n": lambda digest: str(int.from_bytes(digest[:16], signed=True)),
     "x": lambda digest: base64.b64encode(digest).decode(),
 }
+HASHED_KINDS = frozenset(_FROM_DIGEST)
 
 
 def _hash(ident: str, kind: str, key: bytes | None) -> Rewriter:
@@ -173,6 +203,7 @@ def _hash(ident: str, kind: str, key: bytes | None) -> Rewriter:
         "hash",
         {"how": "hash", "key": _fingerprint(secret)},
         lambda raw: present(_digest(secret, "hash", kind, raw)),
+        distinct=True,
     )
 
 
@@ -183,7 +214,7 @@ def _constant(text: str, ident: str, kind: str) -> Rewriter:
         raw = to_raw(kind, parse(kind, text))
     except ValueError as exc:
         raise UsageError(f"The constant for :{ident} is not a value of db.type/{KINDS[kind]}: {exc}") from exc
-    return Rewriter(kind, "constant", {"how": f"constant:{text}"}, lambda _: raw)
+    return Rewriter(kind, "constant", {"how": f"constant:{text}"}, lambda _: raw, distinct=False)
 
 
 def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
@@ -210,17 +241,17 @@ def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
             hint="Use constant:VALUE or a function.",
         )
 
-    def rewrite(raw: Any) -> Raw:
+    def make(raw: Any) -> Raw:
         generator.seed_instance(int.from_bytes(_digest(secret, "fake", kind, raw)))
         made = method()
         return to_raw(kind, parse(kind, made) if isinstance(made, str) else made)
 
     try:
-        rewrite("")
+        make("")
     except Exception as exc:  # providers that need arguments, or give something else
         raise UsageError(
             f"Faker's {provider} gives no values for :{ident}, which are of db.type/{KINDS[kind]}: {exc}"
         ) from exc
     # Another version of Faker may give other values.
     depends = {"how": f"fake:{provider}", "key": _fingerprint(secret), "faker": faker.VERSION}
-    return Rewriter(kind, "fake", depends, rewrite)
+    return Rewriter(kind, "fake", depends, make, distinct=False)

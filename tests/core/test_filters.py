@@ -39,6 +39,7 @@ ATTRIBUTES = {
     PLACE: Attribute("p/place", "db.type/tuple", ever=ONE),
     WAS_MANY: Attribute("p/was-many", "db.type/string", ever=ONE | MANY),
     PREDS: Attribute("db.attr/preds", "db.type/symbol", many=True, ever=MANY),
+    81: Attribute("p/function", "db.type/fn", ever=ONE),
     90: Attribute("asyncrestore/successor", "db.type/long", ever=ONE),
 }
 ENTITY, TX = (17 << 42) + 5, t_to_tx(9)
@@ -80,9 +81,12 @@ def shout(_attribute: str, value: Any) -> Any:
         ({"exclude": ["p/name"], "rewrite": {":p/former": "hash"}}, "both excluded and rewritten"),
         ({"rewrite": {"p/name": "hash", "p/former": "hash"}}, "in two ways"),
         ({"rewrite": {"p/place": shout}}, "db.type/tuple"),
+        ({"rewrite": {"p/function": shout}}, "db.type/fn"),
         ({"rewrite": {"p/email": "constant:x"}}, "is or was unique"),
         ({"rewrite": {"p/code": shout}}, "is or was unique"),
         ({"rewrite": {"p/tags": "constant:x"}}, "cardinality many"),
+        ({"rewrite": {"p/tags": shout}}, "cardinality many"),
+        ({"rewrite": {"p/was-many": shout}}, "cardinality many"),
         ({"rewrite": {"p/was-many": "fake:name"}}, "cardinality many"),
         ({"rewrite": {"p/name": "hash"}, "key": None}, "needs a key"),
         ({"rewrite": {"p/name": "fake:name"}, "key": None}, "needs a key"),
@@ -104,6 +108,17 @@ def test_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         Filter(schema(), **{"key": KEY, **options})
     assert "secret" not in str(caught.value) + caught.value.hint
+
+
+def test_hint_names_the_function_and_what_suits_the_type() -> None:
+    instants = Schema({}, {TAGS: Attribute("p/tags", "db.type/instant", many=True, ever=MANY)})
+    with pytest.raises(UsageError) as caught:
+        Filter(instants, rewrite={"p/tags": shout})
+    assert "Let tests.core.test_filters:shout have an attribute inverse" in caught.value.hint
+    assert "hash" not in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        Filter(schema(), rewrite={"p/tags": shout})
+    assert "--rewrite p/tags=hash" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -146,13 +161,25 @@ def test_change_between_values_that_became_equal_cancels_out() -> None:
     assert filtered(filter_, change[0]) == [(ENTITY, NAME, "s", "x", False)]
 
 
-def test_values_of_one_entity_that_became_one_are_an_error() -> None:
-    filter_ = Filter(schema(), rewrite={"p/tags": shout})
-    with pytest.raises(
-        RewriteFailed, match=r"t 9: the value of :p/tags of entity \d+.*made one value of two"
-    ):
-        filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", True))
-    assert filtered(filter_, (ENTITY, TAGS, "s", "a", True), (ENTITY, TAGS, "s", "A", False)) == []
+class Shouting:
+    """Undone by what suits it only where nothing is in capitals already."""
+
+    def __call__(self, _attribute: str, value: str) -> str:
+        return value.upper()
+
+    def inverse(self, _attribute: str, value: str) -> str:
+        return value.lower()
+
+
+def test_value_that_an_inverse_does_not_give_back_is_an_error() -> None:
+    filter_ = Filter(schema(), rewrite={"p/tags": Shouting(), "p/email": Shouting()})
+    assert filtered(filter_, (ENTITY, TAGS, "s", "a", True)) == [(ENTITY, TAGS, "s", "A", True)]
+    for attribute, name in ((TAGS, "p/tags"), (EMAIL, "p/email")):
+        with pytest.raises(
+            RewriteFailed, match=rf"t 9: the value of :{name} of .*Shouting: its inverse"
+        ) as caught:
+            filtered(filter_, (ENTITY, attribute, "s", "Ann", False))
+        assert "Ann" not in str(caught.value) + caught.value.hint
 
 
 def test_entity_left_with_nothing_is_still_made() -> None:

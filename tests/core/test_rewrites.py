@@ -6,7 +6,7 @@ import base64
 import random
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def test_hash_keeps_different_values_different(texts: set[str]) -> None:
     ],
 )
 def test_constant_of_each_type(kind: str, text: str, value: Any) -> None:
-    raw = make_rewriter(f"constant:{text}", "p/x", value_type(kind), None).rewrite("anything")
+    raw = make_rewriter(f"constant:{text}", "p/x", value_type(kind), None).make("anything")
     assert to_python(kind, raw) == value
 
 
@@ -120,6 +120,71 @@ def test_python_values_go_back_to_their_raw_form(value: tuple[str, Any]) -> None
 def test_a_bigint_has_any_number_of_digits() -> None:
     for raw in ("9" * 6000, "-" + "9" * 6000):
         assert to_raw("n", to_python("n", raw)) == raw
+
+
+class Undone:
+    """A function and its inverse, of values alone."""
+
+    def __init__(self, function: Any, inverse: Any) -> None:
+        self.function, self._inverse = function, inverse
+
+    def __call__(self, _attribute: str, value: Any) -> Any:
+        return self.function(value)
+
+    def inverse(self, _attribute: str, value: Any) -> Any:
+        return self._inverse(value)
+
+
+YEAR = timedelta(days=365)
+LATER = Undone(lambda value: value + YEAR, lambda value: value - YEAR)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "function", "result"),
+    [
+        ("i", 0, LATER, 365 * 86_400_000),
+        ("d", to_raw("d", -0.0), Undone(float.__neg__, float.__neg__), to_raw("d", -0.0)),
+        ("f", to_raw("f", float("nan")), Undone(float.__neg__, float.__neg__), to_raw("f", -float("nan"))),
+        ("m", "1.00", Undone(lambda value: value + 5, lambda value: value - 5), "6.00"),
+        ("m", "0E+9", Undone(lambda value: value, lambda value: value), "0E+9"),
+        ("o", "HTTP://A/", Undone(lambda value: Uri(value.text + "x"), lambda value: Uri(value.text[:-1])),
+         "http://a/x"),
+    ],
+)  # fmt: skip
+def test_inverse_that_gives_each_value_back(kind: str, raw: Any, function: Any, result: Any) -> None:
+    rewriter = make_rewriter(function, "p/x", value_type(kind), None)
+    assert rewriter.distinct
+    assert rewriter.rewrite(raw) == result
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "function", "says"),
+    [
+        ("s", "Ann", Undone(str.upper, str.lower), "does not give the value back"),
+        ("m", "1.00", Undone(lambda value: Decimal(int(value)), Decimal), "does not give"),
+        ("i", 0, Undone(lambda value: value, lambda value: value.wrong), "inverse fails: it raised Attr"),
+        # An instant has milliseconds.
+        ("i", 0, Undone(lambda value: value + YEAR / 7e7, lambda value: value - YEAR / 7e7), "does not give"),
+        ("s", "a", Undone(lambda value: value, len), "inverse fails: a int instead of a str"),
+        # To Datomic these are one URI.
+        ("o", "http://a/", Undone(lambda _: Uri("HTTP://B/"), {Uri("HTTP://B/"): Uri("http://a/")}.get),
+         "inverse fails: a NoneType"),
+    ],
+)  # fmt: skip
+def test_inverse_that_does_not(kind: str, raw: Any, function: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make_rewriter(function, "p/x", value_type(kind), None).rewrite(raw)
+
+
+def test_inverse_is_a_function() -> None:
+    class Wrong:
+        inverse = "text"
+
+        def __call__(self, _attribute: str, value: Any) -> Any:
+            return value
+
+    with pytest.raises(UsageError, match=r"inverse of tests\.core\..*Wrong is not a function"):
+        make_rewriter(Wrong(), "p/x", "db.type/string", None)
 
 
 def test_fake_is_the_same_for_the_same() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncrestore.rewrites import make_rewriter
 from tests.docs.links import anchors
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +55,12 @@ def test_every_limit_is_in_the_summary() -> None:
     listed = re.findall(r"^\| \[[^]]+\]\(#([\w-]+)\) \| [^|]+ \| [^|]+ \|$", limits, re.MULTILINE)
     assert sorted(listed) == sorted(anchors(limits))
     assert len(listed) > 12
+
+
+def test_the_function_with_an_inverse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```$", RULES, re.DOTALL | re.MULTILINE)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rewriter = make_rewriter("mine:later", "person/visits", "db.type/instant", None)
+    assert rewriter.distinct
+    assert rewriter.rewrite(5) == 1000 * 86_400_000 + 5

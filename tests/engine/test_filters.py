@@ -19,6 +19,7 @@ from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.values import Keyword
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 
@@ -33,8 +34,23 @@ pytestmark = pytest.mark.anyio
 KEY = b"0123456789abcdef"
 
 
-def turned_round(_attribute: str, value: str) -> str:
-    return value[::-1]
+class TurnedRound:
+    """A rewriting function that keeps values apart, with its inverse: itself."""
+
+    def __call__(self, _attribute: str, value: Any) -> Any:
+        return Keyword(value.name[::-1]) if isinstance(value, Keyword) else value[::-1]
+
+    inverse = __call__
+
+
+class Shifted:
+    """The same for numbers."""
+
+    def __call__(self, _attribute: str, value: Any) -> Any:
+        return value + 1000
+
+    def inverse(self, _attribute: str, value: Any) -> Any:
+        return value - 1000
 
 
 FILTERS: dict[str, dict[str, Any]] = {
@@ -54,10 +70,15 @@ FILTERS: dict[str, dict[str, Any]] = {
         "rewrite": {
             "p/full-name": 'constant:N\u00f6 "body"\\ \U0001f600',
             "p/secret": "constant:none",
-            "v/string": turned_round,
+            "v/string": TurnedRound(),
             "v/boolean": "constant:true",
             "p/friend": "null",
         }
+    },
+    "functions with an inverse": {
+        "exclude": ["p/mail-code"],
+        "exclude_schema": True,
+        "rewrite": {"p/email": TurnedRound(), "p/code": Shifted(), "p/tags": TurnedRound()},
     },
     "fake": {"rewrite": {"p/full-name": "fake:name"}, "rewrite_key": KEY},
 }

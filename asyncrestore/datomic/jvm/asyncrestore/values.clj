@@ -5,8 +5,9 @@
     b boolean   l long      r ref      d double    f float    i instant             an integer
     s string    k keyword   y symbol   u uuid      o uri      n bigint   m bigdec   a text
     x bytes (base64 text)   t tuple (a vector of [kind value] or nil)
-    c code of a database function (its map as EDN; in Datomic Pro only)"
-  (:require [clojure.edn :as edn])
+    c code of a database function (its map as EDN with all metadata; in Datomic Pro only)"
+  (:require [clojure.edn :as edn]
+            [clojure.string :as str])
   (:import (clojure.lang BigInt Keyword Symbol)
            (java.net URI)
            (java.util Base64 Date UUID)))
@@ -40,13 +41,54 @@
   [v]
   (= "datomic.function.Function" (.getName (class v))))
 
+(defn- edn-text
+  "A value as EDN with all its metadata. Equal values have one text: maps and sets are in the order of their texts."
+  [v]
+  (let [all #(str/join %1 (map edn-text %2))]
+    (str (when-let [m (not-empty (meta v))] (str "^" (edn-text m) " "))
+         (cond
+           (map? v) (str "{" (str/join ", " (sort (map #(all " " %) v))) "}")
+           (set? v) (str "#{" (str/join " " (sort (map edn-text v))) "}")
+           (vector? v) (str "[" (all " " v) "]")
+           (seq? v) (str "(" (all " " v) ")")
+           :else (binding [*print-length* nil *print-level* nil *print-dup* false *print-readably* true] (pr-str v))))))
+
+(defn- written
+  "The text of a database function. What it keeps in this process, and no database on disk, is not in it."
+  [f]
+  (str (when-let [m (not-empty (meta f))] (str "^" (edn-text m) " "))
+       "{" (str/join ", " (map #(str % " " (edn-text (get f %))) [:lang :imports :requires :params :code])) "}"))
+
+(defn- read-function
+  "The database function of a text. An engine without functions has no attribute for them either: it refuses the text,
+  and says where."
+  [s]
+  (if-let [function (resolve 'datomic.api/function)]
+    (let [fields (edn/read-string s)]
+      (with-meta (function fields) (meta fields)))
+    s))
+
+(defn- function-text
+  "The text by which `read-function` makes a database function again, metadata and all."
+  [f]
+  (let [s (written f)
+        content #(dissoc (into {} %) :fnref)
+        again (try (read-function s) (catch Exception _ nil))]
+    (when-not (and (= (content f) (content again)) (= s (written again)))
+      (throw (ex-info (str "The database function with the parameters " (:params f) " has parts that EDN cannot hold")
+                      {:cognitect.anomalies/category :cognitect.anomalies/unsupported})))
+    s))
+
 (defn kind
   "The letter of a value; `ref?` distinguishes a reference from a long."
   ^Character [v ref?]
   (condp instance? v
     String \s
     Long (if ref? \r \l)
+    ;; A database in memory keeps what a function gave it.
     Integer \l
+    Short \l
+    Byte \l
     Keyword \k
     UUID \u
     Boolean \b
@@ -70,7 +112,7 @@
   ^long [^Character kind v]
   (case (char kind)
     (\l \r) (long v)
-    \b (if v 1 0)
+    \b (if (.booleanValue ^Boolean v) 1 0)
     \i (.getTime ^Date v)
     \d (Double/doubleToRawLongBits (double v))
     \f (long (Float/floatToRawIntBits (float v)))))
@@ -90,7 +132,7 @@
     \y (text (named (str v) symbol v))
     (\u \o \n \m) (text (str v))
     \x (.encodeToString (Base64/getEncoder) ^bytes v)
-    \c (text (pr-str (select-keys v [:lang :imports :requires :params :code])))
+    \c (text (function-text v))
     \t (vec (map-indexed (fn [i slot] (when (some? slot) (encode slot (and (vector? ref?) (nth ref? i false))))) v))))
 
 (defn encode
@@ -116,6 +158,5 @@
     \n (BigInteger. ^String raw)
     \m (BigDecimal. ^String raw)
     \x (.decode (Base64/getDecoder) ^String raw)
-    ;; An engine without functions has no attribute for them either: it refuses the text, and says where.
-    \c (if-let [function (resolve 'datomic.api/function)] (function (edn/read-string raw)) raw)
+    \c (read-function raw)
     \t (mapv (fn [slot] (when slot (decode (nth slot 0) (nth slot 1)))) raw)))
