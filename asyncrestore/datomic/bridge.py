@@ -6,10 +6,11 @@ outlives this one. When it ends by itself, all requests that wait for an answer 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -251,6 +252,18 @@ class Bridge:
                 self._process.kill()
                 with anyio.move_on_after(CLOSE_TIMEOUT_S):
                     await self._process.wait()
+            await self._take_broken_pipe()
+
+    async def _take_broken_pipe(self) -> None:
+        """Takes the error of frames that the process did not read before it ended, if there is one.
+
+        asyncio keeps it for whoever waits for the end of the stream, which anyio never does. If nobody takes
+        it, a Python before 3.11.3 logs it with a traceback, at some later time.
+        """
+        stdin = getattr(self._process.stdin, "_stream", None)
+        if isinstance(stdin, asyncio.StreamWriter):
+            with anyio.move_on_after(CLOSE_TIMEOUT_S), suppress(OSError):
+                await stdin.wait_closed()
 
 
 @asynccontextmanager
