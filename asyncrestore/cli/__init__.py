@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from asyncrestore.cli.streams import prepare_streams
+from asyncrestore.cli.streams import finish_streams, prepare_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # 159 MB, and with the system's allocator at 104 MB. Arrow chooses one when it is first loaded, later.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     program = _load()
-    sys.exit(program(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = program(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        finish_streams()
+    sys.exit(code)
 
 
 def _load() -> Callable[[Sequence[str]], int]:

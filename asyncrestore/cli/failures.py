@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncrestore.errors import AsyncRestoreError
+from asyncrestore.errors import OPEN_FILES_HINT, AsyncRestoreError, has_too_many_open_files
 
 if TYPE_CHECKING:
     from asyncrestore.cli.output import Output
@@ -66,4 +66,6 @@ def _report_one(error: BaseException, output: Output, *, debug: bool) -> None:
     else:
         message = f"unexpected {type(error).__name__}: {error}"
         hint = "" if debug else "Run the same command with --debug to see where."
+        if has_too_many_open_files(error):
+            hint = OPEN_FILES_HINT
     output.error(_code(error), message, hint=hint, traceback=trace)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -80,8 +78,6 @@ class Output:
         try:
             click.echo(text)
         except OSError as exc:
-            # Otherwise the interpreter's last flush would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise AsyncRestoreError(f"the output cannot be written: {exc.strerror}") from exc
 
     def _stderr(self, data: dict[str, Any], text: str) -> None:

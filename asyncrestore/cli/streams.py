@@ -1,4 +1,4 @@
-"""Makes the standard streams usable, whatever the command was started with."""
+"""Makes the standard streams usable, whatever the command was started with, and ends them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def prepare_streams() -> None:
             sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.detach()), encoding=encoding)
         # A value that the terminal cannot show must not end a command that took hours.
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def finish_streams() -> None:
+    """Writes what the streams still hold, and drops what cannot be written: that was reported before.
+
+    Python writes it too when it ends. If that fails, it exits with 120 and not with the command's code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

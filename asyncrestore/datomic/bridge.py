@@ -6,10 +6,13 @@ outlives this one. When it ends by itself, all requests that wait for an answer 
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
+import os
 import subprocess
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +22,15 @@ from anyio.streams.text import TextReceiveStream
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import (
+    OPEN_FILES_HINT,
     AsyncRestoreError,
     BridgeDied,
     NotAuthorized,
     NotFound,
+    SetupFailed,
     Unavailable,
     UsageError,
+    has_too_many_open_files,
 )
 from asyncrestore.model import Anomaly
 from asyncrestore.tasks import task_group
@@ -80,7 +86,9 @@ def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
     kind = _ERRORS.get(anomaly.category, AsyncRestoreError)
     if anomaly.error == "invalid-db-uri":
         kind = UsageError
-    return kind(f"{what}: {anomaly.message}")
+    # A JVM's errors have a text only.
+    hint = OPEN_FILES_HINT if os.strerror(errno.EMFILE) in anomaly.message else ""
+    return kind(f"{what}: {anomaly.message}", hint=hint)
 
 
 class Bridge:
@@ -251,6 +259,18 @@ class Bridge:
                 self._process.kill()
                 with anyio.move_on_after(CLOSE_TIMEOUT_S):
                     await self._process.wait()
+            await self._take_broken_pipe()
+
+    async def _take_broken_pipe(self) -> None:
+        """Takes the error of frames that the process did not read before it ended, if there is one.
+
+        asyncio keeps it for whoever waits for the end of the stream, which anyio never does. If nobody takes
+        it, a Python before 3.11.3 logs it with a traceback, at some later time.
+        """
+        stdin = getattr(self._process.stdin, "_stream", None)
+        if isinstance(stdin, asyncio.StreamWriter):
+            with anyio.move_on_after(CLOSE_TIMEOUT_S), suppress(OSError):
+                await stdin.wait_closed()
 
 
 @asynccontextmanager
@@ -259,17 +279,26 @@ async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
 
     Args:
         command: starts it; see `runtime.bridge_command`.
+
+    Raises:
+        SetupFailed: the process cannot be started.
     """
-    # In a session of its own, Ctrl-C in the terminal does not reach it: this process ends the bridge in an
-    # orderly way.
-    process = await anyio.open_process(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=jvm_environment(),
-    )
+    try:
+        # In a session of its own, Ctrl-C in the terminal does not reach it: this process ends the bridge in
+        # an orderly way.
+        process = await anyio.open_process(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=jvm_environment(),
+        )
+    except OSError as exc:
+        raise SetupFailed(
+            f"{command[0]} cannot be started: {exc.strerror or exc}",
+            hint=OPEN_FILES_HINT if has_too_many_open_files(exc) else "Run `asyncrestore setup`.",
+        ) from exc
     send, receive = anyio.create_memory_object_stream[bytes](1)
     bridge = Bridge(process, send)
     async with process, task_group() as tasks:

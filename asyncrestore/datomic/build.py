@@ -14,18 +14,18 @@ import shutil
 import subprocess
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 
-from asyncrestore.datomic.cache import locked, publish, scratch, unusable
+from asyncrestore.datomic.cache import locked, publish, scratch
 from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import SetupFailed
+from asyncrestore.paths import status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from asyncrestore.datomic.java import Java
 
 COMPILE_TIMEOUT_S = 300.0
@@ -123,10 +123,20 @@ def build_key(java: Java, jars: list[Path], lock_file: Path, sources: Path) -> s
     for jar in jars:
         # The JVM rejects an archive if the modification time of a jar on the class path has changed.
         digest.update(f"{jar} {jar.stat().st_mtime_ns}\0".encode())
-    for file in sorted(sources.rglob("*.clj")):
+    for file in _files(sources, ".clj"):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(sources).as_posix()} {len(content)}\0".encode() + content)
     return digest.hexdigest()[:20]
+
+
+def _files(directory: Path, suffix: str) -> list[Path]:
+    """Returns the files below a directory, sorted. `Path.rglob` passes over what it cannot list."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    folders = os.walk(directory, onerror=refuse)
+    return sorted(Path(at, name) for at, _, names in folders for name in names if name.endswith(suffix))
 
 
 async def ensure_build(build: Build, cache: Path) -> None:
@@ -135,23 +145,22 @@ async def ensure_build(build: Build, cache: Path) -> None:
     The bridge also works without an archive, but starts more slowly: that is logged as a warning.
 
     Raises:
-        SetupFailed: the sources do not compile, or the cache directory cannot be used.
+        SetupFailed: the sources do not compile, or the cache directory cannot be locked.
         Unavailable: another process holds the lock for too long.
+        OSError: the cache directory cannot be used.
     """
     if await to_thread.run_sync(_done, build):
         return
     async with locked(cache, "bridge"):
-        try:
-            if not await to_thread.run_sync(build.jar.exists):
-                await _compile(build)
-            if not await to_thread.run_sync(_done, build):
-                await _make_archive(build)
-        except OSError as exc:
-            raise unusable(cache, exc) from exc
+        if await to_thread.run_sync(status, build.jar) is None:
+            await _compile(build)
+        if not await to_thread.run_sync(_done, build):
+            await _make_archive(build)
 
 
 def _done(build: Build) -> bool:
-    return build.jar.exists() and (build.archive.exists() or build.no_archive.exists())
+    jar, archive, no_archive = map(status, (build.jar, build.archive, build.no_archive))
+    return bool(jar and (archive or no_archive))
 
 
 async def _compile(build: Build) -> None:
@@ -183,7 +192,7 @@ async def _compile(build: Build) -> None:
 
 def _make_jar(classes: Path, jar: Path) -> None:
     with zipfile.ZipFile(jar, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(classes.rglob("*.class")):
+        for file in _files(classes, ".class"):
             entry = zipfile.ZipInfo(file.relative_to(classes).as_posix(), _JAR_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
@@ -200,7 +209,7 @@ async def _make_archive(build: Build) -> None:
         command = [build.java.executable, *jvm_flags(build.java), f"{option}={unfinished}"]
         command += [*class_path(build.jar, *build.jars), build.main, "warm-up"]
         failure = await _run(command, ARCHIVE_TIMEOUT_S)
-        if not failure and not await to_thread.run_sync(unfinished.exists):
+        if not failure and await to_thread.run_sync(status, unfinished) is None:
             failure = "the JVM wrote no archive (it may lack its own base archive)"
     if failure:
         logger.warning(

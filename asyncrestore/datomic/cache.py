@@ -16,7 +16,7 @@ import anyio
 import platformdirs
 from anyio import to_thread
 
-from asyncrestore.errors import SetupFailed, Unavailable
+from asyncrestore.errors import OPEN_FILES_HINT, SetupFailed, Unavailable, has_too_many_open_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,9 +52,10 @@ def cache_dir() -> Path:
 
 def unusable(cache: Path, error: OSError) -> SetupFailed:
     """Returns the error for a cache directory that cannot be written or read."""
+    hint = f"Make it writable, with 200 MB free, or set {CACHE_VARIABLE} to another directory."
     return SetupFailed(
         f"The cache directory {cache} cannot be used: {error}",
-        hint=f"Make it writable, with 200 MB free, or set {CACHE_VARIABLE} to another directory.",
+        hint=OPEN_FILES_HINT if has_too_many_open_files(error) else hint,
     )
 
 

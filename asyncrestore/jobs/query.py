@@ -79,7 +79,7 @@ async def query(
         raise UsageError("max_rows must be at least 0")
     try:
         import duckdb  # noqa: PLC0415 - an extra
-    except ImportError as exc:
+    except ModuleNotFoundError as exc:
         raise UsageError("Queries need the package duckdb", hint="pip install 'asyncrestore[query]'") from exc
     async with as_store(store, encryption) as opened:
         history = await StoredHistory.open(opened, name)

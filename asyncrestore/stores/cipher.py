@@ -93,7 +93,7 @@ class Cipher:
 def _siv(key: bytes) -> AESSIV:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 - an extra
-    except ImportError as exc:
+    except ModuleNotFoundError as exc:
         raise UsageError(
             "Encryption needs the package cryptography", hint="pip install 'asyncrestore[encrypt]'"
         ) from exc

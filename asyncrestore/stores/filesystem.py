@@ -6,12 +6,21 @@ import errno
 import os
 import re
 import secrets
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import NotAuthorized, NotFound, SegmentDamaged, StoreFailed
+from asyncrestore.errors import (
+    OPEN_FILES_HINT,
+    NotAuthorized,
+    NotFound,
+    SegmentDamaged,
+    StoreFailed,
+    has_too_many_open_files,
+)
+from asyncrestore.paths import status
 from asyncrestore.stores.base import StoredObject, folder_of, name_of
 
 if TYPE_CHECKING:
@@ -36,8 +45,9 @@ def _errors(path: Path) -> Iterator[None]:
             f"{path}: {exc.strerror}", hint="Check the owner and mode of the directory."
         ) from exc
     except OSError as exc:
-        full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
-        hint = "Free some space and run the same command again: what is published stays." if full else ""
+        hint = OPEN_FILES_HINT if has_too_many_open_files(exc) else ""
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            hint = "Free some space and run the same command again: what is published stays."
         raise StoreFailed(f"{path}: {exc.strerror or exc}", hint=hint) from exc
 
 
@@ -55,7 +65,8 @@ def _sync_directory(path: Path) -> None:
 
 def _make_directories(path: Path) -> None:
     """Makes a directory and its parents, each durable."""
-    if not path.is_dir():
+    there = status(path)
+    if there is None or not stat.S_ISDIR(there.st_mode):
         _make_directories(path.parent)
         path.mkdir(exist_ok=True)
         _sync_directory(path.parent)
@@ -79,7 +90,7 @@ def _give_name(temporary: Path, path: Path) -> bool:
             raise
         # No hard links here (exFAT, some network shares). Two writers between these two calls would
         # replace one whole segment by another with the same transactions.
-        if path.exists():
+        if os.path.lexists(path):
             return False
         temporary.rename(path)
     return True
@@ -101,14 +112,7 @@ class FilesystemStore:
 
         def run() -> list[str]:
             with _errors(self._root):
-                return sorted(
-                    name
-                    for entry in self._root.iterdir()
-                    # The root of a file system often has this directory, which only root can look into.
-                    if entry.name != "lost+found"
-                    and entry.is_dir()
-                    and (name := name_of(entry.name)) is not None
-                )
+                return _names(self._root)
 
         return await to_thread.run_sync(run)
 
@@ -153,6 +157,16 @@ class FilesystemStore:
         await to_thread.run_sync(run)
 
 
+def _names(root: Path) -> list[str]:
+    with os.scandir(root) as entries:
+        return sorted(
+            name
+            for entry in entries
+            # The root of a file system often has this directory, which only root can look into.
+            if entry.name != "lost+found" and entry.is_dir() and (name := name_of(entry.name)) is not None
+        )
+
+
 def _listing(folder: Path) -> list[StoredObject]:
     found = []
     try:
@@ -182,7 +196,8 @@ def _read(path: Path) -> bytes:
 
     So is a file that the disk cannot give back: a command that looks at all of them must come to the next.
     """
-    if os.path.lexists(path) and not path.is_file():
+    there = status(path)
+    if os.path.lexists(path) if there is None else not stat.S_ISREG(there.st_mode):
         raise SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
     try:
         return path.read_bytes()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncrestore import segment
 from tests.support import small_backup
-from tests.support.cli import Ran, command, environment
+from tests.support.cli import Ran
+from tests.support.refused import can, confined, mode, nobody
 from tests.support.s3 import Fault, refuse, relay
 
 if TYPE_CHECKING:
@@ -114,21 +113,6 @@ def test_a_bucket_with_other_content(capsys: pytest.CaptureFixture[str], moto_bu
 # Directories
 
 
-def confined(namespaces: str, before: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in its own namespaces, after a shell command in the same ones."""
-    program = ["unshare", namespaces, "sh", "-c", f'{before} && exec "$@"', "sh", *command(*arguments)]
-    return subprocess.run(
-        program, capture_output=True, text=True, timeout=100, check=False, env=environment()
-    )
-
-
-def can(namespaces: str, what: str) -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    tried = ["unshare", namespaces, "sh", "-c", what]
-    return subprocess.run(tried, capture_output=True, check=False, timeout=10).returncode == 0
-
-
 mounts = pytest.mark.skipif(
     not can("-rm", "mount -t tmpfs none /mnt"), reason="nothing can be mounted here, not even for oneself"
 )
@@ -157,12 +141,10 @@ def test_a_read_only_disk(store: Path) -> None:
     assert ran.returncode == 0, "it can be read"
 
 
-@pytest.mark.skipif(not can("-U", "true"), reason="nobody can become nobody here")
+@nobody
 def test_an_unwritable_directory(store: Path) -> None:
-    """Runs as nobody: the tests may run as root, whom no mode stops."""
-    (store / "db").chmod(0o555)
-    ran = confined("-U", "true", "--json", "--quiet", "compact", str(store))
-    (store / "db").chmod(0o755)
+    with mode(store / "db", 0o555):
+        ran = confined("-U", "true", "--json", "--quiet", "compact", str(store))
     assert ran.returncode == 12, ran.stderr
     error = json.loads(ran.stderr)
     assert "Permission denied" in error["message"]

@@ -14,7 +14,8 @@ import pytest
 from asyncrestore import demo
 from asyncrestore.cli import main
 from tests.cli.conftest import TRANSACTIONS
-from tests.support.cli import run_cli
+from tests.support.cli import run_cli, run_shell
+from tests.support.refused import confined, mode, nobody
 from tests.support.stopping import start_and_wait
 
 if TYPE_CHECKING:
@@ -59,6 +60,25 @@ def test_interrupted_then_completed_and_verified(place: Place) -> None:
     assert verified.returncode == 0, verified.stderr
     summary = documents(verified.stdout)[-1]
     assert (summary["ok"], summary["transactions"]) == (True, TRANSACTIONS + 1)
+
+
+@nobody
+def test_a_target_in_a_system_that_may_not_be_looked_into(place: Place, tmp_path: Path) -> None:
+    system = tmp_path / "datomic" / "s"
+    system.mkdir(parents=True)
+    with mode(system, 0):
+        target = f"datomic:local://s/copy?storage-dir={system.parent}"
+        ran = confined("-U", "true", "restore", place.store, target)
+    assert ran.returncode == 12, ran.stderr
+    assert f"{system}/copy: access denied" in ran.stderr
+    assert list(system.iterdir()) == []
+
+
+def test_too_few_open_files(place: Place) -> None:
+    ran = run_shell('ulimit -n 40; "$@"', "info", place.foreign)
+    assert ran.returncode == 1
+    assert "too many open files" in ran.stderr
+    assert "hint: Raise the limit of open files" in ran.stderr
 
 
 def test_backup_of_a_durable_database_and_info(place: Place, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -16,8 +14,6 @@ from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
 from asyncrestore.cli.run import run
 from asyncrestore.errors import NotFound, StoppedEarly
-from tests.support import small_backup
-from tests.support.cli import command, environment
 
 OUTPUT = Output(Settings())
 
@@ -114,21 +110,3 @@ def test_errors_are_not_wrapped() -> None:
 
     with pytest.raises(NotFound, match="gone"):
         run(OUTPUT, fails)
-
-
-def test_notes_that_cannot_be_written_end_nothing(tmp_path: Path) -> None:
-    store = small_backup.write(tmp_path / "store")
-    with Path("/dev/full").open("w") as full:
-        for arguments, code in (
-            (["verify", str(store), "--debug"], 0),
-            (["verify", str(store), "--name", "other"], 10),
-        ):
-            done = subprocess.run(
-                command(*arguments),
-                stdout=subprocess.PIPE,
-                stderr=full,
-                env=environment(),
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == code

@@ -9,23 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import command, environment
+from tests.support.cli import run_shell
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def run_shell(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a shell, as "$@" of its script."""
-    return subprocess.run(
-        ["sh", "-c", script, "sh", *command(*arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(**variables),
-    )
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -34,6 +21,24 @@ def test_closed_streams(store: Path, closed: str) -> None:
         ran = run_shell(f'"$@" {closed}', *arguments)
         assert ran.returncode == code, ran.stderr
         assert "Traceback" not in ran.stderr
+
+
+BUFFERED_OR_NOT = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@BUFFERED_OR_NOT
+def test_messages_that_cannot_be_written_change_no_exit_code(store: Path, unbuffered: str) -> None:
+    for arguments, code in ((["--debug"], 0), (["--name", "none"], 10), (["--none"], 2)):
+        ran = run_shell('"$@" 2>/dev/full', "verify", str(store), *arguments, PYTHONUNBUFFERED=unbuffered)
+        assert ran.returncode == code
+
+
+@BUFFERED_OR_NOT
+def test_help_that_cannot_be_written_is_an_error(unbuffered: str) -> None:
+    ran = run_shell('"$@" >/dev/full', "--help", PYTHONUNBUFFERED=unbuffered)
+    assert ran.returncode == 1
+    assert "No space left on device" in ran.stderr
+    assert "Exception ignored" not in ran.stderr
 
 
 def test_output_that_was_cut_short_is_an_error(store: Path) -> None:

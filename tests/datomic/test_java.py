@@ -12,6 +12,7 @@ import pytest
 from asyncrestore.datomic import java
 from asyncrestore.datomic.java import Java, find_java
 from asyncrestore.errors import SetupFailed
+from tests.support.refused import no_more_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +134,25 @@ def test_a_java_home_that_does_not_work(
     with pytest.raises(SetupFailed, match=reason) as caught:
         find()
     assert str(home) in str(caught.value)
+
+
+def test_a_java_home_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / ("long" * 100)))
+    with pytest.raises(SetupFailed, match=r"not a usable Java runtime: .*java: File name too long"):
+        find()
+
+
+def test_a_java_that_cannot_be_started_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_with_too_many_open_files() -> Java:
+        with no_more_files():
+            return await find_java()
+
+    monkeypatch.setenv("PATH", str(make_home(tmp_path / "good", GOOD) / "bin"))
+    with pytest.raises(SetupFailed, match="java cannot be started: Too many open files") as caught:
+        anyio.run(find_with_too_many_open_files)
+    assert "ulimit -n" in caught.value.hint
 
 
 def test_a_java_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

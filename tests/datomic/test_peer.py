@@ -8,7 +8,7 @@ import pytest
 
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.uri import LOCAL, PEER
-from asyncrestore.errors import AsyncRestoreError, NotFound, UsageError
+from asyncrestore.errors import AsyncRestoreError, NotFound, SetupFailed, UsageError
 from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.model import tx_to_t
 from tests.histories import PEOPLE, SCHEMA
@@ -69,7 +69,15 @@ async def test_t_is_sparse_and_info_tells_it(new_database: NewDatabase) -> None:
 async def test_jars_of_a_storage_come_last_and_to_the_peer_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "driver.jar").touch()
     monkeypatch.setenv("ASYNCRESTORE_PEER_JARS", str(tmp_path / "driver.jar"))
     peer, local = await bridge_command(PEER), await bridge_command(LOCAL)
     assert peer[peer.index("-cp") + 1].endswith(f":{tmp_path / 'driver.jar'}")
     assert "driver.jar" not in " ".join(local)
+
+
+async def test_jars_of_a_storage_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A JVM passes over them: the error would be that a library is missing."""
+    monkeypatch.setenv("ASYNCRESTORE_PEER_JARS", f"{tmp_path}/*:{tmp_path}/driver.jar")
+    with pytest.raises(SetupFailed, match=f"PEER_JARS names {tmp_path}/driver.jar, which is not"):
+        await bridge_command(PEER)

@@ -17,6 +17,7 @@ from asyncrestore.datomic.jars import ensure_jars, read_lock
 from asyncrestore.datomic.java import find_java, jvm_environment
 from asyncrestore.datomic.runtime import SOURCES, bridge_command, command_for
 from asyncrestore.errors import SetupFailed
+from tests.support.refused import mode, no_more_files, nobody, unprivileged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,6 +173,27 @@ def test_a_directory_of_any_letters_in_the_locale_c(
     command = workshop.command()
     assert archive_of(workshop.builds()[0]).exists()
     assert subprocess.check_output(command, env=jvm_environment(), timeout=60) == b"ready\n"
+
+
+@nobody
+def test_a_cache_directory_that_may_not_be_looked_into(workshop: Workshop) -> None:
+    program = (
+        "import anyio, sys; from pathlib import Path; from asyncrestore.datomic.runtime import command_for;"
+        "anyio.run(command_for, Path(sys.argv[1]), 'tiny', Path(sys.argv[2]))"
+    )
+    arguments = [sys.executable, "-c", program, str(workshop.sources), str(workshop.cache)]
+    (workshop.cache / "bridge").mkdir()
+    with mode(workshop.cache / "bridge", 0):
+        ran = subprocess.run(unprivileged(arguments), capture_output=True, text=True, timeout=60, check=False)
+    assert "SetupFailed: The cache directory" in ran.stderr
+    assert f"Permission denied: '{workshop.cache / 'bridge'}" in ran.stderr
+
+
+def test_files_that_cannot_be_listed_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert build._files(tmp_path, "a") == [tmp_path / "a"]
+    with no_more_files(), pytest.raises(OSError, match="Too many open files"):
+        build._files(tmp_path, "a")
 
 
 def test_sources_that_do_not_compile(workshop: Workshop) -> None:

@@ -28,6 +28,7 @@ from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import S3Place, parse_s3_uri
 from asyncrestore.testing import check_store
+from tests.support.refused import no_more_files
 from tests.support.s3 import (
     Bucket,
     Exchange,
@@ -111,6 +112,15 @@ async def test_foreign_objects(bucket: Bucket) -> None:
         await store.publish("a", "notes.txt", b"")
         assert await store.names() == ["a"]
         assert [each.key for each in await store.list("a")] == ["1.parquet", "notes.txt"]
+
+
+async def test_too_many_open_files_are_no_outage(moto_bucket: Bucket, aws: pytest.MonkeyPatch) -> None:
+    """It is not tried again for minutes."""
+    assert aws
+    async with open_store(moto_bucket.uri()) as store:
+        with no_more_files(), pytest.raises(StoreFailed, match="listing failed") as caught:
+            await store.names()
+    assert "ulimit -n" in caught.value.hint
 
 
 # Faults: each is of one attempt, and the next succeeds.

@@ -16,6 +16,7 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import check_store
+from tests.support.refused import no_more_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +136,20 @@ async def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(NotFound, match="working directory"):
         async with open_store("x"):
             pass
+
+
+async def test_too_many_open_files_are_not_taken_for_an_empty_store(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    await store.publish("a", "1.parquet", b"one")
+    for request in (
+        store.names,
+        lambda: store.list("a"),
+        lambda: store.read("a", "1.parquet"),
+        lambda: store.publish("b", "1.parquet", b"one"),
+    ):
+        with no_more_files(), pytest.raises(StoreFailed, match=f"{tmp_path}.*Too many open files") as caught:
+            await request()
+        assert "ulimit -n" in caught.value.hint
 
 
 async def test_missing_directory(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def command(*arguments: str) -> list[str]:
 def environment(**more: str) -> dict[str, str]:
     """This process's, without settings that a developer may have."""
     kept = ("ASYNCRESTORE_CACHE_DIR", "ASYNCRESTORE_MAVEN_REPOSITORY")
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCRESTORE_") or k in kept}
+    left_out = ("ASYNCRESTORE_", "PYTHONUNBUFFERED")
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(left_out) or k in kept}
     return {**plain, **more}
 
 
@@ -59,5 +60,18 @@ def run_cli(
         timeout=100,
         check=False,
         cwd=cwd,
+        env=environment(**variables),
+    )
+
+
+def run_shell(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a shell, as "$@" of its script."""
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *command(*arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env=environment(**variables),
     )

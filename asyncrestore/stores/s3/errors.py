@@ -12,12 +12,14 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from asyncrestore.errors import (
+    OPEN_FILES_HINT,
     AsyncRestoreError,
     NotAuthorized,
     NotFound,
     StoreFailed,
     Unavailable,
     UsageError,
+    has_too_many_open_files,
 )
 
 if TYPE_CHECKING:
@@ -144,6 +146,8 @@ def s3_errors(action: Action, where: str) -> Iterator[None]:
 
 def _unanswered(error: Exception, action: Action, where: str) -> AsyncRestoreError:
     what = f"{where}: {action.doing} failed: {str(error) or type(error).__name__}"
+    if has_too_many_open_files(error):
+        return StoreFailed(what, hint=OPEN_FILES_HINT)
     if isinstance(error, boto.SSLError):
         kind = StoreFailed if _distrusts(error) else Unavailable
         return kind(what, hint="Check the endpoint's certificate; AWS_CA_BUNDLE names others to trust.")

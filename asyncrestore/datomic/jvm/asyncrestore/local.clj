@@ -3,7 +3,8 @@
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.client :as client]
             [datomic.client.api :as d])
-  (:import (java.io File))
+  (:import (java.nio.file AccessDeniedException Files LinkOption NoSuchFileException Path)
+           (java.nio.file.attribute BasicFileAttributes))
   (:gen-class))
 
 (set! *warn-on-reflection* true)
@@ -24,15 +25,56 @@
           (swap! clients assoc [storage-dir system] c)
           c))))
 
-(defn- present?
-  "Does the system exist? Asking the client would create its directory."
-  [storage-dir system]
-  (or (= storage-dir ":mem") (.isDirectory (File. ^String storage-dir ^String system))))
+(defn- explained
+  "The exception, or a clearer one if access to a file was denied: the class alone says that, and engines wrap it."
+  [^Throwable thrown]
+  (if-let [denied (some #(when (instance? AccessDeniedException %) %) (take-while some? (iterate ex-cause thrown)))]
+    (anomaly :cognitect.anomalies/forbidden
+             (str (.getFile ^AccessDeniedException denied)
+                  ": access denied. Check the owner and mode of each part of this path."))
+    thrown))
+
+(defn- explaining
+  "The function of a place, with exceptions that are `explained`."
+  [f]
+  (fn [place] (try (f place) (catch Exception e (throw (explained e))))))
+
+(defn- attributes
+  "What the file system knows of a file, links followed; nil if there is none. Throws if that cannot be told: the methods
+  of java.io.File take every error for none, and a database that is taken for none is made anew."
+  ^BasicFileAttributes [^Path path]
+  (try
+    (Files/readAttributes path BasicFileAttributes ^"[Ljava.nio.file.LinkOption;" (make-array LinkOption 0))
+    (catch NoSuchFileException _ nil)))
+
+(defn- directory? [path]
+  (boolean (some-> (attributes path) .isDirectory)))
+
+(defn- holds-database?
+  "Is the directory a database? The engine's own listing goes by this file, too, but passes over errors."
+  [^Path directory]
+  (and (directory? directory) (some? (attributes (.resolve directory "db.log")))))
+
+(defn- system-directory
+  "The directory of a durable system; nil if there is none. Asking the client would create it."
+  ^Path [storage-dir system]
+  (let [storage (Path/of storage-dir (make-array String 0))
+        directory (.resolve storage ^String system)]
+    (when (and (directory? storage) (directory? directory)) directory)))
 
 (defn- databases [{:strs [storage-dir system]}]
-  (if (present? storage-dir system)
+  (if (= storage-dir ":mem")
     (vec (sort (d/list-databases (connect-client storage-dir system) {:limit -1})))
-    []))
+    (if-let [directory (system-directory storage-dir system)]
+      (with-open [entries (Files/newDirectoryStream directory)]
+        (into [] (map #(str (.getFileName ^Path %))) (sort (filter holds-database? entries))))
+      [])))
+
+(defn- exists? [{:strs [storage-dir system db] :as place}]
+  (if (= storage-dir ":mem")
+    (some #{db} (databases place))
+    (when-let [directory (system-directory storage-dir system)]
+      (holds-database? (.resolve directory ^String db)))))
 
 (defn- identity-of
   "The UUID of a database in memory. A durable one has only its name, so it has no identity."
@@ -63,7 +105,7 @@
 (defn- open
   "Opens a database. If it does not exist and `create` is set, makes it first. Returns [database created?]."
   [{:strs [storage-dir system db create] :as place}]
-  (let [there? (some #{db} (databases place))]
+  (let [there? (exists? place)]
     (when-not (or there? create)
       (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
     (let [c (connect-client storage-dir system)]
@@ -72,7 +114,8 @@
         [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))
 
 (def ^:private engine
-  {:open open :databases databases :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
+  {:open (explaining open) :databases (explaining databases)
+   :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
 
 (defn- warm-up [] (bridge/warm-up engine))
 
