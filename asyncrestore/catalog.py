@@ -163,7 +163,7 @@ class Backup:
         return segment
 
     async def inspect(self, stored: StoredSegment) -> Segment:
-        """Reads a segment and decodes all of it; raises what `read` raises."""
+        """Reads a segment, and decodes and checks all of it; raises what `read` raises."""
         segment = await self.read(stored)
         try:
             await to_thread.run_sync(segment.check_rows)
@@ -294,7 +294,7 @@ async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> 
         return True
     there = await backup.read(stored)
     new = Segment(data)
-    if there.info != new.info or not await to_thread.run_sync(there.same_rows, new):
+    if not await to_thread.run_sync(there.same_content, new):
         raise Conflict(
             f"{backup.where(stored.key)} holds other transactions than the source",
             hint="The backup may be of another database, or the source was rolled back or made again. "

@@ -64,6 +64,11 @@ async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> 
             f"{segment.info.range.key} says that the history begins after t {segment.info.bootstrap_t}; the "
             f"source's begins after t {source.bootstrap_t}"
         )
+    expected = source.schema_digest_as_of(segment.info.start - 1)
+    if segment.info.schema_sha256 not in {None, expected}:  # format 1 has none
+        result.differences.add(
+            f"{segment.info.range.key} was written with other attributes than the source's"
+        )
     end = min(segment.info.end, source.end)
     if end <= segment.info.start:
         return result

@@ -24,9 +24,10 @@ from asyncrestore.errors import (
 )
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
-from asyncrestore.schema import Schema, SchemaHistory
+from asyncrestore.schema import SchemaHistory
 from asyncrestore.segment import SegmentRange
 from asyncrestore.state import State
+from asyncrestore.stored_schema import StoredSchema
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
     from asyncrestore.model import LogChunk
+    from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
 
@@ -87,6 +89,11 @@ class History(Protocol):
         ...
 
     @property
+    def tx_instant(self) -> int:
+        """The entity id of `:db/txInstant`."""
+        ...
+
+    @property
     def end(self) -> int:
         """The first t after the history; the t after `bootstrap_t` if the history is empty."""
         ...
@@ -113,7 +120,13 @@ class History(Protocol):
         ...
 
     async def schema(self) -> Schema:
-        """Returns the schema after the last transaction."""
+        """Returns the schema after the last transaction.
+
+        Raises:
+            SegmentDamaged: a part that it depends on cannot be used.
+            SegmentGap: one is missing.
+            Conflict: one belongs to another database.
+        """
         ...
 
 
@@ -124,9 +137,12 @@ class StoredHistory:
         self._backup = backup
         self._segments = {segment.range: segment for segment in backup.chain()}
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
+        self._schemas = StoredSchema(backup, self._read)
+        self._largest: dict[SegmentRange, tuple[int, int, int]] = {}
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t
+        self.tx_instant = first.base().id_of("db/txInstant")
         self.end = backup.end
 
     @classmethod
@@ -147,7 +163,7 @@ class StoredHistory:
             Conflict: its first and its last segment are of different databases.
         """
         backup = await find_backup(store, name)
-        history = cls(backup, await _read(backup, backup.chain()[0]))
+        history = cls(backup, await _read_listed(backup, backup.chain()[0]))
         try:
             backup.check_contiguous(None if until_t is None else until_t + 1)
         except SegmentGap as exc:
@@ -166,14 +182,17 @@ class StoredHistory:
 
     async def read(self, part: Part) -> Segment:
         """Reads a part and checks it; raises what `load` raises."""
-        stored = self._segments[part.range]
-        segment = await _read(self._backup, stored)
+        return await self._read(self._segments[part.range])
+
+    async def _read(self, stored: StoredSegment) -> Segment:
+        segment = await _read_listed(self._backup, stored)
         if segment.info.source != self.identity:
             raise Conflict(
                 f"{self._backup.where(stored.key)} is of another database ({segment.info.source}) "
                 f"than the first segment ({self.identity})",
                 hint="Run repair with the source; a backup of another database needs another name.",
             )
+        self._largest[stored.range] = segment.info.largest
         return segment
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
@@ -188,39 +207,49 @@ class StoredHistory:
                 f"{self.where} ends at t {self.end - 1}, before t {tx_to_t(tx)}",
                 hint="The target was restored from a newer backup of the same database; use that one.",
             )
-        seen = await self._largest(before)
         segment = await self.read(self._parts[len(before)])
-        state = State(Schema.from_json(segment.info.schema), seen)
+        schema = await self._schemas.before(segment)
+        state = State(schema, await self._seen(before))
         async for chunk in decoded(segment):
             state.advance(chunk, tx)
             if chunk.tx[-1] >= tx:
                 break
         return state
 
-    async def _largest(self, parts: list[Part]) -> SeenIds:
-        """Returns the largest indexes in these parts. Several are read at once: a store may be far away."""
-        seen, left = SeenIds(), iter(parts)
+    async def _seen(self, parts: list[Part]) -> SeenIds:
+        """Returns the largest indexes in these parts.
+
+        Those that were not read before are read, several at once: a store may be far away.
+        """
+        left = iter([part for part in parts if part.range not in self._largest])
 
         async def read() -> None:
             for part in left:
-                seen.merge((await self.read(part)).info.largest)
+                await self.read(part)
 
         async with task_group() as tasks:
             for _ in range(_READ_AT_ONCE):
                 tasks.start_soon(read)
+        seen = SeenIds()
+        for part in parts:
+            seen.merge(self._largest[part.range])
         return seen
 
     async def schema(self) -> Schema:
         """See `History`."""
         segment = await self.read(self._parts[-1])
-        schema = Schema.from_json(segment.info.schema)
+        try:
+            schema = await self._schemas.before(segment)
+        except (SegmentDamaged, SegmentGap, Conflict) as exc:
+            exc.hint += " What comes before can be had whole: --until-t, without --exclude and --rewrite."
+            raise
         async for chunk in decoded(segment):
             for transaction in chunk.transactions():
                 schema.apply(transaction.datoms)
         return schema
 
 
-async def _read(backup: Backup, stored: StoredSegment) -> Segment:
+async def _read_listed(backup: Backup, stored: StoredSegment) -> Segment:
     try:
         return await backup.read(stored)
     except NotFound as exc:
@@ -247,6 +276,7 @@ class LiveHistory:
         self.where = database.uri
         self.identity = database.identity or beginning.identity_of(database.name)
         self.bootstrap_t = beginning.bootstrap_t
+        self.tx_instant = schemas.base.id_of("db/txInstant")
         self.end = basis_t + 1
 
     @classmethod
@@ -262,6 +292,10 @@ class LiveHistory:
     def schema_as_of(self, t: int) -> Schema:
         """Returns the schema after the transaction with that t, or the last one before it."""
         return self._schemas.as_of(t)
+
+    def schema_digest_as_of(self, t: int) -> str:
+        """Returns the `Schema.digest` of `schema_as_of`."""
+        return self._schemas.digest_as_of(t)
 
     def parts(self, start: int) -> list[Part]:
         """See `History`."""

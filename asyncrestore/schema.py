@@ -6,12 +6,15 @@ change along the log; the value type and the components of a tuple never do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import DamageError
 from asyncrestore.ids import SCHEMA_COUNTER, counter_of
-from asyncrestore.model import tx_to_t
+from asyncrestore.model import t_to_tx, tx_to_t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +47,7 @@ class Attribute:
         unique: ``db.unique/identity``, ``db.unique/value`` or None.
         components: for a composite tuple, the ids of the attributes that it is made of.
         ever: each cardinality and uniqueness that it has had so far.
-        predicates: symbols of the functions that the engine calls with each value.
+        predicates: symbols of the functions that the engine calls with each value, sorted.
     """
 
     ident: str | None = None
@@ -61,6 +64,16 @@ def _present(attribute: Attribute) -> frozenset[str]:
         return frozenset()
     cardinality = "db.cardinality/many" if attribute.many else "db.cardinality/one"
     return frozenset({cardinality, attribute.unique or cardinality})
+
+
+def _past_of(attributes: dict[int, Attribute]) -> dict[int, list[str]]:
+    """Returns each attribute's former cardinalities and uniquenesses, as far as there are any."""
+    past = {entity: sorted(a.ever - _present(a)) for entity, a in attributes.items()}
+    return {entity: idents for entity, idents in past.items() if idents}
+
+
+def _predicates_of(attributes: dict[int, Attribute]) -> dict[int, list[str]]:
+    return {entity: list(a.predicates) for entity, a in attributes.items() if a.predicates}
 
 
 class Schema:
@@ -143,15 +156,19 @@ class Schema:
             attribute.components = tuple(self._named[name] for _, name in raw)
 
     def _predicates(self, attribute: Attribute, _e: int, raw: Any, added: bool) -> None:
-        others = tuple(symbol for symbol in attribute.predicates if symbol != raw)
-        attribute.predicates = (*others, raw) if added else others
+        others = {symbol for symbol in attribute.predicates if symbol != raw}
+        attribute.predicates = tuple(sorted({*others, raw} if added else others))
 
     def find(self, ident: str) -> int | None:
         """Returns the entity that has an ident or had it last, as Datomic resolves idents."""
         return self._named.get(ident)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the schema as plain data, without entities with an ident that cannot become attributes."""
+        """Returns the schema as plain data, without entities with an ident that cannot become attributes.
+
+        Segments hold it, and its digest. So it depends on nothing but the history up to here: what it returns
+        for one must not change without a new `segment.FORMAT`.
+        """
         kept = {entity: a for entity, a in self.attributes.items() if self._may_be_attribute(entity)}
         return {
             "base": {str(entity): ident for entity, ident in self.base.items()},
@@ -168,10 +185,20 @@ class Schema:
             # Few attributes have these, and older segments lack them: left out if empty.
             **{
                 key: {str(entity): values for entity, values in found.items()}
-                for key, found in (("past", self._past()), ("predicates", self._predicates_by_id()))
+                for key, found in (("past", _past_of(kept)), ("predicates", _predicates_of(kept)))
                 if found
             },
         }
+
+    def digest(self) -> str:
+        """Returns the `snapshot_digest` of `to_json`."""
+        return snapshot_digest(self.to_json())
+
+    def copy(self) -> Schema:
+        """Returns a schema that goes its own way from here."""
+        again = Schema(self.base, {entity: replace(a) for entity, a in self.attributes.items()})
+        again._named = dict(self._named)
+        return again
 
     def _may_be_attribute(self, entity: int) -> bool:
         """Returns whether an entity is an attribute or may become one: in Pro its ident may come first."""
@@ -179,29 +206,31 @@ class Schema:
             return True
         return entity not in self.base and counter_of(entity) == SCHEMA_COUNTER
 
-    def _past(self) -> dict[int, list[str]]:
-        """Returns each attribute's former cardinalities and uniquenesses, as far as there are any."""
-        past = {entity: sorted(a.ever - _present(a)) for entity, a in self.attributes.items()}
-        return {entity: idents for entity, idents in past.items() if idents}
-
-    def _predicates_by_id(self) -> dict[int, list[str]]:
-        return {entity: list(a.predicates) for entity, a in self.attributes.items() if a.predicates}
-
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Schema:
-        """Makes a schema from what `to_json` returned."""
+        """Makes a schema from what `to_json` returned, or only its base from the base of that."""
         attributes = {
             int(entity): Attribute(
                 ident, value_type, many, unique, None if components is None else tuple(components)
             )
-            for entity, (ident, value_type, many, unique, components) in data["attributes"].items()
+            for entity, (ident, value_type, many, unique, components) in data.get("attributes", {}).items()
         }
         for entity, attribute in attributes.items():
             attribute.ever = _present(attribute) | set(data.get("past", {}).get(str(entity), ()))
-            attribute.predicates = tuple(data.get("predicates", {}).get(str(entity), ()))
+            attribute.predicates = tuple(sorted(data.get("predicates", {}).get(str(entity), ())))
         schema = cls({int(entity): ident for entity, ident in data["base"].items()}, attributes)
-        schema._named.update(data["names"])
+        schema._named.update(data.get("names", {}))
         return schema
+
+
+def snapshot_text(snapshot: dict[str, Any]) -> str:
+    """Returns what `Schema.to_json` returned as JSON, always the same for the same schema."""
+    return json.dumps(snapshot, sort_keys=True, separators=(",", ":"))
+
+
+def snapshot_digest(snapshot: dict[str, Any]) -> str:
+    """Returns the SHA-256 of a schema's `snapshot_text`, in hexadecimal digits."""
+    return hashlib.sha256(snapshot_text(snapshot).encode()).hexdigest()
 
 
 class SchemaHistory:
@@ -210,6 +239,9 @@ class SchemaHistory:
     Args:
         schema_log: the datoms of the schema attributes, as `Database.schema_history` returns them.
         bootstrap_t: the t of the database's last bootstrap transaction.
+
+    Attributes:
+        base: the base schema, without any attributes.
     """
 
     def __init__(self, schema_log: LogChunk, bootstrap_t: int) -> None:
@@ -217,7 +249,9 @@ class SchemaHistory:
         self._by_tx: dict[int, list[Datom]] = {}
         for tx, datom in schema_log.rows():
             self._by_tx.setdefault(tx, []).append(datom)
-        self._base = self._base_idents(bootstrap_t)
+        self._txs = sorted(self._by_tx)
+        self._digests: dict[int, str] = {}
+        self.base = Schema(self._base_idents(bootstrap_t))
 
     def _base_idents(self, bootstrap_t: int) -> dict[int, str]:
         # :db/ident is the entity that has the value db/ident for itself as the attribute.
@@ -225,7 +259,7 @@ class SchemaHistory:
             e for datoms in self._by_tx.values() for e, a, _, raw, _ in datoms if e == a and raw == "db/ident"
         )
         base: dict[int, str] = {}
-        for tx in sorted(self._by_tx):
+        for tx in self._txs:
             if tx_to_t(tx) <= bootstrap_t:
                 base.update({e: str(raw) for e, a, _, raw, added in self._by_tx[tx] if a == ident and added})
         return base
@@ -235,10 +269,17 @@ class SchemaHistory:
 
         It has the whole base schema at any t, because not every log has the base schema.
         """
-        t = max(t, self._bootstrap_t)
-        schema = Schema(self._base)
-        for tx in sorted(self._by_tx):
-            if tx_to_t(tx) > t:
-                break
+        schema = Schema(self.base.base)
+        for tx in self._txs[: self._changes_until(t)]:
             schema.apply(self._by_tx[tx])
         return schema
+
+    def digest_as_of(self, t: int) -> str:
+        """Returns the digest of `as_of`, which is the same for all t between two changes of the schema."""
+        changes = self._changes_until(t)
+        if changes not in self._digests:
+            self._digests[changes] = self.as_of(t).digest()
+        return self._digests[changes]
+
+    def _changes_until(self, t: int) -> int:
+        return bisect_right(self._txs, t_to_tx(max(t, self._bootstrap_t)))

@@ -8,7 +8,13 @@ backup readable in place by DuckDB, Spark, Athena or pandas:
 
 `value_text` holds strings, keywords (without colon), symbols, uuids, uris, bigints, bigdecs, bytes (base64)
 and tuples (JSON: a list of [kind, value] or null). The file's metadata holds a JSON document under
-`asyncrestore` (see `SegmentInfo`), and the digest.
+`asyncrestore`, and the digest. The document has what `SegmentInfo` has, and `schema`: the schema as of the
+segment's start in JSON (`Schema.to_json`), with zlib and in base64. It has the attributes only where the
+segment begins at t 0, or holds at least as many datoms as there are attributes: so the size of a small
+segment does not grow with the schema (`stored_schema` finds the attributes of the others). The base schema is
+always there.
+
+In format 1 `schema` is a JSON object, has the attributes in every segment, and there is no `schema_sha256`.
 
 The digest is the SHA-256 of the whole file with the digest's own digits set to 0, so that a change of any
 byte shows.
@@ -16,10 +22,13 @@ byte shows.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+import zlib
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +38,15 @@ import pyarrow.parquet as pq
 from asyncrestore import arrow
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
-from asyncrestore.model import LogChunk, tx_to_t
+from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
+from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from asyncrestore.schema import Schema
+    from asyncrestore.model import Transaction
 
-FORMAT = 1
+FORMAT = 2
 _INFO_KEY = b"asyncrestore"
 _DIGEST_KEY = b"asyncrestore.sha256"
 _NO_DIGEST = b"0" * 64
@@ -83,7 +93,7 @@ class SegmentInfo:
         datoms: how many it holds.
         largest: largest index of schema elements, transactions and other entities in entity position; -1 for
             none.
-        schema: `Schema.to_json` as of before `start`.
+        schema_sha256: `Schema.digest` of the schema as of before `start`; None in format 1.
     """
 
     format: int
@@ -97,12 +107,16 @@ class SegmentInfo:
     transactions: int
     datoms: int
     largest: tuple[int, int, int]
-    schema: dict[str, Any]
+    schema_sha256: str | None
 
     @property
     def range(self) -> SegmentRange:
         """The transactions that the segment covers."""
         return SegmentRange(self.start, self.end)
+
+
+_NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None}
+"""The fields of `SegmentInfo` that came later, with the values that they get where format 1 is read."""
 
 
 def encode(
@@ -128,6 +142,7 @@ def encode(
         DamageError: what was read back differs from `chunks`, or these are not in order or not in the range.
     """
     snapshot = schema.to_json()
+    schema_sha256 = snapshot_digest(snapshot)
     seen = SeenIds()
     txs: list[int] = []
     tables = []
@@ -149,11 +164,17 @@ def encode(
         transactions=len(txs),
         datoms=sum(map(len, chunks)),
         largest=seen.largest,
-        schema=snapshot,
+        schema_sha256=schema_sha256,
     )
-    data = _seal(_write(tables, info))
+    if info.start > 0 and info.datoms < len(snapshot["attributes"]):
+        snapshot = {"base": snapshot["base"]}
+    data = _seal(_write(tables, info, snapshot))
     written = Segment(data)
-    if written.info != info or list(written.chunks()) != [chunk for chunk in chunks if len(chunk)]:
+    if (written.info, written.snapshot, list(written.chunks())) != (
+        info,
+        snapshot,
+        [chunk for chunk in chunks if len(chunk)],
+    ):
         raise DamageError(
             f"Segment {range_.key} of {name} does not read back as it was written; it was not published"
         )
@@ -169,7 +190,8 @@ def _check_order(txs: list[int], range_: SegmentRange) -> None:
         )
 
 
-def _write(tables: list[pa.Table], info: SegmentInfo) -> bytearray:
+def _write(tables: list[pa.Table], info: SegmentInfo, snapshot: dict[str, Any]) -> bytearray:
+    document = {**asdict(info), "schema": _pack(snapshot)}
     sink = pa.BufferOutputStream()
     # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
     with pq.ParquetWriter(
@@ -183,7 +205,7 @@ def _write(tables: list[pa.Table], info: SegmentInfo) -> bytearray:
     ) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({_INFO_KEY: json.dumps(asdict(info), separators=(",", ":"))})
+        writer.add_key_value_metadata({_INFO_KEY: json.dumps(document, separators=(",", ":"))})
         writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
     return bytearray(sink.getvalue())
 
@@ -216,6 +238,8 @@ class Segment:
     Attributes:
         data: the bytes.
         info: the metadata.
+        snapshot: the schema as of before the segment as plain data; without its attributes in most segments
+            of few datoms (see `schema`).
 
     Raises:
         SegmentDamaged: the bytes are not what was written.
@@ -231,9 +255,17 @@ class Segment:
             )
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
-            self.info = _read_info(self._file.metadata.metadata[_INFO_KEY])
-        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError) as exc:
+            self.info, self.snapshot = _read_document(self._file.metadata.metadata[_INFO_KEY])
+        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError, zlib.error) as exc:
             raise SegmentDamaged(f"it is not a segment: {exc}") from exc
+
+    def schema(self) -> Schema | None:
+        """Returns the schema as of before the segment, None if the segment holds only its base."""
+        return Schema.from_json(self.snapshot) if "attributes" in self.snapshot else None
+
+    def base(self) -> Schema:
+        """Returns the base schema, without any attributes: it knows the base idents, and what `touches`."""
+        return Schema.from_json({"base": self.snapshot["base"]})
 
     @property
     def groups(self) -> int:
@@ -246,15 +278,32 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        try:
+        with _decoding(f"row group {group}"):
             return arrow.from_table(self._file.read_row_group(group, columns=arrow.NEEDED))
-        except (pa.ArrowException, OSError) as exc:
-            raise SegmentDamaged(f"row group {group} cannot be decoded: {exc}") from exc
 
     def chunks(self) -> Iterator[LogChunk]:
         """Yields all transactions in order, a row group at a time."""
         for group in range(self.groups):
             yield self.chunk(group)
+
+    def schema_changes(self) -> list[Transaction]:
+        """Returns the transactions that change the schema, without those of the bootstrap.
+
+        What the bootstrap made is in the schema as of any t. Row groups without such a transaction, which are
+        most, are not decoded.
+
+        Raises:
+            SegmentDamaged: they cannot be decoded.
+        """
+        touches = self.base().touches
+        changes: list[Transaction] = []
+        for group in range(self.groups):
+            with _decoding(f"row group {group}"):
+                attributes = self._file.read_row_group(group, columns=["a"]).column("a").unique().to_pylist()
+            if touches(attributes):
+                own = self.chunk(group).after(t_to_tx(self.info.bootstrap_t)).transactions()
+                changes += [transaction for transaction in own if touches(transaction.a)]
+        return changes
 
     def table(self) -> pa.Table:
         """Returns all rows and columns, as they are stored.
@@ -262,17 +311,15 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        try:
+        with _decoding("it"):
             return self._file.read()
-        except (pa.ArrowException, OSError) as exc:
-            raise SegmentDamaged(f"it cannot be decoded: {exc}") from exc
 
     def check_rows(self) -> None:
-        """Decodes and checks all transactions.
+        """Decodes and checks all transactions, and the schema if there is one.
 
         Raises:
             SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not as many as
-                the metadata says.
+                the metadata says; or the schema is not the one that the metadata says.
         """
         transactions = datoms = 0
         last_t = self.info.start - 1
@@ -285,17 +332,58 @@ class Segment:
                 transactions += 1
         if (transactions, datoms) != (self.info.transactions, self.info.datoms):
             raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
+        self._check_schema()
+
+    def _check_schema(self) -> None:
+        expected = self.info.schema_sha256
+        if expected is not None and "attributes" in self.snapshot:
+            actual = snapshot_digest(self.snapshot)
+            if actual != expected:
+                raise SegmentDamaged(f"its schema's SHA-256 is {actual}, it should be {expected}")
+
+    def same_content(self, other: Segment) -> bool:
+        """Returns whether both are of the same transactions of the same database.
+
+        A program may find what an older one wrote: then it counts what both formats know.
+        """
+        ours, theirs = self.info, other.info
+        if ours.format != theirs.format:
+            ours, theirs = (replace(info, format=FORMAT, **_NOT_IN_FORMAT_1) for info in (ours, theirs))
+        return ours == theirs and self.same_rows(other)
 
     def same_rows(self, other: Segment) -> bool:
         """Returns whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
 
 
-def _read_info(text: bytes) -> SegmentInfo:
+@contextmanager
+def _decoding(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as exc:
+        raise SegmentDamaged(f"{what} cannot be decoded: {exc}") from exc
+
+
+def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
+    """Reads the document in the metadata of any format: what it says, and the schema as plain data."""
     document = json.loads(text)
-    if document["format"] != FORMAT:
+    if document["format"] > FORMAT:
         raise NewerFormat(
-            f"its format is version {document['format']}, this program knows {FORMAT}",
+            f"its format is version {document['format']}, this program knows those up to {FORMAT}",
             hint="Use a newer asyncrestore.",
         )
-    return SegmentInfo(**{**document, "largest": tuple(document["largest"])})
+    snapshot = document.pop("schema")
+    if document["format"] == 1:
+        document |= _NOT_IN_FORMAT_1
+    else:
+        snapshot = _unpack(snapshot)
+    return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
+
+
+def _pack(snapshot: dict[str, Any]) -> str:
+    return base64.b64encode(zlib.compress(snapshot_text(snapshot).encode(), 9)).decode()
+
+
+def _unpack(packed: str) -> dict[str, Any]:
+    snapshot: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+    return snapshot

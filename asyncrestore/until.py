@@ -32,6 +32,7 @@ class LimitedHistory:
         self.identity = history.identity
         self.where = f"{history.where} up to t {last_t}"
         self.bootstrap_t = history.bootstrap_t
+        self.tx_instant = history.tx_instant
         self.end = last_t + 1
 
     def parts(self, start: int) -> list[Part]:
@@ -116,7 +117,6 @@ async def _last_until(history: History, instant: int) -> int | None:
 
     Instants never decrease along the log, so a bisection finds it; each step reads a chunk.
     """
-    tx_instant = (await history.schema()).id_of("db/txInstant")
     low, high, last = history.bootstrap_t + 1, history.end, None
     while low < high:
         middle = (low + high) // 2
@@ -127,7 +127,7 @@ async def _last_until(history: History, instant: int) -> int | None:
         before = [
             transaction.t
             for transaction in chunk.transactions()
-            if (transaction.instant(tx_instant) or 0) <= instant
+            if (transaction.instant(history.tx_instant) or 0) <= instant
         ]
         if not before:
             high = middle

@@ -15,8 +15,8 @@ from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
-from asyncrestore.schema import Schema
 from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.stored_schema import StoredSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
+    from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment, SegmentInfo
     from asyncrestore.stores.encrypted import Encryption
 
@@ -77,7 +78,9 @@ async def compact(
     Raises:
         NotFound: the store or the backup does not exist.
         UsageError: a URI is malformed, `segment_size` is less than 1, or `name` is required.
-        SegmentDamaged: a segment to be merged cannot be used; what was merged before it stays.
+        SegmentDamaged: a segment to be merged cannot be used, or one before it by which the attributes
+            changed; what was merged before it stays.
+        SegmentGap: a segment by which the attributes changed is missing.
         Conflict: two neighbouring segments are of different databases.
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
@@ -88,9 +91,10 @@ async def compact(
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
         progress = Progress(start_t=0, end_t=backup.end)
+        schemas = StoredSchema(backup, backup.read)
         sizes: dict[SegmentRange, int] = {}
         for run in _runs(backup.chain(), segment_size):
-            sizes |= await _merge(backup, run)
+            sizes |= await _merge(backup, run, schemas)
             progress.committed_t = run[-1].range.end
             (on_progress or (lambda _: None))(progress)
         now = await find_backup(opened, backup.name)
@@ -122,27 +126,28 @@ def _runs(chain: Iterable[StoredSegment], size: int) -> Iterator[list[StoredSegm
         yield run
 
 
-async def _merge(backup: Backup, run: list[StoredSegment]) -> dict[SegmentRange, int]:
+async def _merge(backup: Backup, run: list[StoredSegment], schemas: StoredSchema) -> dict[SegmentRange, int]:
     """Merges as many segments of a run at a time as fit into one; returns the sizes of the new ones."""
     sizes: dict[SegmentRange, int] = {}
     merging: _Merging | None = None
     for stored in run:
         segment = await backup.read(stored)
         if merging is not None and not merging.has_room(segment.info):
-            sizes |= await _publish(backup, merging)
+            sizes |= await _publish(backup, merging, schemas)
             merging = None
         if merging is None:
-            merging = _Merging(segment.info)
+            merging = _Merging(segment)
         await to_thread.run_sync(merging.add, segment)
     if merging is not None:
-        sizes |= await _publish(backup, merging)
+        sizes |= await _publish(backup, merging, schemas)
     return sizes
 
 
-async def _publish(backup: Backup, merging: _Merging) -> dict[SegmentRange, int]:
+async def _publish(backup: Backup, merging: _Merging, schemas: StoredSchema) -> dict[SegmentRange, int]:
     """Publishes what was merged, unless it is a single segment; returns its size if it is new."""
     if merging.segments > 1:
-        range_, data = await to_thread.run_sync(merging.encode)
+        schema = await schemas.before(merging.first)
+        range_, data = await to_thread.run_sync(merging.encode, schema)
         if await publish_segment(backup, range_, data):
             return {range_: len(data)}
     return {}
@@ -151,13 +156,14 @@ async def _publish(backup: Backup, merging: _Merging) -> dict[SegmentRange, int]
 class _Merging:
     """Segments to be merged into one.
 
-    Args:
-        first: the description of the first of them.
+    Attributes:
+        first: the first of them.
+        segments: how many they are.
     """
 
-    def __init__(self, first: SegmentInfo) -> None:
-        self._first = first
-        self._end = first.start
+    def __init__(self, first: Segment) -> None:
+        self.first = first
+        self._end = first.info.start
         self._weight = 0
         self._chunks: list[LogChunk] = []
         self.segments = 0
@@ -169,10 +175,10 @@ class _Merging:
     def add(self, segment: Segment) -> None:
         """Adds the next segment, without what the segments before it already hold."""
         info = segment.info
-        if info.source != self._first.source:
+        source = self.first.info.source
+        if info.source != source:
             raise Conflict(
-                f"{info.range.key} is of another database ({info.source}) than its neighbour "
-                f"({self._first.source})",
+                f"{info.range.key} is of another database ({info.source}) than its neighbour ({source})",
                 hint="Run repair with the source.",
             )
         for chunk in segment.chunks():
@@ -183,9 +189,13 @@ class _Merging:
         self._end = info.end
         self.segments += 1
 
-    def encode(self) -> tuple[SegmentRange, bytes]:
-        """Returns all of them as one segment, which was read back and compared."""
-        first = self._first
+    def encode(self, schema: Schema) -> tuple[SegmentRange, bytes]:
+        """Returns all of them as one segment, which was read back and compared.
+
+        Args:
+            schema: as of before the first of them; it is moved on.
+        """
+        first = self.first.info
         range_ = SegmentRange(first.start, self._end)
         data = encode(
             list(_pages(self._chunks)),
@@ -193,7 +203,7 @@ class _Merging:
             source=first.source,
             name=first.name,
             bootstrap_t=first.bootstrap_t,
-            schema=Schema.from_json(first.schema),
+            schema=schema,
         )
         return range_, data
 

@@ -18,7 +18,7 @@ from asyncrestore.filters import describe
 from asyncrestore.history import LiveHistory
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_source, as_store
-from asyncrestore.schema import ORIGINAL_ID, Schema
+from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.segment import SegmentRange
 from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
 from asyncrestore.values import EPOCH
@@ -222,26 +222,27 @@ def _joined(chain: Iterable[StoredSegment]) -> list[SegmentRange]:
     return joined
 
 
-def _instant(transaction: Transaction, schema: Schema) -> datetime | None:
-    milliseconds = transaction.instant(schema.id_of("db/txInstant"))
+def _instant(transaction: Transaction, tx_instant: int) -> datetime | None:
+    milliseconds = transaction.instant(tx_instant)
     return None if milliseconds is None else EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _first_instant(segment: Segment) -> datetime | None:
-    schema = Schema.from_json(segment.info.schema)
+    tx_instant = segment.base().id_of("db/txInstant")
     for chunk in segment.chunks():
         for transaction in chunk.transactions():
             if transaction.t > segment.info.bootstrap_t:
-                return _instant(transaction, schema)
+                return _instant(transaction, tx_instant)
     return None
 
 
 def _last_instant(segment: Segment) -> datetime | None:
-    schema = Schema.from_json(segment.info.schema)
     last = None
     for transaction in segment.chunk(segment.groups - 1).transactions() if segment.groups else ():
         last = transaction
-    return None if last is None or last.t <= segment.info.bootstrap_t else _instant(last, schema)
+    if last is None or last.t <= segment.info.bootstrap_t:
+        return None
+    return _instant(last, segment.base().id_of("db/txInstant"))
 
 
 async def _database_info(database: Database) -> DatabaseInfo:
@@ -264,7 +265,7 @@ async def _database_info(database: Database) -> DatabaseInfo:
         identity=history.identity,
         basis_t=basis_t,
         bootstrap_t=history.bootstrap_t,
-        last_instant=_instant(own, history.schema_as_of(basis_t)) if own else None,
+        last_instant=_instant(own, history.tx_instant) if own else None,
         restored_from=restored_from,
         filtered=describe(rules) if rules else None,
         marker_t=marker_t,

@@ -156,7 +156,7 @@ def test_an_unwritable_directory(store: Path) -> None:
 def test_a_newer_version_s_store(
     capsys: pytest.CaptureFixture[str], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment, "FORMAT", 2)
+    monkeypatch.setattr(segment, "FORMAT", 3)
     for key, data in small_backup.objects().items():
         (store / "db" / key).write_bytes(data)
     monkeypatch.undo()
@@ -164,7 +164,7 @@ def test_a_newer_version_s_store(
         name, *more = arguments
         ran = Ran(capsys, name, str(store), *more, "--quiet")
         assert ran.code == 4, ran.err
-        assert "its format is version 2, this program knows 1" in ran.out + ran.err
+        assert "its format is version 3, this program knows those up to 2" in ran.out + ran.err
         assert "Traceback" not in ran.err
     ran = Ran(capsys, "--json", "--quiet", "compact", str(store))
     assert ran.error["hint"] == "Use a newer asyncrestore."

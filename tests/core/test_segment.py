@@ -38,7 +38,7 @@ def test_what_is_decoded_is_what_was_encoded(log: list[LogChunk]) -> None:
     assert list(segment.chunks()) == log
     assert segment.info.range == RANGE
     assert segment.info.datoms == sum(map(len, log))
-    assert Schema.from_json(segment.info.schema).to_json() == schema().to_json()
+    assert Schema.from_json(segment.snapshot).to_json() == schema().to_json()
 
 
 SMALL = encoded(
@@ -76,8 +76,8 @@ def test_what_is_no_segment_is_refused() -> None:
 def test_what_says_something_else_of_itself_is_refused() -> None:
     for old, new in (
         (b'"datoms":', b'"datomz":'),
-        (b'{"format":1', b'["format",1'),
-        (b'"format":1', b'"fromat":1'),
+        (b'{"format":2', b'["format",2'),
+        (b'"format":2', b'"fromat":1'),
     ):
         assert old in SMALL
         with pytest.raises(SegmentDamaged, match="it is not a segment"):
@@ -85,10 +85,10 @@ def test_what_says_something_else_of_itself_is_refused() -> None:
 
 
 def test_a_newer_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "FORMAT", 2)
+    monkeypatch.setattr(segments, "FORMAT", 3)
     newer = encoded([], RANGE)
     monkeypatch.undo()
-    with pytest.raises(SegmentDamaged, match="version 2") as caught:
+    with pytest.raises(SegmentDamaged, match="version 3") as caught:
         Segment(newer)
     assert "newer asyncrestore" in caught.value.hint
 

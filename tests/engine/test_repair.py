@@ -220,11 +220,11 @@ async def test_a_newer_version_s_segments_are_not_damaged(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, store = await new_database(*ODD), MemoryStore()
-    monkeypatch.setattr(segments, "FORMAT", 2)
+    monkeypatch.setattr(segments, "FORMAT", 3)
     await backup(source, store, name=NAME)
     monkeypatch.undo()
     before = await load(store)
-    with pytest.raises(NewerFormat, match="version 2"):
+    with pytest.raises(NewerFormat, match="version 3"):
         await repair(source, store, name=NAME)
     assert await load(store) == before
     assert not (await verify(store)).ok
