@@ -144,7 +144,7 @@ async def test_any_history_is_identical_after_a_journey(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {QUICK_TO_START}")
-    # As if engines had no ids: so the past is compared, as far as it must be, whenever something is continued.
+    # As if engines had no ids: so the past is compared, as far as it must be, before anything is continued.
     monkeypatch.setattr(commonpast, "has_engines_id", lambda _: False)
     variety, failures, started = Variety(on_pro=engine == PEER), [], monotonic()
     wanted = HISTORIES[engine]
