@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.compare import mentioned, references
-from asyncrestore.errors import Conflict, NotFound, SegmentDamaged
+from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged
 from asyncrestore.history import PAGE_WEIGHT
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import INDEX_BITS, INDEX_MASK, LogChunk, t_to_tx, tx_to_t
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from asyncrestore.target import Marker
 
 ENOUGH = 10
-"""How many draws must be the same. Of 7^10 (280 million) databases made in one way, two have that."""
+"""How many draws must be the same. Of two databases they are by chance once in 7^10 (280 million) times."""
 
 _WINDOW, _LARGEST_WINDOW, _WINDOW_IDS = 64, 4096, 65_536
+_UNREADABLE = NotFound, NotAuthorized, SegmentDamaged
 
 
 class Draws:
@@ -190,7 +191,7 @@ async def _pages(backup: Backup, newest: Segment) -> AsyncIterator[LogChunk]:
     for stored in reversed(backup.chain()):
         if stored.range.start > newest.info.start:
             continue
-        with suppress(NotFound, SegmentDamaged):
+        with suppress(*_UNREADABLE):
             segment = newest if stored.range == newest.info.range else await backup.read(stored)
             if segment.info.source != newest.info.source:
                 continue
@@ -232,7 +233,7 @@ class _Stored:
             if stored.range.start <= next_t < stored.range.end:
                 try:
                     rows = await self._rows_of(stored)
-                except (NotFound, SegmentDamaged):
+                except _UNREADABLE:
                     return None
                 found.append(rows.after(t_to_tx(next_t - 1)).until(t_to_tx(last_t)))
                 next_t = stored.range.end
