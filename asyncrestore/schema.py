@@ -209,6 +209,9 @@ class SchemaHistory:
     Args:
         schema_log: the datoms of the schema attributes, as `Database.schema_history` returns them.
         bootstrap_t: the t of the database's last bootstrap transaction.
+
+    Attributes:
+        base: idents by entity id, of the entities of the base schema.
     """
 
     def __init__(self, schema_log: LogChunk, bootstrap_t: int) -> None:
@@ -216,7 +219,7 @@ class SchemaHistory:
         self._by_tx: dict[int, list[Datom]] = {}
         for tx, datom in schema_log.rows():
             self._by_tx.setdefault(tx, []).append(datom)
-        self._base = self._base_idents(bootstrap_t)
+        self.base = self._base_idents(bootstrap_t)
 
     def _base_idents(self, bootstrap_t: int) -> dict[int, str]:
         # :db/ident is the entity that has the value db/ident for itself as the attribute.
@@ -235,7 +238,7 @@ class SchemaHistory:
         It has the whole base schema at any t, because not every log has the base schema.
         """
         t = max(t, self._bootstrap_t)
-        schema = Schema(self._base)
+        schema = Schema(self.base)
         for tx in sorted(self._by_tx):
             if tx_to_t(tx) > t:
                 break

@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncrestore import arrow
@@ -32,7 +33,7 @@ from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, tx_to_t
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from asyncrestore.schema import Schema
 
@@ -255,6 +256,25 @@ class Segment:
         """Yields all transactions in order, a row group at a time."""
         for group in range(self.groups):
             yield self.chunk(group)
+
+    def some(self, attributes: Collection[int]) -> LogChunk:
+        """Returns the datoms of a few attributes, in order; row groups that have none are not decoded.
+
+        Raises:
+            SegmentDamaged: they cannot be decoded.
+        """
+        wanted, column = pa.array(attributes, pa.int64()), arrow.SCHEMA.get_field_index("a")
+        found = []
+        try:
+            for group in range(self.groups):
+                there = self._file.metadata.row_group(group).column(column).statistics
+                if there is None or any(there.min <= a <= there.max for a in attributes):
+                    table = self._file.read_row_group(group, columns=arrow.NEEDED)
+                    rows = table.filter(pc.is_in(table.column("a"), wanted))
+                    found += [arrow.from_table(rows)] if len(rows) else []
+        except (pa.ArrowException, OSError) as exc:
+            raise SegmentDamaged(f"it cannot be decoded: {exc}") from exc
+        return LogChunk.join(found)
 
     def table(self) -> pa.Table:
         """Returns all rows and columns, as they are stored.

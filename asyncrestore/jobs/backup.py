@@ -11,10 +11,12 @@ from anyio import to_thread
 from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
+from asyncrestore.excised import Excised, Excisions, only_excised
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_database, as_store
 from asyncrestore.progress import Progress
+from asyncrestore.scan import limited
 from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
 
@@ -51,6 +53,9 @@ class BackupReport:
         datoms: how many datoms those segments hold.
         bytes: size of those segments.
         seconds: how long it took.
+        excised: the source's requests for excision that no backup has seen before, and the segments that were
+            written before them.
+        notes: remarks that are not problems: what to do about those segments.
     """
 
     source: str
@@ -63,6 +68,8 @@ class BackupReport:
     datoms: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    excised: Excised = field(default_factory=Excised)
+    notes: list[str] = field(default_factory=list)
 
 
 async def backup(
@@ -171,6 +178,7 @@ async def fill(
         _check_not_ahead(there, database, history.end)
         return BackupReport(source=history.identity, name=name, store=store.uri, end=there.end)
     await _check_same(there, database, history)
+    excised = _before_requests(there, history)
     # Other backups may already be ahead of history.end.
     gaps = _within(there.gaps(history.end), start_t, min(history.end, end_t or history.end))
     ranges = list(_plan(gaps, segment_size, shard))[:segments]
@@ -194,6 +202,8 @@ async def fill(
         datoms=sum(segment.datoms for segment in job.written),
         bytes=sum(segment.size for segment in job.written),
         seconds=monotonic() - started,
+        excised=excised,
+        notes=_notes(name, excised),
     )
 
 
@@ -216,7 +226,7 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
         if segment.info.last_t is not None:
             break
         segment = await there.read(stored)
-    await _check_common_past(there, database, segment)
+    await _check_common_past(there, database, history, segment)
 
 
 def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
@@ -227,8 +237,10 @@ def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
         )
 
 
-async def _check_common_past(there: Backup, database: Database, newest: Segment) -> None:
-    """The last stored transaction must be the source's.
+async def _check_common_past(
+    there: Backup, database: Database, history: LiveHistory, newest: Segment
+) -> None:
+    """The last stored transaction must be the source's, as far as that was not excised.
 
     A source that was rolled back since may have continued differently.
     """
@@ -236,10 +248,44 @@ async def _check_common_past(there: Backup, database: Database, newest: Segment)
     if last_t is not None:
         stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
         _, chunk = await database.read_log(last_t, last_t + 1, size=1)
-        if chunk != stored.after(t_to_tx(last_t) - 1):
+        last = stored.after(t_to_tx(last_t) - 1)
+        if chunk != last and not await _lacks_only_excised(history, last, chunk):
             raise Conflict(
                 f"{there.where()} and {database.uri} have diverged: t {last_t} differs", hint=_ROLLED_BACK
             )
+
+
+async def _lacks_only_excised(history: LiveHistory, stored: LogChunk, found: LogChunk) -> bool:
+    """Returns whether the source has the stored transaction but for what requests for excision may cover."""
+    requests = await limited(history, history.requests)
+    excisions = Excisions(history.base, requests, ((request, ()) for request in requests))
+    both = zip(stored.transactions(), found.transactions(), strict=False)
+    return len(found.txs()) == 1 and all(only_excised(*pair, excisions.may_cover) for pair in both)
+
+
+def _before_requests(there: Backup, history: LiveHistory) -> Excised:
+    """Returns the requests for excision that the backup lacks, and its segments with what is before them."""
+    new = [
+        request for request in history.requests if not there.covers(SegmentRange(request.t, request.t + 1))
+    ]
+    end = max((request.end for request in new), default=0)
+    return Excised(
+        requests=len(new), segments=[each.key for each in there.segments if each.range.start < end]
+    )
+
+
+def _notes(name: str, excised: Excised) -> list[str]:
+    """Describes segments that were written before a request for excision, and what to do about them."""
+    if not excised.segments:
+        return []
+    several = len(excised.segments) > 1
+    note = (
+        f"the source was asked to excise: {len(excised.segments)} segment{'s were' if several else ' was'} "
+    )
+    note += (
+        f"written before that and may hold what is excised: {', '.join(excised.segments)}. Run repair with "
+    )
+    return [note + f"the source once it has carried that out, then delete {name} --superseded --yes."]
 
 
 def _plan(gaps: Iterable[SegmentRange], size: int, shard: tuple[int, int]) -> Iterator[SegmentRange]:

@@ -24,7 +24,11 @@
     (when (<= (long start) (long (:t (d/db conn))))
       (d/tx-range conn {:start start :end end :limit -1})))
   (history [_ attribute]
-    (d/datoms (d/history (d/db conn)) {:index :aevt :components [attribute] :limit -1}))
+    (let [db (d/db conn)]
+      ;; Pro alone has :db/excise.
+      (if (seq (d/datoms db {:index :avet :components [:db/ident attribute] :limit 1}))
+        (d/datoms (d/history db) {:index :aevt :components [attribute] :limit -1})
+        [])))
   (with-value [_ attribute value]
     (map :e (d/datoms (d/db conn) {:index :avet :components [attribute value] :limit -1})))
   (value-of [_ entity attribute]
