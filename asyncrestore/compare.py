@@ -286,27 +286,20 @@ class Comparison:
 
     def _compare(self, transaction: Transaction, found: Transaction | None) -> None:
         """Compares a transaction of the source with the target's, None if that is missing."""
-        t = transaction.t
         wanted, unneeded = self._given.split(self._own_datoms(transaction))
-        if found is None:
-            self._differences.add(f"t {t}: the transaction is missing in the target")
-        else:
-            there = self._excisions.without_slots(found.datoms, self._schema)
-            distinct = set(wanted)
-            if not (len(distinct) == len(wanted) == len(there) and distinct == set(there)):
-                self._tell_apart(transaction, found.t, Counter(wanted), Counter(there), set(unneeded))
+        there = [] if found is None else self._excisions.without_slots(found.datoms, self._schema)
         if self._schema.touches(transaction.a):
             self._schema.apply(transaction.datoms)
+        distinct = set(wanted)
+        if found is None:
+            self._differences.add(f"t {transaction.t}: the transaction is missing in the target")
+        elif not (len(distinct) == len(wanted) == len(there) and distinct == set(there)):
+            self._tell_apart(transaction.t, found.t, Counter(wanted), Counter(there), set(unneeded))
 
     def _tell_apart(
-        self,
-        transaction: Transaction,
-        target_t: int,
-        wanted: Counter[Datom],
-        there: Counter[Datom],
-        unneeded: set[Datom],
+        self, t: int, target_t: int, wanted: Counter[Datom], there: Counter[Datom], unneeded: set[Datom]
     ) -> None:
-        t = transaction.t
+        """Describes what differs in a transaction, and counts what the target holds of what is excised."""
         for datom in (wanted - there).elements():
             self._differences.add(f"t {t}: missing in the target: {self._words(datom)}")
         for datom in (there - wanted).elements():

@@ -87,6 +87,11 @@ class Excisions:
                 self._components[component].append(request)
         self._owned = self._entities.keys() | self._components.keys()
 
+    @classmethod
+    def without_components(cls, base: Mapping[int, str], requests: Sequence[Request]) -> Excisions:
+        """Returns what requests cover where nobody knows what their entities owned (see `may_cover`)."""
+        return cls(base, requests, [(request, ()) for request in requests])
+
     def keeping(self) -> Excisions:
         """Returns the same requests, to be left out, and nothing that they cover."""
         return Excisions(self._base, self.requests)
@@ -163,6 +168,8 @@ class Excisions:
 
     def _touch(self, transaction: Transaction) -> bool:
         """Returns whether a request, or what one covers, may be in the transaction."""
+        if not self._asking:
+            return False
         if not self._asking.isdisjoint(transaction.a):
             return True
         if self.cover_nothing:
@@ -276,3 +283,17 @@ def only_excised(stored: Transaction, found: Transaction, covers: Callable[[Dato
         elif not covers(datom, stored.t):
             return False
     return expected is None and stored.tx == found.tx
+
+
+def was_excised(stored: LogChunk, found: LogChunk, excisions: Excisions) -> bool:
+    """Returns whether what a source has of some transactions differs from a backup by an excision at most.
+
+    Args:
+        stored: the transactions as the backup has them.
+        found: as the source's log has them now.
+        excisions: that the source was asked for, perhaps `without_components`.
+    """
+    if not excisions.requests or stored.txs() != found.txs():
+        return False
+    both = zip(stored.transactions(), found.transactions(), strict=True)
+    return all(only_excised(*pair, excisions.may_cover) for pair in both)

@@ -11,6 +11,7 @@ from anyio import to_thread
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.excised import Excisions
 from asyncrestore.excision import Components, read_for, requests_in
+from asyncrestore.schema import Schema
 from asyncrestore.tasks import task_group
 from asyncrestore.until import first_from
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 SEGMENTS_AT_ONCE = 8
 """How many segments are read at once for a little of each."""
+
+
+async def own_excisions(backup: Backup) -> Excisions:
+    """Returns what the requests in a backup cover, without components, and whatever their `before` says."""
+    for stored in backup.chain():
+        with suppress(SegmentDamaged, NotFound):
+            base = Schema.from_json((await backup.read(stored)).info.schema).base
+            return Excisions.without_components(base, await requests_of(backup, base))
+    return Excisions({})
 
 
 async def requests_of(backup: Backup, base: Mapping[int, str]) -> list[Request]:

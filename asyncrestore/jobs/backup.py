@@ -11,12 +11,11 @@ from anyio import to_thread
 from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
-from asyncrestore.excised import Excised, Excisions, only_excised
+from asyncrestore.excised import Excised, Excisions, was_excised
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.model import t_to_tx
 from asyncrestore.opening import as_database, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.scan import limited
 from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.tasks import task_group
 
@@ -249,18 +248,11 @@ async def _check_common_past(
         stored = await to_thread.run_sync(newest.chunk, newest.groups - 1)
         _, chunk = await database.read_log(last_t, last_t + 1, size=1)
         last = stored.after(t_to_tx(last_t) - 1)
-        if chunk != last and not await _lacks_only_excised(history, last, chunk):
+        excisions = Excisions.without_components(history.base, history.requests)
+        if chunk != last and not was_excised(last, chunk, excisions):
             raise Conflict(
                 f"{there.where()} and {database.uri} have diverged: t {last_t} differs", hint=_ROLLED_BACK
             )
-
-
-async def _lacks_only_excised(history: LiveHistory, stored: LogChunk, found: LogChunk) -> bool:
-    """Returns whether the source has the stored transaction but for what requests for excision may cover."""
-    requests = await limited(history, history.requests)
-    excisions = Excisions(history.base, requests, ((request, ()) for request in requests))
-    both = zip(stored.transactions(), found.transactions(), strict=False)
-    return len(found.txs()) == 1 and all(only_excised(*pair, excisions.may_cover) for pair in both)
 
 
 def _before_requests(there: Backup, history: LiveHistory) -> Excised:

@@ -12,10 +12,12 @@ from anyio import to_thread
 
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
+from asyncrestore.excised import was_excised
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
+from asyncrestore.scan import own_excisions
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -165,12 +167,23 @@ async def _check_same(backup: Backup, there: Backup) -> None:
     assert theirs.last_t is not None
     t = min(ours.last_t, theirs.last_t)
     with suppress(SegmentDamaged, NotFound):
-        pasts = [await _transaction(each, t) for each in (backup, there)]
-        if None not in pasts and pasts[0] != pasts[1]:
+        past, other = [await _transaction(each, t) for each in (backup, there)]
+        if past is None or other is None or past == other:
+            return
+        if not await _is_excised(backup, there, past, other):
             raise Conflict(
                 f"{backup.where()} and {there.where()} have diverged: t {t} differs",
                 hint="The database was rolled back to an earlier state between. Give the copy another name.",
             )
+
+
+async def _is_excised(backup: Backup, there: Backup, past: LogChunk, other: LogChunk) -> bool:
+    """Returns whether one of them lacks only what was excised when it was read again."""
+    for each in (backup, there):
+        excisions = await own_excisions(each)
+        if was_excised(past, other, excisions) or was_excised(other, past, excisions):
+            return True
+    return False
 
 
 def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
