@@ -1,4 +1,4 @@
-"""The commands in docs/upkeep.md and docs/excision.md exist, its jobs are what Kubernetes and AWS Batch take."""
+"""The commands in docs/upkeep.md and docs/excision.md exist; its jobs are as the two clouds take them."""
 
 from __future__ import annotations
 

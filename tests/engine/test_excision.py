@@ -176,7 +176,7 @@ async def test_what_is_excised_stays_away(new_database: NewDatabase, case: str) 
     before, request, after, left_out = CASES[case]
     source = await new_source(new_database, *before)
     store = MemoryStore()
-    await backup(source.database, store, segment_size=1)
+    await backup(source.database, store, segment_size=source.ts[0] + 1)
     await source.do(request)
     done = await source.excised()
     await source.do(*after)
