@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import TransactionRejected as TransactionRejected
     from asyncrestore.errors import Unavailable as Unavailable
     from asyncrestore.errors import UsageError as UsageError
+    from asyncrestore.excised import Excised as Excised
     from asyncrestore.filters import FilteredAttribute as FilteredAttribute
     from asyncrestore.ids import CacheStatistics as CacheStatistics
     from asyncrestore.jobs.backup import BackupReport as BackupReport
@@ -88,6 +89,7 @@ _HOMES = {
         "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
         "Unavailable", "UsageError",
     ),
+    "excised": ("Excised",),
     "filters": ("FilteredAttribute",),
     "ids": ("CacheStatistics",),
     "jobs.backup": ("BackupReport", "backup"),

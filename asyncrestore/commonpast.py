@@ -20,9 +20,11 @@ from anyio import to_thread
 from asyncrestore.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.compare import mentioned, references
 from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged
+from asyncrestore.excised import was_excised
 from asyncrestore.history import PAGE_WEIGHT
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import INDEX_BITS, INDEX_MASK, LogChunk, t_to_tx, tx_to_t
+from asyncrestore.scan import own_excisions
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.target import original_ids, own_attributes
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
+    from asyncrestore.excised import Excisions
     from asyncrestore.history import History
     from asyncrestore.model import Transaction
     from asyncrestore.segment import Segment
@@ -75,18 +78,23 @@ class Draws:
                     self._runs.insert(at, (index, partition))
 
 
-async def check_source(there: Backup, newest: Segment, database: Database) -> None:
+async def check_source(there: Backup, newest: Segment, database: Database, excisions: Excisions) -> None:
     """Checks that what a backup holds is of this database's past. Their identities are known to be the same.
 
     Args:
         there: the backup.
         newest: its last segment.
         database: open.
+        excisions: that it was asked for; what they cover may be in the backup alone.
 
     Raises:
         Conflict: it is not.
     """
-    t = await _difference(_pages(there, newest), _Live(database).read, newest.info.source)
+
+    async def excised(ours: LogChunk, theirs: LogChunk) -> bool:
+        return was_excised(ours, theirs, excisions)
+
+    t = await _difference(_pages(there, newest), _Live(database).read, newest.info.source, excised)
     if t is not None:
         raise Conflict(
             f"{there.where()} and {database.uri} have diverged: t {t} differs",
@@ -110,7 +118,16 @@ async def check_copies(backup: Backup, ours: Segment, there: Backup, theirs: Seg
     assert theirs.info.last_t is not None
     behind = ours.info.last_t < theirs.info.last_t
     longer, shorter, newest = (there, backup, ours) if behind else (backup, there, theirs)
-    t = await _difference(_pages(shorter, newest), _Stored(longer).read, newest.info.source)
+
+    async def excised(ours: LogChunk, theirs: LogChunk) -> bool:
+        """One of them may lack what was excised when it was read again."""
+        for each in (backup, there):
+            excisions = await own_excisions(each)
+            if was_excised(ours, theirs, excisions) or was_excised(theirs, ours, excisions):
+                return True
+        return False
+
+    t = await _difference(_pages(shorter, newest), _Stored(longer).read, newest.info.source, excised)
     if t is not None:
         raise Conflict(
             f"{backup.where()} and {there.where()} have diverged: t {t} differs",
@@ -154,6 +171,7 @@ async def _difference(
     pages: AsyncIterator[LogChunk],
     read: Callable[[int, int], Awaitable[LogChunk | None]],
     identity: str,
+    excised: Callable[[LogChunk, LogChunk], Awaitable[bool]],
 ) -> int | None:
     """Returns the t of a transaction that differs, None if as many as are needed are the same.
 
@@ -161,6 +179,7 @@ async def _difference(
         pages: transactions of the one, the newest first.
         read: returns the other's transactions from a t to a t, None if they cannot be had.
         identity: of both.
+        excised: returns whether two pages differ by an excision at most.
     """
     draws = Draws()
     async for page in pages:
@@ -169,7 +188,7 @@ async def _difference(
         theirs = await read(tx_to_t(ours.tx[0]), tx_to_t(ours.tx[-1]))
         if theirs is None:
             continue
-        if ours != theirs:
+        if ours != theirs and not await excised(ours, theirs):
             return _first_difference(ours, theirs)
         for transaction in reversed(list(ours.transactions())):
             draws.show(transaction, set(transaction.e))

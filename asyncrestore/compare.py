@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from asyncrestore.differences import Differences, words
+from asyncrestore.excised import Given
 from asyncrestore.ids import TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter
     from asyncrestore.history import History, LiveHistory
     from asyncrestore.model import Datom, LogChunk
@@ -192,6 +194,7 @@ class Comparison:
 
     Args:
         schema: of the source as of its bootstrap; moved on with the log.
+        excisions: what the source's requests for excision cover; counts what the target holds of it.
         filter_: the filter that the target was restored with, if any.
         may_be_ahead: whether the target may have transactions after the source's last one: the source is a
             backup, and the target was restored from a newer one.
@@ -207,6 +210,7 @@ class Comparison:
         self,
         schema: Schema,
         *,
+        excisions: Excisions,
         filter_: Filter | None,
         may_be_ahead: bool,
         differences: Differences,
@@ -216,6 +220,8 @@ class Comparison:
         self.ahead = 0
         self._may_be_ahead = may_be_ahead
         self._schema = schema
+        self._excisions = excisions
+        self._given = Given(excisions)
         self._filter = filter_
         self._differences = differences
         self._progress = progress
@@ -238,11 +244,9 @@ class Comparison:
                 while found is not None and (source_tx is None or source_tx < transaction.tx):
                     self._unexpected(source_tx, found)
                     source_tx, found = await _next(actual)
-                wanted = self._own_datoms(transaction)
-                if found is None or source_tx != transaction.tx:
-                    self._differences.add(f"t {transaction.t}: the transaction is missing in the target")
-                else:
-                    self._compare(transaction.t, wanted, found)
+                present = found if source_tx == transaction.tx else None
+                self._compare(transaction, present)
+                if present is not None:
                     source_tx, found = await _next(actual)
                 self._progress.transactions += 1
                 self._progress.datoms += len(transaction)
@@ -266,22 +270,37 @@ class Comparison:
             )
 
     def _own_datoms(self, transaction: Transaction) -> list[Datom]:
-        """Returns the source's datoms, filtered and without the bookkeeping of an earlier restore."""
-        wanted = transaction if self._filter is None else self._filter.apply(transaction)
-        datoms = [datom for datom in wanted.datoms if not self._schema.is_bookkeeping(datom[1])]
+        """Returns the source's datoms as they were sent, without the bookkeeping of an earlier restore."""
+        wanted = self._excisions.apply(transaction, self._schema)
+        if self._filter is not None:
+            wanted = self._filter.apply(wanted)
+        return [datom for datom in wanted.datoms if not self._schema.is_bookkeeping(datom[1])]
+
+    def _compare(self, transaction: Transaction, found: Transaction | None) -> None:
+        """Compares a transaction of the source with the target's, None if that is missing."""
+        wanted, unneeded = self._given.split(self._own_datoms(transaction))
+        there = [] if found is None else self._excisions.without_slots(found.datoms, self._schema)
         if self._schema.touches(transaction.a):
             self._schema.apply(transaction.datoms)
-        return datoms
-
-    def _compare(self, t: int, wanted: list[Datom], found: Transaction) -> None:
         distinct = set(wanted)
-        if len(distinct) == len(wanted) == len(found.datoms) and distinct == set(found.datoms):
-            return
-        missing, extra = Counter(wanted), Counter(found.datoms)
-        for datom in (missing - extra).elements():
+        if found is None:
+            self._differences.add(f"t {transaction.t}: the transaction is missing in the target")
+        elif not (len(distinct) == len(wanted) == len(there) and distinct == set(there)):
+            self._tell_apart(transaction.t, found.t, Counter(wanted), Counter(there), set(unneeded))
+
+    def _tell_apart(
+        self, t: int, target_t: int, wanted: Counter[Datom], there: Counter[Datom], unneeded: set[Datom]
+    ) -> None:
+        """Describes what differs in a transaction, and counts what the target holds of what is excised."""
+        for datom in (wanted - there).elements():
             self._differences.add(f"t {t}: missing in the target: {words(datom, self._schema)}")
-        for datom in (extra - missing).elements():
-            self._differences.add(f"t {t}: only in the target (t {found.t}): {words(datom, self._schema)}")
+        for datom in (there - wanted).elements():
+            if self._excisions.cover(datom, t):
+                self._excisions.done.held += 1
+            elif datom not in unneeded:
+                self._differences.add(
+                    f"t {t}: only in the target (t {target_t}): {words(datom, self._schema)}"
+                )
 
 
 async def compare(
@@ -289,6 +308,7 @@ async def compare(
     target: Database,
     *,
     found: LiveHistory,
+    excisions: Excisions,
     filter_: Filter | None,
     may_be_ahead: bool,
     differences: Differences,
@@ -301,6 +321,7 @@ async def compare(
         history: of the source.
         target: the restored database.
         found: the target's own history.
+        excisions: what the source's requests for excision cover; counts what the target holds of it.
         filter_: the filter that the target was restored with, if any.
         may_be_ahead: whether the target may have transactions after the history's end (see `Comparison`).
         differences: takes what is found.
@@ -328,6 +349,7 @@ async def compare(
     )
     comparison = Comparison(
         state.schema,
+        excisions=excisions,
         filter_=filter_,
         may_be_ahead=may_be_ahead,
         differences=differences,

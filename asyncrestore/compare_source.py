@@ -16,10 +16,10 @@ from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable
 
+    from asyncrestore.excised import Excisions
     from asyncrestore.history import LiveHistory
-    from asyncrestore.model import Transaction
     from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
 
@@ -33,6 +33,8 @@ class SegmentComparison:
         last_t: the t of its last transaction that was compared, -1 if there was none.
         last_differs: whether that transaction is not the source's. Then the source may have gone another way
             since; where only others differ, the segment is wrong.
+        excised: how many datoms of the segment the source does not have any more because of a request for
+            excision.
         same_ids: how many pieces of the log, or transactions of a piece that differs, show ids of entities
             and are the same.
         other_ids: how many transactions show ids of entities, are in both and differ. A source that was made
@@ -42,16 +44,20 @@ class SegmentComparison:
     differences: Differences
     last_t: int = -1
     last_differs: bool = False
+    excised: int = 0
     same_ids: int = 0
     other_ids: int = 0
 
 
-async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> SegmentComparison:
+async def compare_segment(
+    segment: Segment, source: LiveHistory, excisions: Excisions, limit: int
+) -> SegmentComparison:
     """Compares a segment with its source, as far as the source reaches.
 
     Args:
         segment: one whose rows were checked (`Segment.check_rows`).
         source: the database that the segment is of.
+        excisions: what its requests for excision cover. That the segment still has it is no difference.
         limit: how many differences are described; all are counted.
 
     Raises:
@@ -82,7 +88,7 @@ async def compare_segment(segment: Segment, source: LiveHistory, limit: int) -> 
             result.same_ids += _shows_ids(ours.e)
             continue
         schema = schema or source.schema_as_of(end - 1)
-        _compare(ours, theirs, schema, result)
+        _compare(ours, theirs, excisions, schema, result)
     return result
 
 
@@ -116,28 +122,32 @@ def _shows_ids(entities: Iterable[int]) -> bool:
     return any(counter_of(entity) == ENTITY_COUNTER for entity in entities)
 
 
-def _compare(ours: LogChunk, theirs: LogChunk, schema: Schema, result: SegmentComparison) -> None:
+def _compare(
+    ours: LogChunk, theirs: LogChunk, excisions: Excisions, schema: Schema, result: SegmentComparison
+) -> None:
     """Adds the differences of a piece of the log to the result."""
     stored = {transaction.tx: transaction for transaction in ours.transactions()}
     live = {transaction.tx: transaction for transaction in theirs.transactions()}
     for tx in sorted(stored.keys() | live.keys()):
-        texts = list(_described(tx_to_t(tx), stored.get(tx), live.get(tx), schema))
+        t, in_segment, in_source = tx_to_t(tx), stored.get(tx), live.get(tx)
+        texts = []
+        if in_segment is None:
+            texts.append(f"t {t}: the source's transaction is missing in the backup")
+        elif in_source is None:
+            texts.append(f"t {t}: the source has no such transaction")
+        else:
+            wanted, found = Counter(in_source.datoms), Counter(in_segment.datoms)
+            only_there = list((found - wanted).elements())
+            differing = [datom for datom in only_there if not excisions.cover(datom, t)]
+            result.excised += len(only_there) - len(differing)
+            texts += [
+                f"t {t}: missing in the backup: {words(datom, schema)}"
+                for datom in (wanted - found).elements()
+            ]
+            texts += [f"t {t}: only in the backup: {words(datom, schema)}" for datom in differing]
+            if _shows_ids(in_source.e):
+                result.same_ids += not texts
+                result.other_ids += bool(texts)
         for text in texts:
             result.differences.add(text)
-        result.last_differs |= bool(texts) and tx_to_t(tx) == result.last_t
-        if tx in stored and tx in live and _shows_ids(live[tx].e):
-            result.same_ids += not texts
-            result.other_ids += bool(texts)
-
-
-def _described(t: int, ours: Transaction | None, theirs: Transaction | None, schema: Schema) -> Iterator[str]:
-    if ours is None:
-        yield f"t {t}: the source's transaction is missing in the backup"
-    elif theirs is None:
-        yield f"t {t}: the source has no such transaction"
-    else:
-        wanted, found = Counter(theirs.datoms), Counter(ours.datoms)
-        for datom in (wanted - found).elements():
-            yield f"t {t}: missing in the backup: {words(datom, schema)}"
-        for datom in (found - wanted).elements():
-            yield f"t {t}: only in the backup: {words(datom, schema)}"
+        result.last_differs |= bool(texts) and t == result.last_t

@@ -22,8 +22,11 @@ from asyncrestore.errors import (
     SegmentGap,
     Unavailable,
 )
+from asyncrestore.excised import Excisions
+from asyncrestore.excision import Components, requests_in
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
+from asyncrestore.scan import SEGMENTS_AT_ONCE, covered_in, limited, requests_of
 from asyncrestore.schema import SchemaHistory
 from asyncrestore.segment import SegmentRange
 from asyncrestore.state import State
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
+    from asyncrestore.excision import Request
     from asyncrestore.model import LogChunk
     from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
@@ -52,9 +56,6 @@ LIVE_PART = 10_000
 
 _COUNTED_T = 1_000_000
 """In how large a range of t transactions are counted at once: 8 MB of numbers."""
-
-_READ_AT_ONCE = 8
-"""How many segments are read at once for their metadata; little of each is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,13 @@ class History(Protocol):
         """
         ...
 
+    async def excisions(self) -> Excisions:
+        """Returns what the requests for excision in all of the history cover.
+
+        A part that cannot be used is passed over; `load` raises the error.
+        """
+        ...
+
 
 class StoredHistory:
     """The history in a backup. It has the methods of `History`, which documents them."""
@@ -139,6 +147,7 @@ class StoredHistory:
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self._schemas = StoredSchema(backup, self._read)
         self._largest: dict[SegmentRange, tuple[int, int, int]] = {}
+        self._base = first.base().base
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t
@@ -228,12 +237,17 @@ class StoredHistory:
                 await self.read(part)
 
         async with task_group() as tasks:
-            for _ in range(_READ_AT_ONCE):
+            for _ in range(SEGMENTS_AT_ONCE):
                 tasks.start_soon(read)
         seen = SeenIds()
         for part in parts:
             seen.merge(self._largest[part.range])
         return seen
+
+    async def excisions(self) -> Excisions:
+        """See `History`."""
+        requests = await limited(self, await requests_of(self._backup, self._base))
+        return await covered_in(self._backup, self._base, requests)
 
     async def schema(self) -> Schema:
         """See `History`."""
@@ -266,13 +280,25 @@ async def decoded(segment: Segment) -> AsyncIterator[LogChunk]:
 
 
 class LiveHistory:
-    """The history of a database up to its basis t when this was opened. It has the methods of `History`."""
+    """The history of a database up to its basis t when this was opened. It has the methods of `History`.
+
+    Attributes:
+        base: idents of the base schema by entity id.
+        requests: for excision, all that the database has.
+    """
 
     def __init__(
-        self, database: Database, schemas: SchemaHistory, beginning: Beginning, basis_t: int
+        self,
+        database: Database,
+        schemas: SchemaHistory,
+        requests: list[Request],
+        beginning: Beginning,
+        basis_t: int,
     ) -> None:
         self._database = database
         self._schemas = schemas
+        self.base = schemas.base.base
+        self.requests = requests
         self.where = database.uri
         self.identity = database.identity or beginning.identity_of(database.name)
         self.bootstrap_t = beginning.bootstrap_t
@@ -287,7 +313,8 @@ class LiveHistory:
         basis_t = await database.basis_t()
         schema_log = await database.schema_history()
         beginning = await beginning_until(database, basis_t, schema_log)
-        return cls(database, SchemaHistory(schema_log, beginning.bootstrap_t), beginning, basis_t)
+        schemas = SchemaHistory(schema_log, beginning.bootstrap_t)
+        return cls(database, schemas, requests_in(schema_log.rows(), schemas.base.base), beginning, basis_t)
 
     def schema_as_of(self, t: int) -> Schema:
         """Returns the schema after the transaction with that t, or the last one before it."""
@@ -342,3 +369,12 @@ class LiveHistory:
     async def schema(self) -> Schema:
         """See `History`."""
         return self._schemas.as_of(self.end - 1)
+
+    async def excisions(self) -> Excisions:
+        """See `History`."""
+        requests = await limited(self, self.requests)
+        components = Components(requests)
+        if components.attributes:
+            async for chunk in self._pages(SegmentRange(0, components.end)):
+                components.add(chunk)
+        return Excisions(self.base, requests, components.of_requests())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.composites import LOOSELY_EQUAL_KINDS, Composites
-from asyncrestore.errors import DamageError, TransactionRejected
+from asyncrestore.errors import DamageError
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model import INDEX_BITS, TxData, t_to_tx, tx_to_t
 from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
@@ -61,12 +61,11 @@ class Resolver:
         # Positions of attributes that are final. They are kept here because attributes occur in every datom.
         self._durable = dict(self.base)
         self._composites = Composites(state.schema)
-        self._excise = next((e for e, name in state.schema.base.items() if name == "db/excise"), None)
         self._alter = next((e for e, name in state.schema.base.items() if name == "db.alter/attribute"), None)
         self._altering = {e for e, name in state.schema.base.items() if name in _ALTERING}
         self._plain: set[int] = set()  # see `_resolve_plain`
-        # Attributes whose datoms are not sent: these two, composites, bookkeeping.
-        self._skipped: set[int] = {a for a in (self._excise, self._alter) if a is not None}
+        # Attributes whose datoms are not sent: this one, composites, bookkeeping.
+        self._skipped: set[int] = set() if self._alter is None else {self._alter}
         self._classify(state.schema.attributes)
 
     def resolve(self, transaction: Transaction, without_datoms: Collection[int] = ()) -> TxData:
@@ -79,7 +78,6 @@ class Resolver:
 
         Raises:
             DamageError: a datom's attribute is unknown, so the history before it was incomplete.
-            TransactionRejected: the transaction requests an excision.
         """
         tx = transaction.tx
         work = _Work(self, tx)
@@ -193,8 +191,6 @@ class Resolver:
 
     def _handle_skipped(self, work: _Work, datoms: list[Datom], e: int, a: int, raw: Any) -> None:
         """Does what a datom that is not sent requires; most require nothing."""
-        if a == self._excise:
-            raise _excision(work.tx, e)
         if a == self._alter:
             self._alter_again(work, datoms, raw)
         elif self.schema.is_bookkeeping(a):
@@ -266,21 +262,6 @@ class Resolver:
             if position is not None:
                 self._durable[a] = position
         return position
-
-
-def _excision(tx: int, entity: int) -> TransactionRejected:
-    """Makes the error for a request for excision.
-
-    Replayed, the request would excise what the target holds by a t of the source, also what came later.
-    """
-    return TransactionRejected(
-        f"Source t {tx_to_t(tx)}: entity {entity} asks for an excision (:db/excise), which is not replayed",
-        t=tx_to_t(tx),
-        # All attributes of a request: Local refuses the others too.
-        hint="What was excised is not in the source's log any more. Restore into a new database without the "
-        "request: --exclude :db/excise --exclude :db.excise/attrs --exclude :db.excise/before "
-        "--exclude :db.excise/beforeT.",
-    )
 
 
 class _Work:

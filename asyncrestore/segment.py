@@ -33,6 +33,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncrestore import arrow
@@ -42,7 +43,7 @@ from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from asyncrestore.model import Transaction
 
@@ -94,6 +95,8 @@ class SegmentInfo:
         largest: largest index of schema elements, transactions and other entities in entity position; -1 for
             none.
         schema_sha256: `Schema.digest` of the schema as of before `start`; None in format 1.
+        last_excision_t: t of the last request for excision before `start`, -1 if there was none; None where
+            nobody knows: in format 1, and in what was compacted of it.
     """
 
     format: int
@@ -108,6 +111,7 @@ class SegmentInfo:
     datoms: int
     largest: tuple[int, int, int]
     schema_sha256: str | None
+    last_excision_t: int | None
 
     @property
     def range(self) -> SegmentRange:
@@ -115,7 +119,7 @@ class SegmentInfo:
         return SegmentRange(self.start, self.end)
 
 
-_NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None}
+_NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None, "last_excision_t": None}
 """The fields of `SegmentInfo` that came later, with the values that they get where format 1 is read."""
 
 
@@ -127,6 +131,7 @@ def encode(
     name: str,
     bootstrap_t: int,
     schema: Schema,
+    last_excision_t: int | None = -1,
 ) -> bytes:
     """Makes a segment's bytes, and reads them back to prove that nothing is lost.
 
@@ -137,6 +142,7 @@ def encode(
         name: name of the source database.
         bootstrap_t: t of the source's last bootstrap transaction.
         schema: as of before the range, and moved on to after it.
+        last_excision_t: see `SegmentInfo`.
 
     Raises:
         DamageError: what was read back differs from `chunks`, or these are not in order or not in the range.
@@ -165,6 +171,7 @@ def encode(
         datoms=sum(map(len, chunks)),
         largest=seen.largest,
         schema_sha256=schema_sha256,
+        last_excision_t=last_excision_t,
     )
     if info.start > 0 and info.datoms < len(snapshot["attributes"]):
         snapshot = {"base": snapshot["base"]}
@@ -285,6 +292,23 @@ class Segment:
         """Yields all transactions in order, a row group at a time."""
         for group in range(self.groups):
             yield self.chunk(group)
+
+    def some(self, attributes: Collection[int]) -> LogChunk:
+        """Returns the datoms of a few attributes, in order; row groups that have none are not decoded.
+
+        Raises:
+            SegmentDamaged: they cannot be decoded.
+        """
+        wanted, column = pa.array(attributes, pa.int64()), arrow.SCHEMA.get_field_index("a")
+        found = []
+        with _decoding("it"):
+            for group in range(self.groups):
+                there = self._file.metadata.row_group(group).column(column).statistics
+                if there is None or any(there.min <= a <= there.max for a in attributes):
+                    table = self._file.read_row_group(group, columns=arrow.NEEDED)
+                    rows = table.filter(pc.is_in(table.column("a"), wanted))
+                    found += [arrow.from_table(rows)] if len(rows) else []
+        return LogChunk.join(found)
 
     def schema_changes(self) -> list[Transaction]:
         """Returns the transactions that change the schema, without those of the bootstrap.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from asyncrestore.excised import Excisions
     from asyncrestore.history import History, Part
     from asyncrestore.model import LogChunk
     from asyncrestore.schema import Schema
@@ -67,6 +68,10 @@ class LimitedHistory:
         """See `History`: that of the whole history, so that an ident means the same wherever it ends."""
         return await self._history.schema()
 
+    async def excisions(self) -> Excisions:
+        """See `History`: of the whole history, for what is excised later is not to be restored either."""
+        return await self._history.excisions()
+
 
 async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:
     """Returns the history up to a t, up to the last transaction not after a time, or all of it.
@@ -110,6 +115,20 @@ async def _limit_time(history: History, time: datetime) -> History:
     if last_t is None:
         raise UsageError(f"{history.where} begins after {time.isoformat()}", hint="Name a later time.")
     return LimitedHistory(history, last_t)
+
+
+async def first_from(history: History, instant: int) -> tuple[int, int] | None:
+    """Returns t and instant of the first transaction that is not before `instant`; None if there is none.
+
+    Instants are in milliseconds since 1970.
+    """
+    before = await _last_until(history, instant - 1)
+    chunk = await _chunk_from(history, (history.bootstrap_t if before is None else before) + 1, history.end)
+    if chunk is None:
+        return None
+    tx_instant = (await history.schema()).id_of("db/txInstant")
+    first = next(chunk.transactions())
+    return first.t, first.instant(tx_instant) or 0
 
 
 async def _last_until(history: History, instant: int) -> int | None:

@@ -56,6 +56,8 @@ def filter_options(command: _Function) -> _Function:
     """Adds the options; `filter_arguments` turns their values into the library's arguments."""
     # The last decorator comes first in the help.
     for option in (
+        click.option("--keep-excised", is_flag=True,
+                     help="Do not leave out what the source was asked to excise."),
         click.option("--until-time", metavar="RFC3339", callback=_time,
                      help="End with the last transaction that is not after this time."),
         click.option("--until-t", type=int, metavar="T", help="End with this t of the source."),

@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from asyncrestore.excised import Excised
     from asyncrestore.filters import FilteredAttribute
     from asyncrestore.segment import SegmentRange
+
+_NOTES_SHOWN = 10
 
 
 def size(count: float) -> str:
@@ -71,3 +74,18 @@ def filtered_rows(filtered: Iterable[FilteredAttribute]) -> list[tuple[str, str]
         "rewritten": [f":{each.attribute} {each.rewritten:,}" for each in filtered if each.rewritten],
     }
     return [(label, ", ".join(found)) for label, found in counts.items() if found]
+
+
+def excised_rows(excised: Excised) -> list[tuple[str, str]]:
+    """Returns a row of a table, if there were requests for excision: how many datoms were left out."""
+    if not excised.requests:
+        return []
+    asked = count(excised.requests, "request")
+    return [("excised", f"{asked}, not replayed; {count(excised.left_out, 'assertion')} left out")]
+
+
+def noted(notes: Sequence[str]) -> list[str]:
+    """Returns the first ten notes as lines, and how many more there are."""
+    lines = [f"  note: {note}" for note in notes[:_NOTES_SHOWN]]
+    more = len(notes) - _NOTES_SHOWN
+    return [*lines, f"  and {count(more, 'more note')}"] if more > 0 else lines

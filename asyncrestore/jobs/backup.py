@@ -13,6 +13,7 @@ from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.commonpast import check_source
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
+from asyncrestore.excised import Excised, Excisions
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
@@ -51,6 +52,9 @@ class BackupReport:
         datoms: how many datoms those segments hold.
         bytes: size of those segments.
         seconds: how long it took.
+        excised: the source's requests for excision that no backup has seen before, and the segments that were
+            written before them.
+        notes: remarks that are not problems: what to do about those segments.
     """
 
     source: str
@@ -63,6 +67,8 @@ class BackupReport:
     datoms: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    excised: Excised = field(default_factory=Excised)
+    notes: list[str] = field(default_factory=list)
 
 
 async def backup(
@@ -171,6 +177,7 @@ async def fill(
         _check_not_ahead(there, database, history.end)
         return BackupReport(source=history.identity, name=name, store=store.uri, end=there.end)
     await _check_same(there, database, history)
+    excised = _before_requests(there, history)
     # Other backups may already be ahead of history.end.
     gaps = _within(there.gaps(history.end), start_t, min(history.end, end_t or history.end))
     ranges = list(_plan(gaps, segment_size, shard))[:segments]
@@ -194,6 +201,8 @@ async def fill(
         datoms=sum(segment.datoms for segment in job.written),
         bytes=sum(segment.size for segment in job.written),
         seconds=monotonic() - started,
+        excised=excised,
+        notes=_notes(name, excised),
     )
 
 
@@ -211,7 +220,8 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
     if there.end > history.end:
         # Another backup that began later may have been faster.
         _check_not_ahead(there, database, await database.basis_t() + 1)
-    await check_source(there, newest, database)
+    excisions = Excisions.without_components(history.base, history.requests)
+    await check_source(there, newest, database, excisions)
 
 
 def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
@@ -220,6 +230,31 @@ def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
             f"{there.where()} goes up to t {there.end - 1}, but {database.uri} ends at t {end - 1}",
             hint=f"{ROLLED_BACK} Back it up under another --name.",
         )
+
+
+def _before_requests(there: Backup, history: LiveHistory) -> Excised:
+    """Returns the requests for excision that the backup lacks, and its segments with what is before them."""
+    new = [
+        request for request in history.requests if not there.covers(SegmentRange(request.t, request.t + 1))
+    ]
+    end = max((request.end for request in new), default=0)
+    return Excised(
+        requests=len(new), segments=[each.key for each in there.segments if each.range.start < end]
+    )
+
+
+def _notes(name: str, excised: Excised) -> list[str]:
+    """Describes segments that were written before a request for excision, and what to do about them."""
+    if not excised.segments:
+        return []
+    several = len(excised.segments) > 1
+    note = (
+        f"the source was asked to excise: {len(excised.segments)} segment{'s were' if several else ' was'} "
+    )
+    note += (
+        f"written before that and may hold what is excised: {', '.join(excised.segments)}. Run repair with "
+    )
+    return [note + f"the source once it has carried that out, then delete {name} --superseded --yes."]
 
 
 def _plan(gaps: Iterable[SegmentRange], size: int, shard: tuple[int, int]) -> Iterator[SegmentRange]:
@@ -309,6 +344,7 @@ class _Backup:
             name=self.database.name,
             bootstrap_t=self.history.bootstrap_t,
             schema=self.history.schema_as_of(range_.start - 1),
+            last_excision_t=max((r.t for r in self.history.requests if r.t < range_.start), default=-1),
         )
 
 

@@ -204,6 +204,7 @@ class _Merging:
             name=first.name,
             bootstrap_t=first.bootstrap_t,
             schema=schema,
+            last_excision_t=first.last_excision_t,
         )
         return range_, data
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.compare_source import compare_segment
 from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.excised import Excisions
+from asyncrestore.held import excisions_of
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ async def inspect_all(
         progress: moved on with each segment.
         on_progress: called with `progress`.
     """
+    excisions = await _excisions(backup, source)
 
     async def inspect(stored: StoredSegment) -> Inspected:
         try:
@@ -58,9 +61,16 @@ async def inspect_all(
             on_progress(progress)
         info, comparison = segment.info, None
         if source is not None and source.identity == info.source:
-            comparison = await compare_segment(segment, source, limit)
+            comparison = await compare_segment(segment, source, excisions, limit)
         progress.transactions += info.transactions
         progress.datoms += info.datoms
         return Inspected(stored=stored, source=info.source, comparison=comparison)
 
     return await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
+
+
+async def _excisions(backup: Backup, source: LiveHistory | None) -> Excisions:
+    """Returns what the source's requests for excision cover."""
+    if source is None or not source.requests:
+        return Excisions({})
+    return await excisions_of(backup, source)

@@ -93,10 +93,10 @@ async def repair(
 
     Reads every segment, and compares it with the source's log. The ranges that no good one covers, also at
     the end, are read from the source. Then each segment that is damaged, lies under another's name, is of
-    another database or differs from the source is put aside: it stays where it is, and an object beside it
-    (its name and `.aside`) says why it is not read. A damaged one that the source could not replace is not
-    put aside, for nothing would show its loss. Last, all is verified. Nothing is deleted, renamed or
-    replaced. A repair that was killed is simply run again.
+    another database, differs from the source or has what was excised there is put aside: it stays where it
+    is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that the source
+    could not replace is not put aside, for nothing would show its loss. Last, all is verified. Nothing is
+    deleted, renamed or replaced. A repair that was killed is simply run again.
 
     Args:
         source: the database that the backup is of, open or as a URI.
@@ -189,6 +189,9 @@ async def _find_bad(
             bad[each.stored] = f"it is of another database: {each.source}"
         elif each.comparison is not None and each.comparison.differences.count:
             bad[each.stored] = _differs(each.comparison, history)
+        elif each.comparison is not None and each.comparison.excised:
+            held = each.comparison.excised
+            bad[each.stored] = f"it has {held:,} datom{'' if held == 1 else 's'} that the source has excised"
     return bad
 
 

@@ -13,6 +13,7 @@ from asyncrestore.commonpast import check_target
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, StoppedEarly, UsageError
+from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
 from asyncrestore.ids import IdCache
 from asyncrestore.model import t_to_tx, tx_to_t
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
     from asyncrestore.ids import CacheStatistics
@@ -62,6 +64,8 @@ class RestoreReport:
         seconds: how long it took.
         id_cache: statistics of the id cache.
         filtered: what was left out and rewritten, by attribute.
+        excised: what the source's requests for excision meant.
+        notes: remarks that are not problems: what the target was given before it was excised in the source.
     """
 
     source: str
@@ -75,6 +79,8 @@ class RestoreReport:
     seconds: float = 0.0
     id_cache: CacheStatistics
     filtered: list[FilteredAttribute] = field(default_factory=list)
+    excised: Excised = field(default_factory=Excised)
+    notes: list[str] = field(default_factory=list)
 
 
 async def restore(
@@ -90,6 +96,7 @@ async def restore(
     rewrite_key: bytes | None = None,
     until_t: int | None = None,
     until_time: datetime | None = None,
+    keep_excised: bool = False,
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
@@ -114,6 +121,8 @@ async def restore(
         rewrite_key: a secret of at least 16 bytes, for ``hash`` and ``fake``.
         until_t: the last source t to restore. A later run without it continues.
         until_time: the same as a time: the last transaction not after it is the last one restored.
+        keep_excised: also restore what requests for excision in the source cover, as far as it is still
+            there. The requests themselves are never replayed.
         prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
         in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
             the engine does not keep their order, fewer are sent: as many as arrive in order.
@@ -152,8 +161,10 @@ async def restore(
         filter_ = await make_filter(
             whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
         )
+        excisions = await whole.excisions()
         return await _restore(
             history=await limit_history(whole, until_t, until_time),
+            excisions=excisions.keeping() if keep_excised else excisions,
             filter_=filter_,
             target=CheckedDatabase(await as_database(connector, target, create=True)),
             budget=ByteBudget(prefetch_bytes),
@@ -169,6 +180,7 @@ async def restore(
 async def _restore(
     *,
     history: History,
+    excisions: Excisions,
     filter_: Filter | None,
     target: Database,
     budget: ByteBudget,
@@ -208,6 +220,7 @@ async def _restore(
         history=history,
         marker=marker,
         segments=segments,
+        excisions=excisions,
         filter_=filter_,
         resolver=resolver,
         target=target,
@@ -236,7 +249,19 @@ async def _restore(
         seconds=monotonic() - started,
         id_cache=cache.statistics,
         filtered=filter_.done if filter_ else [],
+        excised=excisions.done,
+        notes=_given_before(target, excisions, first_t, history.bootstrap_t),
     )
+
+
+def _given_before(target: Database, excisions: Excisions, first_t: int, bootstrap_t: int) -> list[str]:
+    """Describes requests that came after the target was given what they cover: it has that in its history."""
+    later = [str(request.t) for request in excisions.requests if first_t < request.t]
+    if first_t == bootstrap_t or excisions.cover_nothing or not later:
+        return []
+    note = f"{target.uri} had everything up to source t {first_t} before: what the requests for excision at "
+    note += f"t {', '.join(later)} cover may be in its history, and even be present where the source has "
+    return [note + "retracted it meanwhile. Restore into a new database, and delete this one."]
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,9 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
+from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
+from asyncrestore.held import excised_in
 from asyncrestore.history import LiveHistory, StoredHistory
 from asyncrestore.jobs.inspection import inspect_all
 from asyncrestore.opening import as_database, as_history, as_source, as_store
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncrestore.catalog import Backup
+    from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
     from asyncrestore.opening import AnyDatabase, AnyHistory
@@ -60,8 +63,9 @@ class VerifyReport:
         problem_count: how many problems there are in all.
         seconds: how long it took.
         filtered: what was left out and rewritten before comparing, by attribute.
-        notes: remarks on a backup that are not problems: segments put aside or superseded, overlaps, foreign
-            objects.
+        excised: what the source's requests for excision meant.
+        notes: remarks that are not problems: segments put aside or superseded, overlaps, foreign objects,
+            and what was excised in the source and is there all the same.
     """
 
     checked: str
@@ -76,6 +80,7 @@ class VerifyReport:
     problem_count: int = 0
     seconds: float = 0.0
     filtered: list[FilteredAttribute] = field(default_factory=list)
+    excised: Excised = field(default_factory=Excised)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -115,6 +120,7 @@ async def verify(
     rewrite_key: bytes | None = None,
     until_t: int | None = None,
     until_time: datetime | None = None,
+    keep_excised: bool = False,
     max_differences: int = 10,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
@@ -140,6 +146,8 @@ async def verify(
         rewrite_key: the same as when the target was restored.
         until_t: the t at which the target must end (see `restore`). Default: the source's end.
         until_time: the time at which the target must end (see `restore`).
+        keep_excised: the same as when the target was restored. Without it, what is excised in the source is
+            not expected in the target, and is no difference if it is there: the report counts it.
         max_differences: how many problems the report describes; it counts them all.
         encryption: the store's key, if the store is encrypted.
         on_progress: called with the watermarks.
@@ -172,8 +180,14 @@ async def verify(
             )
             wanted = await limit_history(whole, until_t, until_time)
             target = await as_database(connector, against)
+            excisions = await whole.excisions()
             report = await _verify_target(
-                wanted, filter_, target, differences, on_progress or (lambda _: None)
+                wanted,
+                excisions.keeping() if keep_excised else excisions,
+                filter_,
+                target,
+                differences,
+                on_progress or (lambda _: None),
             )
     elif isinstance(source, Database) or (isinstance(source, str) and is_database_uri(source)):
         uri = parse_uri(source).text if isinstance(source, str) else source.uri
@@ -181,9 +195,9 @@ async def verify(
             f"{uri} is a database; there is nothing to compare it with",
             hint="Add --against TARGET.",
         )
-    elif exclude or exclude_schema or rewrite or until_t is not None or until_time is not None:
+    elif exclude or exclude_schema or rewrite or keep_excised or (until_t, until_time) != (None, None):
         raise UsageError(
-            "Options to leave out, rewrite or end early describe a target, and no target was given",
+            "Options to leave out, keep, rewrite or end early describe a target, and no target was given",
             hint="Add --against TARGET. A backup by itself is always verified whole.",
         )
     else:
@@ -196,6 +210,7 @@ async def verify(
 
 async def _verify_target(
     history: History,
+    excisions: Excisions,
     filter_: Filter | None,
     target: Database,
     differences: Differences,
@@ -214,6 +229,7 @@ async def _verify_target(
         history,
         target,
         found=found,
+        excisions=excisions,
         filter_=filter_,
         may_be_ahead=may_be_ahead,
         differences=differences,
@@ -230,7 +246,20 @@ async def _verify_target(
         problems=differences.first,
         problem_count=differences.count,
         filtered=filter_.done if filter_ else [],
+        excised=excisions.done,
+        notes=_held(target, excisions.done.held),
     )
+
+
+def _held(target: Database, datoms: int) -> list[str]:
+    """Describes what a target holds that is excised in its source."""
+    if not datoms:
+        return []
+    note = (
+        f"{target.uri} holds {datoms} datom{'' if datoms == 1 else 's'} that a request for excision covers: "
+    )
+    note += "it was restored before that, or with keep_excised. "
+    return [note + "Restore into a new database, and delete this one."]
 
 
 async def _verify_backup(
@@ -238,7 +267,8 @@ async def _verify_backup(
 ) -> VerifyReport:
     for problem in _missing(backup, live):
         differences.add(problem)
-    notes = await _notes(backup)
+    excised = await excised_in(backup, live)
+    notes = [*await _notes(backup), *_excised_notes(excised)]
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
     for found in await inspect_all(
@@ -266,8 +296,20 @@ async def _verify_backup(
         datoms=progress.datoms,
         problems=differences.first,
         problem_count=differences.count,
+        excised=excised,
         notes=notes,
     )
+
+
+def _excised_notes(excised: Excised) -> list[str]:
+    """Describes the segments that hold what the source was asked to excise, and what to do about them."""
+    if not excised.segments:
+        return []
+    held = f"{excised.held:,} datom{'' if excised.held == 1 else 's'}"
+    note = (
+        f"requests for excision cover {held} in {', '.join(excised.segments)}. Once the source has carried "
+    )
+    return [note + "them out, run repair with it, then delete NAME --superseded --yes."]
 
 
 async def _is_missed(backup: Backup, gone: StoredSegment) -> bool:

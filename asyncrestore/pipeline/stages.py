@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.blame import blame
-from asyncrestore.errors import AsyncRestoreError, RewriteFailed, TransactionRejected
+from asyncrestore.errors import AsyncRestoreError, DamageError, RewriteFailed
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter
     from asyncrestore.history import History
     from asyncrestore.ids import IdCache
@@ -48,6 +49,7 @@ class Stages:
         history: the history to restore.
         marker: the transaction to continue after.
         segments: restores at most this many parts of the history; all if None.
+        excisions: what the source's requests for excision cover, which is left out.
         filter_: what is left out and rewritten, if anything is.
         resolver: as of after the marker.
         target: the database to restore into.
@@ -63,6 +65,7 @@ class Stages:
     history: History
     marker: Marker
     segments: int | None
+    excisions: Excisions
     filter_: Filter | None
     resolver: Resolver
     target: Database
@@ -145,8 +148,8 @@ class Stages:
             if self.stop.is_set():
                 return False
             try:
-                batch.append(resolved(self.resolver, self.filter_, transaction))
-            except (RewriteFailed, TransactionRejected) as failure:
+                batch.append(resolved(self.resolver, self.excisions, self.filter_, transaction))
+            except (RewriteFailed, DamageError) as failure:
                 self._failure = failure
                 if batch:
                     await self._send(batch, output)
@@ -164,11 +167,13 @@ class Stages:
         await output.send(batch)
 
 
-def resolved(resolver: Resolver, filter_: Filter | None, transaction: Transaction) -> TxData:
-    """Returns a transaction filtered, if there is a filter, and resolved; raises what these raise."""
-    if filter_ is None:
-        return resolver.resolve(transaction)
-    filtered = filter_.apply(transaction)
-    if len(filtered) == len(transaction):
-        return resolver.resolve(filtered)
-    return resolver.resolve(filtered, set(transaction.e) - set(filtered.e))
+def resolved(
+    resolver: Resolver, excisions: Excisions, filter_: Filter | None, transaction: Transaction
+) -> TxData:
+    """Returns a transaction without what was excised, filtered and resolved; raises what these raise."""
+    wanted = excisions.apply(transaction, resolver.schema)
+    if filter_ is not None:
+        wanted = filter_.apply(wanted)
+    if len(wanted) == len(transaction):
+        return resolver.resolve(wanted)
+    return resolver.resolve(wanted, set(transaction.e) - set(wanted.e))

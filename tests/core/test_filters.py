@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.errors import RewriteFailed, UsageError
+from asyncrestore.excised import Excisions
 from asyncrestore.filters import Filter, describe, same_rules
 from asyncrestore.ids import IdCache, SeenIds
 from asyncrestore.model import Transaction, t_to_tx
@@ -192,7 +193,7 @@ def test_entity_left_with_nothing_is_still_made() -> None:
         Transaction.of(TX + 1, [(ENTITY + 1, BOSS, "r", ENTITY, True)]),
     ]
 
-    made, referring = [resolved(resolver, hiding, transaction) for transaction in transactions]
+    made, referring = [resolved(resolver, Excisions({}), hiding, transaction) for transaction in transactions]
 
     assert made.adds[4:] == [tempid(ENTITY), position_of(ORIGINAL_ID), "l", ENTITY]
     assert lookup(ENTITY) in referring.adds

@@ -69,6 +69,9 @@ def test_fields_further_in() -> None:
     assert named(ROWS["repair"].partition("(")[2].partition(")")[0]) == names(asyncrestore.PutAside)
     filtered = re.findall(r"^`filtered` is a list of (.*?)\.", PAGE, re.MULTILINE)
     assert [named(text) for text in filtered] == [names(asyncrestore.FilteredAttribute)]
+    [excised] = re.findall(r"`excised` is (.*?):", PAGE)
+    assert named(excised) == names(asyncrestore.Excised)
+    assert all(set(EXAMPLES[name]["excised"]) == named(excised) for name in ("backup", "verify"))
 
 
 def test_examples_have_the_documented_fields() -> None:

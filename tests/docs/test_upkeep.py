@@ -1,4 +1,4 @@
-"""The commands in docs/upkeep.md are ones that there are, and its jobs what Kubernetes and AWS Batch take."""
+"""The commands in docs/upkeep.md and docs/excision.md exist; its jobs are as the two clouds take them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ DEFINITION = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
 JOB = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[0])
 (CONTAINER,) = JOB["spec"]["template"]["spec"]["containers"]
 KUBERNETES = CONTAINER["args"]
-SHOWN = re.findall(r"^    (asyncrestore .*)$", TEXT, re.MULTILINE)
+EXCISION = (Path(__file__).parents[2] / "docs" / "excision.md").read_text()
+SHOWN = re.findall(r"^    (asyncrestore .*)$", TEXT + EXCISION, re.MULTILINE)
 
 
 def parsed(line: str) -> click.Context:
@@ -65,4 +66,4 @@ def test_an_array_job() -> None:
 
 
 def test_there_are_such_examples() -> None:
-    assert (len(SHOWN), len(KUBERNETES)) == (6, 1)
+    assert (len(SHOWN), len(KUBERNETES)) == (11, 1)

@@ -156,24 +156,12 @@ NAMED = '[{:db/id "x" :x/name "x"}]'
             {"exclude": [":db/fn"]},
         ),
         (
-            PEER, PEER, "[{:db/excise :x/name}]",
-            r"entity \d+ asks for an excision", "--exclude :db/excise",
-            {"exclude": [":db/excise"]},
-        ),
-        (
-            PEER, LOCAL, "[{:db/excise :x/name :db.excise/beforeT 1000}]",
-            r"entity \d+ asks for an excision",
-            "--exclude :db/excise --exclude :db.excise/attrs --exclude :db.excise/before "
-            "--exclude :db.excise/beforeT",
-            {"exclude": [":db/excise", ":db.excise/attrs", ":db.excise/before", ":db.excise/beforeT"]},
-        ),
-        (
             LOCAL, PEER, "[{:db/id :x/name :db/unique :db.unique/value}]",
             r"makes :x/name, which has values already, unique only if it is indexed", "--exclude :x/name",
             {"exclude": [":x/name"]},
         ),
     ],
-    ids=["string", "type", "index", "function", "excision", "excision-before", "uniqueness"],
+    ids=["string", "type", "index", "function", "uniqueness"],
 )  # fmt: skip
 async def test_what_the_other_edition_cannot_hold_is_refused(
     new_database: NewDatabase,

@@ -19,7 +19,7 @@ from asyncrestore.cli.options import (
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import duration, ranges, size, table, took
+from asyncrestore.cli.text import duration, noted, ranges, size, table, took
 from asyncrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ def backup(
 
 
 def _text(report: BackupReport) -> str:
+    return "\n".join([_done(report), *noted(report.notes)])
+
+
+def _done(report: BackupReport) -> str:
     where = f"backup {report.name!r} in {report.store}"
     missing = [("still missing", f"t {ranges(report.missing)}")] if report.missing else []
     if not report.end and not report.missing:

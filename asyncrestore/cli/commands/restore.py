@@ -13,7 +13,7 @@ from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import count, duration, filtered_rows, table, took
+from asyncrestore.cli.text import count, duration, excised_rows, filtered_rows, noted, table, took
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,13 +98,11 @@ def restore(
 
 def _text(report: RestoreReport) -> str:
     if not report.transactions:
-        return table(
-            f"Nothing new: {report.target} has everything up to source t {report.last_t:,}",
-            [("source", report.source), ("took", duration(report.seconds))],
-        )
-    return table(
-        f"Restored into {report.target}, up to source t {report.last_t:,}",
-        [
+        title = f"Nothing new: {report.target} has everything up to source t {report.last_t:,}"
+        rows = [("source", report.source), ("took", duration(report.seconds))]
+    else:
+        title = f"Restored into {report.target}, up to source t {report.last_t:,}"
+        rows = [
             ("source", report.source),
             ("began after", f"source t {report.first_t:,}"),
             ("transactions", f"{report.transactions:,}"),
@@ -112,9 +110,10 @@ def _text(report: RestoreReport) -> str:
             *_left_and_checked(report),
             ("id cache", _cache_text(report.id_cache)),
             *filtered_rows(report.filtered),
+            *excised_rows(report.excised),
             ("took", took(report.seconds, report.transactions)),
-        ],
-    )
+        ]
+    return "\n".join([table(title, rows), *noted(report.notes)])
 
 
 def _left_and_checked(report: RestoreReport) -> Iterable[tuple[str, str]]:

@@ -13,7 +13,7 @@ from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import count, filtered_rows, table, took
+from asyncrestore.cli.text import count, excised_rows, filtered_rows, noted, table, took
 
 if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport
@@ -24,13 +24,13 @@ _EPILOG = """
 Examples: asyncrestore verify /backups
           asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
 
-A target that was restored with --exclude, --rewrite or --until... is compared with the same options.
+A target that was restored with --exclude, --rewrite, --keep-excised or --until... is compared with the
+same options.
 
 \b
 Exit codes: 4 something is wrong · 10 no such backup or database
 13 TARGET was restored from another database, or with other --exclude or --rewrite
 """
-_NOTES_SHOWN = 10
 
 
 @click.command(epilog=_EPILOG)
@@ -101,6 +101,7 @@ def _text(report: VerifyReport) -> str:
         ("transactions", f"{report.transactions:,}"),
         ("datoms", f"{report.datoms:,}"),
         *filtered_rows(report.filtered),
+        *(excised_rows(report.excised) if report.against else ()),
         ("took", took(report.seconds, report.transactions)),
     ]
     text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
@@ -113,7 +114,4 @@ def _text(report: VerifyReport) -> str:
             f"  note: the target is newer than the backup: its last {count(report.ahead, 'transaction')} "
             f"{'was' if report.ahead == 1 else 'were'} not compared"
         )
-    text += [f"  note: {note}" for note in report.notes[:_NOTES_SHOWN]]
-    if len(report.notes) > _NOTES_SHOWN:
-        text.append(f"  and {count(len(report.notes) - _NOTES_SHOWN, 'more note')}")
-    return "\n".join(text)
+    return "\n".join([*text, *noted(report.notes)])

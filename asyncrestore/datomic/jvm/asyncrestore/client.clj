@@ -27,7 +27,11 @@
   (transactions [_ start end]
     (range (long start) (min (long end) (inc (long (:t (d/db conn)))))))
   (history [_ attribute]
-    (d/datoms (d/history (d/db conn)) {:index :aevt :components [attribute] :limit -1}))
+    (let [db (d/db conn)]
+      ;; Pro alone has :db/excise.
+      (if (seq (d/datoms db {:index :avet :components [:db/ident attribute] :limit 1}))
+        (d/datoms (d/history db) {:index :aevt :components [attribute] :limit -1})
+        [])))
   (with-value [_ attribute value]
     (map :e (d/datoms (d/db conn) {:index :avet :components [attribute value] :limit -1})))
   (value-of [_ entity attribute]

@@ -8,8 +8,9 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private schema-attributes
-  "Their whole history gives the schema at any moment."
-  [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType :db.attr/preds])
+  "Their whole history gives the schema at any moment, and the requests for excision."
+  [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType :db.attr/preds
+   :db/isComponent :db/excise :db.excise/attrs :db.excise/before :db.excise/beforeT])
 
 (defn- ident-at
   "The entity that had an ident at a transaction: idents are renamed and reused."

@@ -1,0 +1,111 @@
+"""Reads a few attributes out of a backup: which requests for excision it has, and what they cover."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.excised import Excisions
+from asyncrestore.excision import Components, read_for, requests_in
+from asyncrestore.tasks import each
+from asyncrestore.until import first_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.excision import Request, Row
+    from asyncrestore.history import History
+    from asyncrestore.model import LogChunk
+
+SEGMENTS_AT_ONCE = 8
+"""How many segments are read at once for a little of each."""
+
+
+async def own_excisions(backup: Backup) -> Excisions:
+    """Returns what the requests in a backup cover, without components, and whatever their `before` says."""
+    for stored in backup.chain():
+        with suppress(SegmentDamaged, NotFound):
+            base = (await backup.read(stored)).base().base
+            return Excisions.without_components(base, await requests_of(backup, base))
+    return Excisions({})
+
+
+async def requests_of(backup: Backup, base: Mapping[int, str]) -> list[Request]:
+    """Returns the requests for excision in a backup.
+
+    A segment that cannot be used is passed over: whoever reads it in its turn raises the error.
+
+    Args:
+        backup: to read.
+        base: idents of its base schema by entity id.
+    """
+    attributes = read_for(base)
+    rows: list[Row] = []
+    if attributes:
+        start = await _without_requests(backup)
+        await _read(backup, attributes, start, backup.end, lambda chunk: rows.extend(chunk.rows()))
+    return requests_in(rows, base)
+
+
+async def _without_requests(backup: Backup) -> int:
+    """Returns a t before which the backup has no request: the newest segment knows."""
+    newest = backup.chain()[-1]
+    with suppress(SegmentDamaged, NotFound):
+        if (await backup.read(newest)).info.last_excision_t == -1:
+            return newest.range.start
+    return 0
+
+
+async def limited(history: History, requests: Sequence[Request]) -> list[Request]:
+    """Returns requests with their `before` as a t.
+
+    Pro looks for the first transaction that is not before the instant. If it is of this very instant, all
+    before it is covered, else all before the t before its own, which may be the last transaction's.
+
+    Args:
+        history: that has all transactions up to the requests.
+        requests: of it, or of its source.
+    """
+    done = []
+    for request in requests:
+        found = None if request.before is None else await first_from(history, request.before)
+        if found is None:
+            done.append(replace(request, before=None))
+        else:
+            t, instant = found
+            end = min(request.end, t if instant == request.before else t - 1)
+            done.append(replace(request, end=end, before=None))
+    return done
+
+
+async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence[Request]) -> Excisions:
+    """Returns what requests cover, with the components that a backup has of their entities.
+
+    Args:
+        backup: to read.
+        base: idents of its base schema by entity id.
+        requests: of this backup or of its source, `limited`.
+    """
+    components = Components(requests)
+    if components.attributes:
+        await _read(backup, components.attributes, 0, components.end, components.add)
+    return Excisions(base, requests, components.of_requests())
+
+
+async def _read(
+    backup: Backup, attributes: Collection[int], start: int, end: int, take: Callable[[LogChunk], None]
+) -> None:
+    """Gives the datoms of these attributes in the segments between two t, in any order."""
+    wanted = [stored for stored in backup.chain() if start < stored.range.end and stored.range.start < end]
+
+    async def read(stored: StoredSegment) -> None:
+        with suppress(SegmentDamaged, NotFound):
+            segment = await backup.read(stored)
+            take(await to_thread.run_sync(segment.some, attributes))
+
+    await each(wanted, read, at_once=SEGMENTS_AT_ONCE)
