@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from asyncrestore.differences import Differences, words
-from asyncrestore.excised import Given
+from asyncrestore.excised import Given, Surplus
 from asyncrestore.ids import TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
@@ -222,6 +222,7 @@ class Comparison:
         self._schema = schema
         self._excisions = excisions
         self._given = Given(excisions)
+        self._surplus = Surplus(excisions)
         self._filter = filter_
         self._differences = differences
         self._progress = progress
@@ -260,6 +261,8 @@ class Comparison:
             else:
                 self._unexpected(source_tx, found)
             source_tx, found = await _next(actual)
+        for text in self._surplus.settle():
+            self._differences.add(text)
 
     def _unexpected(self, source_tx: int | None, found: Transaction) -> None:
         if source_tx is None:
@@ -295,12 +298,9 @@ class Comparison:
         for datom in (wanted - there).elements():
             self._differences.add(f"t {t}: missing in the target: {words(datom, self._schema)}")
         for datom in (there - wanted).elements():
-            if self._excisions.cover(datom, t):
-                self._excisions.done.held += 1
-            elif datom not in unneeded:
-                self._differences.add(
-                    f"t {t}: only in the target (t {target_t}): {words(datom, self._schema)}"
-                )
+            text = f"t {t}: only in the target (t {target_t}): {words(datom, self._schema)}"
+            if not self._surplus.take(datom, t, text, allowed=datom in unneeded):
+                self._differences.add(text)
 
 
 async def compare(

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import DamageError
-from asyncrestore.excision import ASKING, EXCISE, read_for
+from asyncrestore.excision import ASKING, EXCISE, Components, read_for
 from asyncrestore.ids import SCHEMA_COUNTER, counter_of
-from asyncrestore.model import Transaction, tx_to_t
+from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from asyncrestore.excision import Request
+    from asyncrestore.excision import Request, Row
     from asyncrestore.model import Datom, LogChunk
     from asyncrestore.schema import Schema
 
@@ -47,14 +47,17 @@ _REMOVABLE = frozenset({
 """The attributes of the base schema that a request may cover; the older ones are never covered."""
 
 
+_DOUBTFUL_LIMIT = 100_000
+"""How many datoms wait for the end of a comparison; further ones are differences at once."""
+
+
 class Excisions:
     """What the requests in a log cover.
 
     Args:
         base: idents of the log's base schema by entity id.
         requests: all that the log has, without `before` (see `limited`).
-        covering: those that are to cover anything, with the entities that each covers besides its own (see
-            `Components.of_requests`).
+        components: of their entities, as far as they are known; None if nothing is to be covered.
 
     Attributes:
         requests: those.
@@ -65,11 +68,12 @@ class Excisions:
         self,
         base: Mapping[int, str],
         requests: Sequence[Request] = (),
-        covering: Iterable[tuple[Request, Collection[int]]] = (),
+        components: Components | None = None,
     ) -> None:
         self.requests = requests
         self.done = Excised()
         self._base = base
+        self._known_components = components
         names = read_for(base)
         self._asking = frozenset(a for a, name in names.items() if name in ASKING)
         self._excise = next((a for a, name in names.items() if name == EXCISE), None)
@@ -78,19 +82,30 @@ class Excisions:
         self._attributes: defaultdict[int, list[Request]] = defaultdict(list)
         self._entities: defaultdict[int, list[Request]] = defaultdict(list)
         self._components: defaultdict[int, list[Request]] = defaultdict(list)
-        for request, components in covering:
+        for request, below in components.of_requests() if components else ():
             if request.of_attribute:
                 self._attributes[request.target].append(request)
             elif request.of_entity:
                 self._entities[request.target].append(request)
-            for component in components:
+            for component in below:
                 self._components[component].append(request)
         self._owned = self._entities.keys() | self._components.keys()
 
     @classmethod
     def without_components(cls, base: Mapping[int, str], requests: Sequence[Request]) -> Excisions:
         """Returns what requests cover where nobody knows what their entities owned (see `may_cover`)."""
-        return cls(base, requests, [(request, ()) for request in requests])
+        return cls(base, requests, Components(requests))
+
+    def with_components(self, rows: Iterable[Row]) -> Excisions:
+        """Returns the same, with what is known besides of what their entities owned.
+
+        Args:
+            rows: datoms, among them references of owners to components.
+        """
+        if self._known_components is None:
+            return self
+        self._known_components.add_rows(rows)
+        return Excisions(self._base, self.requests, self._known_components)
 
     def keeping(self) -> Excisions:
         """Returns the same requests, to be left out, and nothing that they cover."""
@@ -265,6 +280,52 @@ class Given:
             else:
                 may.append(datom)
         return must, may
+
+
+class Surplus:
+    """What a target has beyond its source: as far as it is excised there, that is no difference.
+
+    Where the source has excised the references to components as well, only the target shows what they were. A
+    component may come before the reference to it, so some of this is known at the end alone.
+
+    Args:
+        excisions: of the source; its `held` is counted here.
+    """
+
+    def __init__(self, excisions: Excisions) -> None:
+        self._excisions = excisions
+        self._links: list[Row] = []
+        self._doubtful: list[tuple[Datom, int, str]] = []
+
+    def take(self, datom: Datom, t: int, text: str, *, allowed: bool) -> bool:
+        """Takes in a datom that only the target has; returns whether that is no difference, or may be none.
+
+        Args:
+            datom: in the source's ids.
+            t: of the source's transaction.
+            text: describes it as a difference.
+            allowed: it is none in any case.
+        """
+        if self._excisions.cover(datom, t):
+            self._excisions.done.held += 1
+        elif allowed:
+            return True
+        elif self._excisions.may_cover(datom, t) and len(self._doubtful) < _DOUBTFUL_LIMIT:
+            self._doubtful.append((datom, t, text))
+        else:
+            return False
+        if datom[2] == "r":
+            self._links.append((t_to_tx(t), datom))
+        return True
+
+    def settle(self) -> Iterator[str]:
+        """Yields the texts of those that turn out not to be excised."""
+        excisions = self._excisions.with_components(self._links)
+        for datom, t, text in self._doubtful:
+            if excisions.cover(datom, t):
+                self._excisions.done.held += 1
+            else:
+                yield text
 
 
 def only_excised(stored: Transaction, found: Transaction, covers: Callable[[Datom, int], bool]) -> bool:

@@ -136,9 +136,12 @@ class Components:
 
     def add(self, chunk: LogChunk) -> None:
         """Takes in the references among some datoms. One that was retracted later counts like any other."""
-        if self.attributes.isdisjoint(chunk.a):
-            return
-        for tx, (e, a, kind, raw, added) in chunk.rows():
+        if not self.attributes.isdisjoint(chunk.a):
+            self.add_rows(chunk.rows())
+
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Does as `add`."""
+        for tx, (e, a, kind, raw, added) in rows:
             if added and kind == "r" and a in self.attributes and isinstance(raw, int):
                 self._tx.append(tx)
                 self._owner.append(e)

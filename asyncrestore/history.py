@@ -377,4 +377,4 @@ class LiveHistory:
         if components.attributes:
             async for chunk in self._pages(SegmentRange(0, components.end)):
                 components.add(chunk)
-        return Excisions(self.base, requests, components.of_requests())
+        return Excisions(self.base, requests, components)

@@ -94,7 +94,7 @@ async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence
     components = Components(requests)
     if components.attributes:
         await _read(backup, components.attributes, 0, components.end, components.add)
-    return Excisions(base, requests, components.of_requests())
+    return Excisions(base, requests, components)
 
 
 async def _read(
