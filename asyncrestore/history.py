@@ -151,7 +151,7 @@ class StoredHistory:
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t
-        self.tx_instant = first.base().id_of("db/txInstant")
+        self.tx_instant = first.base.id_of("db/txInstant")
         self.end = backup.end
 
     @classmethod

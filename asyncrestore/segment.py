@@ -247,6 +247,7 @@ class Segment:
         info: the metadata.
         snapshot: the schema as of before the segment as plain data; without its attributes in most segments
             of few datoms (see `schema`).
+        base: the base schema, without any attributes: it knows the base idents, and what `touches` a schema.
 
     Raises:
         SegmentDamaged: the bytes are not what was written.
@@ -263,16 +264,13 @@ class Segment:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
             self.info, self.snapshot = _read_document(self._file.metadata.metadata[_INFO_KEY])
+            self.base = Schema.from_json({"base": dict(self.snapshot["base"])})
         except (pa.ArrowException, KeyError, OSError, TypeError, ValueError, zlib.error) as exc:
             raise SegmentDamaged(f"it is not a segment: {exc}") from exc
 
     def schema(self) -> Schema | None:
         """Returns the schema as of before the segment, None if the segment holds only its base."""
         return Schema.from_json(self.snapshot) if "attributes" in self.snapshot else None
-
-    def base(self) -> Schema:
-        """Returns the base schema, without any attributes: it knows the base idents, and what `touches`."""
-        return Schema.from_json({"base": self.snapshot["base"]})
 
     @property
     def groups(self) -> int:
@@ -319,7 +317,7 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        touches = self.base().touches
+        touches = self.base.touches
         changes: list[Transaction] = []
         for group in range(self.groups):
             with _decoding(f"row group {group}"):

@@ -13,7 +13,7 @@ from bench.children import BenchError, Jvm, progress, python
 from bench.machine import commit, machine
 from bench.plan import Plan
 from bench.sources import Source, local
-from bench.suites import cache, latency, order, reads, restore, size, starts, store
+from bench.suites import cache, frequent, latency, order, reads, restore, size, starts, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ ON_FIRST = {
 }
 """Suites for one source, the small transactions if they are there."""
 
-SUITES = ("starts", *ON_EACH, *ON_FIRST, "size")
+SUITES = ("starts", *ON_EACH, *ON_FIRST, "size", "frequent")
 SHAPES = ("small", "large")
 IN_MEMORY = {"tmpfs", "ramfs"}
 
@@ -109,6 +109,10 @@ def _pieces(
         directory = scratch / "size"
         directory.mkdir()
         yield "size", partial(size.measure, jvm, plan, directory)
+    if "frequent" in suites:
+        directory = scratch / "frequent"
+        directory.mkdir()
+        yield "frequent", partial(frequent.measure, plan, directory)
 
 
 class _Sources:

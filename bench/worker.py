@@ -27,6 +27,7 @@ from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.testing import Faults, faulty_database
+from bench.frequent import continued, increments
 from bench.network import measured_round_trip_ms
 from bench.recording import EndingAt, Recorded
 from bench.synthetic import generate
@@ -204,6 +205,8 @@ KINDS: dict[str, Callable[..., Awaitable[Result]]] = {
     "verify": run_verify,
     "copy": run_copy,
     "generate": generate,
+    "increments": increments,
+    "continued": continued,
     "round-trips": round_trips,
     "first-answer": first_answer,
 }

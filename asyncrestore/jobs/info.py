@@ -228,7 +228,7 @@ def _instant(transaction: Transaction, tx_instant: int) -> datetime | None:
 
 
 def _first_instant(segment: Segment) -> datetime | None:
-    tx_instant = segment.base().id_of("db/txInstant")
+    tx_instant = segment.base.id_of("db/txInstant")
     for chunk in segment.chunks():
         for transaction in chunk.transactions():
             if transaction.t > segment.info.bootstrap_t:
@@ -242,7 +242,7 @@ def _last_instant(segment: Segment) -> datetime | None:
         last = transaction
     if last is None or last.t <= segment.info.bootstrap_t:
         return None
-    return _instant(last, segment.base().id_of("db/txInstant"))
+    return _instant(last, segment.base.id_of("db/txInstant"))
 
 
 async def _database_info(database: Database) -> DatabaseInfo:

@@ -77,11 +77,22 @@ def test_what_says_something_else_of_itself_is_refused() -> None:
     for old, new in (
         (b'"datoms":', b'"datomz":'),
         (b'{"format":2', b'["format",2'),
-        (b'"format":2', b'"fromat":1'),
+        (b'"format":2', b'"fromat":2'),
+        (b'"format":2', b'"format":1'),
+        (b'"schema":"eN', b'"schema":"!N'),
+        (b'"schema":"eN', b'"schema":"AA'),
     ):
         assert old in SMALL
         with pytest.raises(SegmentDamaged, match="it is not a segment"):
             Segment(segments._seal(bytearray(SMALL.replace(old, new))))
+
+
+def test_another_schema_than_it_says_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "snapshot_digest", lambda _: "0" * 64)
+    data = encoded([], RANGE)
+    monkeypatch.undo()
+    with pytest.raises(SegmentDamaged, match="its schema's SHA-256"):
+        Segment(data).check_rows()
 
 
 def test_a_newer_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

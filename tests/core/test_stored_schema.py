@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentDamaged, SegmentGap
 from asyncrestore.history import StoredHistory
+from asyncrestore.jobs.compact import compact
 from asyncrestore.model import t_to_tx
 from asyncrestore.schema import Schema
 from asyncrestore.segment import Segment, SegmentRange, encode
 from asyncrestore.stored_schema import StoredSchema
+from asyncrestore.stores.memory import MemoryStore
 from tests.support.altered import chunk_of
-from tests.support.damage import NAME, store_of
+from tests.support.damage import NAME, load, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +143,7 @@ def test_which_segments_hold_the_attributes() -> None:
     assert first.schema() is not None
     small = Segment(TINY[SegmentRange(11, 12).key])
     assert small.schema() is None
-    assert small.base().id_of("db/txInstant") == TX_INSTANT
+    assert small.base.id_of("db/txInstant") == TX_INSTANT
     assert small.info.schema_sha256 == LOG.schema(11).digest()
 
 
@@ -270,21 +273,45 @@ async def test_what_a_restore_asks_of_a_backup_with_holes() -> None:
     assert "without --exclude and --rewrite" in caught.value.hint
 
 
+class Noting(MemoryStore):
+    """Notes the keys of what is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.were_read: list[str] = []
+
+    async def read(self, name: str, key: str) -> bytes:
+        self.were_read.append(key)
+        return await super().read(name, key)
+
+
+async def noting(objects: Objects) -> Noting:
+    store = Noting()
+    for key, data in objects.items():
+        await store.publish(NAME, key, data)
+    return store
+
+
+@pytest.mark.anyio
+async def test_compacting_reads_each_segment_twice_at_most() -> None:
+    """Once to merge it, and once for the schema of the next, however many pieces are made."""
+    log = Log([MADE, *map(value, range(60))])
+    tiny = log.objects(*range(7, log.end))
+    store = await noting(tiny)
+    report = await compact(store, segment_size=4)
+    assert len(report.segments) == 15
+    assert max(Counter(store.were_read).values()) == 2
+    there = await load(store)
+    assert all(there[range_.key] == log.segment(range_.start, range_.end) for range_ in report.segments)
+
+
 @pytest.mark.anyio
 async def test_each_segment_is_read_once() -> None:
     """The largest ids and the schema of a place come from the same reading, also of thousands of segments."""
-    objects = LOG.objects(*range(7, LOG.end))
-    store = await store_of(objects)
-    read: list[str] = []
-    inner = store.read
-
-    async def noting(name: str, key: str) -> bytes:
-        read.append(key)
-        return await inner(name, key)
-
+    store = await noting(TINY)
     history = await StoredHistory.open(store, None)
-    store.read = noting  # type: ignore[method-assign]
+    store.were_read.clear()
     state = await history.state(t_to_tx(14))
     assert state.schema.to_json() == LOG.schema(15).to_json()
-    assert sorted(read) == sorted(set(read))
+    assert len(store.were_read) == len(set(store.were_read)) == len(TINY) - 1
     assert state.seen.largest == (1000 + 7, 14, -1)

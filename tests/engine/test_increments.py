@@ -10,6 +10,7 @@ from asyncrestore.errors import SegmentDamaged, SegmentGap
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.query import query
+from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.segment import Segment, SegmentRange
@@ -134,3 +135,30 @@ async def test_holes(new_database: NewDatabase) -> None:
     assert "without --exclude" in caught.value.hint
     await restore(without, target, until_t=rename.start - 1)
     assert (await verify(source, against=target, until_t=rename.start - 1)).problems == []
+
+
+async def test_while_a_neighbour_is_repaired(new_database: NewDatabase) -> None:
+    """At each moment of a repair a restore goes on, or names the damage; once that is replaced it goes on."""
+    source, target = await new_database(schema(100), *INCREMENTS), await new_database()
+    objects = await increments(source)
+    rename, moments = range_of(2), []
+    await restore(await store_of(objects), target, until_t=rename.end)
+
+    class Watched(MemoryStore):
+        async def publish(self, name: str, key: str, data: bytes) -> bool:
+            done = await super().publish(name, key, data)
+            moments.append(await load(self))
+            return done
+
+    store = Watched()
+    for key, data in {**objects, rename.key: b""}.items():
+        await store.publish(NAME, key, data)
+    with pytest.raises(SegmentDamaged, match=rename.key):
+        await restore(store, target)
+    moments.clear()
+    assert (await repair(source, store, name=NAME)).ok
+
+    assert len(moments) == 2, "what replaces it, then the object that puts it aside"
+    for until_t, moment in zip((rename.end + 1, None), moments, strict=True):
+        await restore(await store_of(moment), target, until_t=until_t)
+    assert (await verify(source, against=target)).problems == []
