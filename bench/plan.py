@@ -16,6 +16,7 @@ class Plan:
         round_trips_ms: milliseconds from a request to its answer.
         sizes: of the generated histories, in datoms, in ascending order.
         cache_sizes: ids remembered.
+        large: datoms of the large database.
     """
 
     repeats: int = 3
@@ -24,6 +25,7 @@ class Plan:
     round_trips_ms: tuple[int, ...] = (0, 1, 5, 20)
     sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     cache_sizes: tuple[int, ...] = (0, 10_000, 100_000, 2_000_000)
+    large: int = 10_000_000
 
 
 QUICK = Plan(
@@ -33,5 +35,6 @@ QUICK = Plan(
     round_trips_ms=(0, 5),
     sizes=(1_000, 10_000, 20_000),
     cache_sizes=(0, 2_000_000),
+    large=40_000,
 )
 """A smoke run."""
