@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 120.0
+"""For how long nothing may work at a request, or the process may take none."""
 
 _ERRORS: dict[str, type[AsyncRestoreError]] = {
     "not-found": NotFound,
@@ -151,7 +152,7 @@ class Bridge:
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
 
     async def answer(self, request: Request, *, timeout_s: float) -> Any:
-        """Waits for the answer to a request.
+        """Waits for the answer to a request, as long as something works at it.
 
         Raises:
             AsyncRestoreError: the same errors as `request`.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from asyncrestore.datomic import frames
-from asyncrestore.datomic.bridge import CLOSE_TIMEOUT_S, Bridge, anomaly_from, start_bridge
+from asyncrestore.datomic.bridge import Bridge, anomaly_from, start_bridge
 from asyncrestore.datomic.requests import Request, logged
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.transactions import batch_columns
@@ -172,7 +172,7 @@ class Connector:
         for bridge in self._bridges.values():
             try:
                 if not bridge.ended:
-                    await bridge.request("release", timeout_s=CLOSE_TIMEOUT_S, on_work=told)
+                    await bridge.request("release", on_work=told)
             except AsyncRestoreError as exc:
                 # All that was committed is there. Only the next opening takes longer.
                 logger.warning("not closed in good order: %s", exc)
