@@ -121,7 +121,7 @@ class Conflict(AsyncRestoreError):
 
 
 class Unavailable(AsyncRestoreError):
-    """There was no answer within the deadline, or the service is not there."""
+    """There was no answer in time, or the service is not there."""
 
     exit_code = 14
 

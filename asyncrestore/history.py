@@ -147,7 +147,7 @@ class StoredHistory:
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self._schemas = StoredSchema(backup, self._read)
         self._largest: dict[SegmentRange, tuple[int, int, int]] = {}
-        self._base = first.base().base
+        self._base = first.base.base
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t

@@ -30,7 +30,7 @@ async def own_excisions(backup: Backup) -> Excisions:
     """Returns what the requests in a backup cover, without components, and whatever their `before` says."""
     for stored in backup.chain():
         with suppress(SegmentDamaged, NotFound):
-            base = (await backup.read(stored)).base().base
+            base = (await backup.read(stored)).base.base
             return Excisions.without_components(base, await requests_of(backup, base))
     return Excisions({})
 

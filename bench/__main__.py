@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.children import BenchError, progress
 from bench.plan import QUICK, Plan
-from bench.running import SHAPES, SUITES, run
+from bench.running import ONLY_BY_NAME, SHAPES, SUITES, run
 
 if TYPE_CHECKING:
     from bench.figures import Figures
@@ -23,7 +23,8 @@ QUICK_TRANSACTIONS = 300
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suites", nargs="*", help=f"which to run (default: all): {', '.join(SUITES)}")
+    all_, more = ", ".join(SUITES), ", ".join(ONLY_BY_NAME)
+    parser.add_argument("suites", nargs="*", help=f"which to run (default: all of {all_}), or {more}")
     parser.add_argument(
         "--data", type=Path, help="directory of the MusicBrainz batches; else the demo's history"
     )
@@ -47,8 +48,8 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.data, given.source, given.limit = None, None, QUICK_TRANSACTIONS
-    if unknown := set(given.suites) - set(SUITES):
-        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    if unknown := set(given.suites) - {*SUITES, *ONLY_BY_NAME}:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {all_}, {more}")
     for number in (given.repeats, given.limit, given.first):
         if number is not None and number < 1:
             parser.error("--repeats, --limit and --first must be at least 1")

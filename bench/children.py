@@ -32,16 +32,22 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(what: str, command: list[str], environment: Mapping[str, str] | None = None) -> Result:
+def run(
+    what: str,
+    command: list[str],
+    environment: Mapping[str, str] | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Result:
     """Runs a command to its end; returns the JSON object on the last line that it prints.
 
     Args:
         what: display name, for the progress and for errors.
         command: the arguments.
         environment: variables besides those of this process.
+        deadline_s: after which it is ended, in seconds.
 
     Raises:
-        BenchError: it failed, took longer than `DEADLINE_S`, or printed something else.
+        BenchError: it failed, took longer than `deadline_s`, or printed something else.
     """
     started = monotonic()
     try:
@@ -50,12 +56,12 @@ def run(what: str, command: list[str], environment: Mapping[str, str] | None = N
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=DEADLINE_S,
+            timeout=deadline_s,
             check=False,
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{what}: not done after {DEADLINE_S:g} s") from error
+        raise BenchError(f"{what}: not done after {deadline_s:g} s") from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise BenchError(f"{what}: exit code {done.returncode}: {said}")
@@ -68,10 +74,16 @@ def run(what: str, command: list[str], environment: Mapping[str, str] | None = N
     return result
 
 
-def python(what: str, kind: str, environment: Mapping[str, str] | None = None, **arguments: Any) -> Result:
+def python(
+    what: str,
+    kind: str,
+    environment: Mapping[str, str] | None = None,
+    deadline_s: float = DEADLINE_S,
+    **arguments: Any,
+) -> Result:
     """Runs a kind of work of `bench.worker`, with the allocator of the command line; raises as `run`."""
     command = [sys.executable, "-m", "bench.worker", kind, json.dumps(arguments)]
-    return run(what, command, {"ARROW_DEFAULT_MEMORY_POOL": "system", **(environment or {})})
+    return run(what, command, {"ARROW_DEFAULT_MEMORY_POOL": "system", **(environment or {})}, deadline_s)
 
 
 @dataclass(frozen=True)

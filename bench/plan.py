@@ -18,6 +18,7 @@ class Plan:
         cache_sizes: ids remembered.
         attributes: of the database that is backed up frequently.
         increments: how often.
+        large: datoms of the large database.
     """
 
     repeats: int = 3
@@ -28,6 +29,7 @@ class Plan:
     cache_sizes: tuple[int, ...] = (0, 10_000, 100_000, 2_000_000)
     attributes: int = 5_000
     increments: int = 1_000
+    large: int = 10_000_000
 
 
 QUICK = Plan(
@@ -39,5 +41,6 @@ QUICK = Plan(
     cache_sizes=(0, 2_000_000),
     attributes=300,
     increments=20,
+    large=40_000,
 )
 """A smoke run."""

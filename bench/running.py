@@ -13,7 +13,7 @@ from bench.children import BenchError, Jvm, progress, python
 from bench.machine import commit, machine
 from bench.plan import Plan
 from bench.sources import Source, local
-from bench.suites import cache, frequent, latency, order, reads, restore, size, starts, store
+from bench.suites import cache, frequent, large, latency, order, reads, restore, size, starts, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +32,9 @@ ON_FIRST = {
 """Suites for one source, the small transactions if they are there."""
 
 SUITES = ("starts", *ON_EACH, *ON_FIRST, "size", "frequent")
+ONLY_BY_NAME = ("large",)
+"""It takes an hour."""
+
 SHAPES = ("small", "large")
 IN_MEMORY = {"tmpfs", "ramfs"}
 
@@ -50,7 +53,7 @@ def run(
     """Measures.
 
     Args:
-        suites: names of `SUITES`.
+        suites: names of `SUITES` or `ONLY_BY_NAME`.
         data: directory of the MusicBrainz batches, to load; without it the demo's history is restored.
         source: storage directory that they were loaded into: system bench, databases small and large.
         shapes: which of them.
@@ -113,6 +116,10 @@ def _pieces(
         directory = scratch / "frequent"
         directory.mkdir()
         yield "frequent", partial(frequent.measure, plan, directory)
+    if "large" in suites:
+        directory = scratch / "large"
+        directory.mkdir()
+        yield "large", partial(large.measure, jvm, plan, directory)
 
 
 class _Sources:

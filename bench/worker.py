@@ -24,6 +24,7 @@ from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
+from asyncrestore.jobs.info import info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.testing import Faults, faulty_database
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
 LOAD_BATCH = 200
 
 
-def peak_mb() -> float:
-    """The most memory that this process has had so far, without the JVM, which is another process; in MB."""
+def peak_mb(whose: int = resource.RUSAGE_SELF) -> float:
+    """The most memory that this process has had so far, in MB; with `RUSAGE_CHILDREN` one that it started."""
     # macOS counts bytes, others kilobytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return resource.getrusage(whose).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 async def load_demo(uri: str) -> Result:
@@ -165,6 +166,18 @@ async def run_verify(store: str, against: str | None) -> Result:
         }
 
 
+async def run_job(job: str, **arguments: Any) -> Result:
+    """Runs the function behind a command with all that it needs, from starting the JVM to its end."""
+    started = monotonic()
+    report = await JOBS[job](**arguments)
+    return {
+        "seconds": monotonic() - started,
+        "ok": getattr(report, "ok", True),
+        "peak_mb": peak_mb(),
+        "jvm_peak_mb": peak_mb(resource.RUSAGE_CHILDREN),
+    }
+
+
 async def run_copy(store: str, other: str) -> Result:
     """Copies a store into another one."""
     report = await copy(store, other)
@@ -197,12 +210,20 @@ async def count_datoms(database: Database) -> int:
     return count
 
 
+JOBS: dict[str, Callable[..., Awaitable[object]]] = {
+    "info": info,
+    "backup": backup,
+    "restore": restore,
+    "verify": verify,
+}
+
 KINDS: dict[str, Callable[..., Awaitable[Result]]] = {
     "load-demo": load_demo,
     "backup": run_backup,
     "restore": run_restore,
     "record": record,
     "verify": run_verify,
+    "job": run_job,
     "copy": run_copy,
     "generate": generate,
     "increments": increments,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -83,7 +84,8 @@ class Output:
     def _stderr(self, data: dict[str, Any], text: str) -> None:
         # A full disk, or a reader that went away, must not end a job that is going well.
         with suppress(OSError):
-            click.echo(json.dumps(data) if self._settings.json else text, err=True)
+            # By its name: a progress bar puts itself in its place, and shows the line above.
+            click.echo(json.dumps(data) if self._settings.json else text, file=sys.stderr)
 
 
 class _LogHandler(logging.Handler):

@@ -26,8 +26,8 @@ class Submission(Protocol):
 class Database(Protocol):
     """An open Datomic database.
 
-    Every method may raise `Unavailable` (no answer within its deadline), `BridgeDied`, `NotAuthorized`, or
-    `AsyncRestoreError` for an error that has no class of its own.
+    Every method may raise `Unavailable` (no answer, and nothing works at one), `BridgeDied`, `NotAuthorized`,
+    or `AsyncRestoreError` for an error that has no class of its own.
     """
 
     @property

@@ -1,7 +1,8 @@
 """The bridge: a JVM child process that speaks to Datomic, by frames on its stdin and stdout.
 
-Requests carry a number, and answers come in any order. The process ends when its stdin is closed, so it never
-outlives this one. When it ends by itself, all requests that wait for an answer fail with `BridgeDied`.
+Requests carry a number, and answers come in any order; before an answer come signs that something works at it
+(`requests.py`). The process ends when its stdin is closed, so it never outlives this one. When it ends by
+itself, all requests that wait for an answer fail with `BridgeDied`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import subprocess
 from collections import deque
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,6 +21,7 @@ from anyio.streams.text import TextReceiveStream
 
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.java import jvm_environment
+from asyncrestore.datomic.requests import Request
 from asyncrestore.errors import (
     OPEN_FILES_HINT,
     AsyncRestoreError,
@@ -41,10 +42,13 @@ if TYPE_CHECKING:
     from anyio.abc import Process, TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+    from asyncrestore.datomic.requests import OnWork
+
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 120.0
+"""For how long nothing may work at a request, or the process may take none."""
 
 _ERRORS: dict[str, type[AsyncRestoreError]] = {
     "not-found": NotFound,
@@ -53,16 +57,6 @@ _ERRORS: dict[str, type[AsyncRestoreError]] = {
     "busy": Unavailable,
     "interrupted": Unavailable,
 }
-
-
-@dataclass(slots=True)
-class Request:
-    """A request under way; `done` is set when `reply` (outcome, value) has come or can no longer come."""
-
-    number: int
-    operation: str
-    done: anyio.Event
-    reply: tuple[str, Any] | None = None
 
 
 def anomaly_from(answer: Any) -> Anomaly:
@@ -113,20 +107,27 @@ class Bridge:
         """Whether the JVM is known to have ended; every request fails from then on."""
         return bool(self._died)
 
-    async def request(self, operation: str, *arguments: Any, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
-        """Sends a request and waits for its answer.
+    async def request(
+        self,
+        operation: str,
+        *arguments: Any,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        on_work: OnWork | None = None,
+    ) -> Any:
+        """Sends a request and waits for its answer, as long as something works at it.
 
         Raises:
-            Unavailable: no answer within `timeout_s` seconds.
+            Unavailable: nothing has worked at it for `timeout_s` seconds.
             BridgeDied: the process has ended.
             NotFound: there is no such database.
             NotAuthorized: the storage refused the credentials.
             UsageError: Datomic does not understand the database's URI.
             AsyncRestoreError: Datomic refused the request for any other reason.
         """
-        return await self.answer(await self.send(operation, *arguments), timeout_s=timeout_s)
+        request = await self.send(operation, *arguments, on_work=on_work)
+        return await self.answer(request, timeout_s=timeout_s)
 
-    async def send(self, operation: str, *arguments: Any) -> Request:
+    async def send(self, operation: str, *arguments: Any, on_work: OnWork | None = None) -> Request:
         """Sends a request, in the order of the calls; `answer` waits for its answer.
 
         Raises:
@@ -136,7 +137,8 @@ class Bridge:
         if self.ended:
             raise self._death()
         self._last_number += 1
-        request = self._open[self._last_number] = Request(self._last_number, operation, anyio.Event())
+        request = Request(self._last_number, operation, anyio.Event(), on_work)
+        self._open[request.number] = request
         try:
             await self._hand_over(request, arguments)
         except BaseException:
@@ -158,19 +160,13 @@ class Bridge:
             raise Unavailable(f"The JVM process has taken no request for {REQUEST_TIMEOUT_S:g} s") from exc
 
     async def answer(self, request: Request, *, timeout_s: float) -> Any:
-        """Waits for the answer to a request.
+        """Waits for the answer to a request, as long as something works at it.
 
         Raises:
             AsyncRestoreError: the same errors as `request`.
         """
         try:
-            with anyio.fail_after(timeout_s):
-                await request.done.wait()
-        except TimeoutError as exc:
-            raise Unavailable(
-                f"Datomic did not answer {request.operation!r} within {timeout_s:g} s",
-                hint="Run the same command again.",
-            ) from exc
+            await request.wait(timeout_s)
         finally:
             self._open.pop(request.number, None)
         if request.reply is None:
@@ -182,13 +178,19 @@ class Bridge:
 
     def _death(self) -> BridgeDied:
         words = "".join(f"\n    {line}" for line in self._last_words)
+        if "OutOfMemoryError" in words:
+            hint = "Give it more memory, such as JAVA_TOOL_OPTIONS=-Xmx4g, and run the same command again."
+        elif self._answered:
+            hint = "Run the same command again: it continues from where the target is."
+        else:
+            hint = (
+                "It never answered. If JAVA_TOOL_OPTIONS or JDK_JAVA_OPTIONS is set, try without it: it"
+                " cannot choose a garbage collector, for example. Otherwise run the same command again."
+            )
         return BridgeDied(
             f"The JVM process that speaks to Datomic ended ({self._died})"
             + (f". Its last words:{words}" if words else ""),
-            hint="Run the same command again: it continues from where the target is."
-            if self._answered
-            else "It never answered. If JAVA_TOOL_OPTIONS or JDK_JAVA_OPTIONS is set, try without it: it"
-            " cannot choose a garbage collector, for example. Otherwise run the same command again.",
+            hint=hint,
         )
 
     def start(self, tasks: TaskGroup, outbox: MemoryObjectReceiveStream[bytes]) -> None:
@@ -227,7 +229,11 @@ class Bridge:
                 for number, outcome, value in buffer.feed(data):
                     self._answered = True
                     request = self._open.get(number)
-                    if request is not None:
+                    if request is None:
+                        continue
+                    if outcome == "working":
+                        request.hear(*value)
+                    else:
                         request.reply = (outcome, value)
                         request.done.set()
         except anyio.BrokenResourceError:

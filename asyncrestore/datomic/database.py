@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from asyncrestore.datomic import frames
-from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
+from asyncrestore.datomic.bridge import Bridge, anomaly_from, start_bridge
+from asyncrestore.datomic.requests import Request, logged
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.datomic.uri import DatabaseUri, parse_uri
-from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
+from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, StoppedEarly, Unavailable, UsageError
 from asyncrestore.model import BatchResult, Committed, LogChunk
 from asyncrestore.tasks import task_group
 from asyncrestore.values import to_python
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
     from asyncrestore.model import TxData
+
+logger = logging.getLogger(__name__)
 
 TRANSACT_TIMEOUT_S = 300.0
 
@@ -166,6 +170,17 @@ class Connector:
             task_status.started(bridge)
             await self._closing.wait()
 
+    async def release(self) -> None:
+        """Closes what was opened: Datomic Local then writes indexes that it would have to make again."""
+        told = logged("writing the indexes of Datomic Local")
+        for bridge in self._bridges.values():
+            try:
+                if not bridge.ended:
+                    await bridge.request("release", on_work=told)
+            except AsyncRestoreError as exc:
+                # All that was committed is there. Only the next opening takes longer.
+                logger.warning("not closed in good order: %s", exc)
+
     def close(self) -> None:
         """Tells the bridges to end; `open_connector` waits for them."""
         self._closing.set()
@@ -183,7 +198,9 @@ class Connector:
                 f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
         bridge = await self.bridge(place.engine)
-        handle, identity, _ = await bridge.request("open", {**place.place, "create": create})
+        handle, identity, _ = await bridge.request(
+            "open", {**place.place, "create": create}, on_work=logged(f"opening {place.text}")
+        )
         return BridgeDatabase(bridge, place, handle, identity)
 
     async def databases(self, uri: str) -> list[str]:
@@ -199,10 +216,18 @@ class Connector:
 
 @asynccontextmanager
 async def open_connector() -> AsyncIterator[Connector]:
-    """Opens a `Connector`; its bridges end with the context."""
+    """Opens a `Connector`; its bridges end with the context.
+
+    After an error they end at once: it may be the engine's.
+    """
     async with task_group() as tasks:
         connector = Connector(tasks)
         try:
             yield connector
+        except StoppedEarly:
+            await connector.release()
+            raise
+        else:
+            await connector.release()
         finally:
             connector.close()

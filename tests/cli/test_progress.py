@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -81,6 +82,18 @@ def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert captured.out == ""
     assert "1,000 transactions" in captured.err
     assert "50%" in captured.err
+
+
+def test_a_note_beside_a_bar_is_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress("restore", Output(Settings()), Settings()) as on_progress:
+        on_progress(halfway())
+        Output(Settings()).note("opening URI: 40 % in 70 s")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert "opening URI: 40 % in 70 s" in re.split(r"[\r\n]+", plain)
 
 
 def test_units() -> None:

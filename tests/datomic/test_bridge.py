@@ -56,7 +56,7 @@ async def test_databases_opened_at_the_same_time_are_told_apart(connector: Conne
 
 async def test_no_answer_is_an_error_after_its_deadline() -> None:
     async with start_bridge(SILENT) as bridge:
-        with pytest.raises(Unavailable, match=r"did not answer 'basis' within 0\.05 s"):
+        with pytest.raises(Unavailable, match=r"did not answer 'basis': .* no sign of life for 0\.05 s"):
             await bridge.request("basis", 0, timeout_s=0.05)
 
 
@@ -137,6 +137,18 @@ async def test_options_that_keep_a_jvm_from_starting_are_named(monkeypatch: pyte
             await bridge.request("basis", 0)
     assert "JAVA_TOOL_OPTIONS" in caught.value.hint
     assert "continues" not in caught.value.hint
+
+
+async def test_a_jvm_that_has_too_little_memory_is_given_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = await bridge_command()
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx64m")
+    place = {"storage-dir": ":mem", "system": "s", "db": "db", "create": True}
+    too_much = "[:find ?n :where [(long-array 100000000) ?numbers] [(count ?numbers) ?n]]"
+    async with start_bridge(command) as bridge:
+        handle, *_ = await bridge.request("open", place)
+        with pytest.raises(BridgeDied, match="OutOfMemoryError") as caught:
+            await bridge.request("query", handle, None, too_much, [])
+    assert "-Xmx" in caught.value.hint
 
 
 async def test_a_connector_outlives_its_jvm(tmp_path: Path) -> None:

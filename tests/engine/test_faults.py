@@ -133,7 +133,7 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
             if progress.transactions:
                 jvm.suspend()
 
-        with anyio.fail_after(100), pytest.raises(Unavailable, match="did not answer") as caught:
+        with anyio.fail_after(100), pytest.raises(Unavailable, match="no sign of life") as caught:
             await restore(sources.backups[1], target, in_flight=16, on_progress=suspend)
         assert caught.value.exit_code == 14
         jvm.resume()

@@ -213,6 +213,29 @@ async def test_silent_server(client: S3Client, moto_bucket: Bucket, proxy: Proxy
     over.set()
 
 
+async def test_a_large_object_on_a_slow_line(client: S3Client, moto_bucket: Bucket, proxy: Proxy) -> None:
+    """An attempt has a limit, and besides the time that its bytes take."""
+
+    def be_slow(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        threading.Event().wait(2.0)
+        exchange.answer(*answer)
+
+    def answer_slowly(exchange: Exchange) -> None:
+        status, headers, content = exchange.forward()
+        exchange.answer(status, headers, content[:1], length=len(content))
+        threading.Event().wait(2.0)
+        exchange.wfile.write(content[1:])
+
+    policy = RetryPolicy(total_s=0.1, attempt_s=1.5, slowest=len(CONTENT) / 60)
+    store = S3Store(client, parse_s3_uri(moto_bucket.uri()), policy)
+    await store.publish("other", "1.parquet", CONTENT)
+    proxy.then("PUT", be_slow)
+    assert await store.publish("db", "1.parquet", CONTENT)
+    proxy.then("GET", answer_slowly)
+    assert await store.read("db", "1.parquet") == CONTENT
+
+
 async def test_cancelled(moto_bucket: Bucket, proxy: Proxy) -> None:
     """A store that is left in the middle of a request closes its connections: else pytest fails it."""
     over = threading.Event()

@@ -12,6 +12,8 @@ from asyncrestore.stores.s3.retry import RetryPolicy, persist
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    import anyio
+
 _MAKING = Action("making a key", "kms:GenerateDataKey")
 _UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
 
@@ -71,7 +73,7 @@ class KeyService:
     async def _ask(self, action: Action, request: Callable[[], Awaitable[Any]]) -> Any:
         where = f"KMS key {self._key_id}"
 
-        async def attempt() -> Any:
+        async def attempt(_: anyio.CancelScope) -> Any:
             with s3_errors(action, where):
                 return await request()
 

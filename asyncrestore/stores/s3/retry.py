@@ -25,26 +25,34 @@ class RetryPolicy:
 
     Attributes:
         total_s: no attempt begins more than this many seconds after the first.
-        attempt_s: an attempt is given up after this many seconds. A server that sends a byte now and then
-            would never reach the time-out of a single read. 64 MiB at 2 Mbit/s take less.
+        attempt_s: an attempt is given up after this many seconds, or as many as its bytes take on the slowest
+            line. A server that sends a byte now and then would never reach the time-out of a single read.
+        slowest: the slowest line that is waited for, in bytes a second: 2 Mbit/s.
         first_s: the longest pause after the first attempt, in seconds; it doubles with each attempt.
         longest_s: the upper limit of all pauses, in seconds.
     """
 
     total_s: float = 120.0
     attempt_s: float = 300.0
+    slowest: float = 250_000.0
     first_s: float = 0.25
     longest_s: float = 15.0
 
+    def allow(self, limit: anyio.CancelScope, size: int) -> None:
+        """Gives an attempt the time that `size` bytes take from now on."""
+        limit.deadline = max(limit.deadline, anyio.current_time() + size / self.slowest)
 
-async def persist(attempt: Callable[[], Awaitable[_Result]], policy: RetryPolicy, doing: str) -> _Result:
+
+async def persist(
+    attempt: Callable[[anyio.CancelScope], Awaitable[_Result]], policy: RetryPolicy, doing: str
+) -> _Result:
     """Makes attempts until one ends with anything but `Unavailable`.
 
     A pause has a random length up to its limit, so that clients that were refused together do not all come
     back together. Any other error of an attempt passes through at once.
 
     Args:
-        attempt: makes one request.
+        attempt: makes one request; called with its limit, which `RetryPolicy.allow` extends.
         policy: how long to try, and how long to pause.
         doing: display name of what is tried.
 
@@ -54,14 +62,15 @@ async def persist(attempt: Callable[[], Awaitable[_Result]], policy: RetryPolicy
     started = anyio.current_time()
     for number in count(1):
         try:
-            with anyio.fail_after(policy.attempt_s):
-                return await attempt()
+            with anyio.fail_after(policy.attempt_s) as limit:
+                begun = anyio.current_time()
+                return await attempt(limit)
         except TimeoutError:
-            failure = Unavailable(f"{doing}: not done after {policy.attempt_s:.0f} s")
+            failure = Unavailable(f"{doing}: not done after {anyio.current_time() - begun:.0f} s")
         except Unavailable as exc:
             failure = exc
-        limit = min(policy.longest_s, policy.first_s * 2 ** min(number - 1, 30))
-        pause = random.uniform(0, limit)  # noqa: S311 - jitter, not a secret
+        longest = min(policy.longest_s, policy.first_s * 2 ** min(number - 1, 30))
+        pause = random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
         waited = anyio.current_time() - started
         if waited + pause >= policy.total_s:
             raise Unavailable(

@@ -90,7 +90,7 @@ class S3Store:
         """See `Deletes`."""
         path = self._key(name, key)
 
-        async def attempt() -> None:
+        async def attempt(_: anyio.CancelScope) -> None:
             await self._client.delete_object(Bucket=self._place.bucket, Key=path)
 
         await self._persist(DELETING, path, attempt)
@@ -99,7 +99,7 @@ class S3Store:
         """See `ChecksUploads`."""
         path = self._key(name, key)
 
-        async def attempt() -> bool:
+        async def attempt(_: anyio.CancelScope) -> bool:
             try:
                 await self._put(path, b"what arrives", _sha256(b"what was sent"), "")
             except ClientError as exc:
@@ -134,7 +134,8 @@ class S3Store:
         # one that we do not know of: aiohttp repeats a request on a connection that was closed.
         writer = secrets.token_hex(16)
 
-        async def attempt() -> bool:
+        async def attempt(limit: anyio.CancelScope) -> bool:
+            self._policy.allow(limit, len(data))
             try:
                 await self._put(path, data, digest, writer)
             except ClientError as exc:
@@ -158,7 +159,7 @@ class S3Store:
         )
 
     async def _writer(self, path: str) -> str | None:
-        async def attempt() -> str | None:
+        async def attempt(_: anyio.CancelScope) -> str | None:
             head = await self._client.head_object(Bucket=self._place.bucket, Key=path)
             return head["Metadata"].get(_WRITER)
 
@@ -167,10 +168,10 @@ class S3Store:
     async def _read(self, path: str) -> bytes:
         mismatches = 0
 
-        async def attempt() -> bytes:
+        async def attempt(limit: anyio.CancelScope) -> bytes:
             nonlocal mismatches
             try:
-                return await self._get(path)
+                return await self._get(path, limit)
             except FlexibleChecksumError as exc:
                 mismatches += 1
                 # If it was damaged in transit, the next attempt succeeds; otherwise it is stored damaged.
@@ -179,8 +180,9 @@ class S3Store:
 
         return await self._persist(READING, path, attempt)
 
-    async def _get(self, path: str) -> bytes:
+    async def _get(self, path: str, limit: anyio.CancelScope) -> bytes:
         answer = await self._client.get_object(Bucket=self._place.bucket, Key=path, ChecksumMode="ENABLED")
+        self._policy.allow(limit, answer["ContentLength"])
         body = answer["Body"]
         async with body:
             return await body.read()
@@ -194,7 +196,7 @@ class S3Store:
         }
 
         while True:
-            page = await self._persist(LISTING, prefix, lambda: self._client.list_objects_v2(**request))
+            page = await self._persist(LISTING, prefix, lambda _: self._client.list_objects_v2(**request))
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -203,10 +205,12 @@ class S3Store:
                 raise StoreFailed(f"{self.uri}: the server cuts off a listing without saying how to continue")
             request["ContinuationToken"] = token
 
-    async def _persist(self, action: Action, path: str, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
-        async def translated() -> _Result:
+    async def _persist(
+        self, action: Action, path: str, attempt: Callable[[anyio.CancelScope], Awaitable[_Result]]
+    ) -> _Result:
+        async def translated(limit: anyio.CancelScope) -> _Result:
             with s3_errors(action, self._where(path)):
-                return await attempt()
+                return await attempt(limit)
 
         return await persist(translated, self._policy, f"{self._where(path)}: {action.doing}")
 

@@ -1,14 +1,17 @@
 (ns asyncrestore.bridge
   "The process between Python and Datomic. Requests come as frames on stdin, [id operation argument ..]; answers go
-  out on stdout, [id \"ok\" result] or [id \"error\" anomaly]. It ends when stdin ends, so it never outlives its parent.
+  out on stdout, [id \"ok\" result] or [id \"error\" anomaly], and before them signs of work (work.clj). It ends when
+  stdin ends, so it never outlives its parent.
 
   Engines cannot share a class path, so this namespace requires none: each has a namespace whose -main calls `main` with
-  `open`, `databases` (both take a place, see datomic/uri.py) and `scratch`, the place of a database to warm up with."
+  `open`, `databases` (both take a place, see datomic/uri.py), `release` (which ends orderly what was opened) and
+  `scratch`, the place of a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
             [asyncrestore.logs :as logs]
             [asyncrestore.transactions :as transactions]
             [asyncrestore.values :as values]
+            [asyncrestore.work :as work]
             [clojure.edn :as edn])
   (:import (java.io BufferedInputStream BufferedOutputStream DataInputStream DataOutputStream
                     FileDescriptor FileInputStream FileOutputStream)
@@ -137,6 +140,7 @@
   (case operation
     "open" [@readers #(open engine databases (first arguments))]
     "databases" [@readers #((:databases engine) (first arguments))]
+    "release" [@readers (:release engine)]
     (let [[handle & others] arguments
           {:keys [db writer]} (get @databases handle)]
       (if (= operation "transact")
@@ -153,14 +157,16 @@
         answer (fn [id run]
                  ;; An answer that cannot be encoded is an error too: nobody waits for an answer that never comes.
                  (try
-                   (frames/write-frame out [id "ok" (run)])
-                   (catch Throwable e (frames/write-frame out [id "error" (anomaly e)]))))]
+                   (frames/write-frame out [id "ok" (work/run id run)])
+                   (catch Throwable e (frames/write-frame out [id "error" (anomaly e)]))
+                   (finally (work/end id))))]
     (loop []
       (when-let [[id :as request] (frames/read-frame in)]
+        (work/begin id)
         (try
           (let [[^ExecutorService executor run finish] (prepare engine databases request)]
             (.execute executor (if finish
-                                 #(let [result (try (run) (catch Throwable e e))
+                                 #(let [result (try (work/run id run) (catch Throwable e e))
                                         ended (fn [] (if (instance? Throwable result) (throw result) (finish result)))]
                                     (.execute ^ExecutorService @readers (fn [] (answer id ended))))
                                  #(answer id run))))
@@ -190,6 +196,7 @@
       (warm-up engine)
       ;; The JVM writes its class-data archive at an orderly exit.
       (System/exit 0))
+    (work/start out)
     (serve engine in out)
     ;; The parent is gone or has all its answers: there is nothing to wait for.
     (.halt (Runtime/getRuntime) 0)))

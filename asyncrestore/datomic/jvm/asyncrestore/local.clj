@@ -2,8 +2,11 @@
   "Datomic Local, embedded in this process: all that is specific to it."
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.client :as client]
-            [datomic.client.api :as d])
-  (:import (java.nio.file AccessDeniedException Files LinkOption NoSuchFileException Path)
+            [asyncrestore.work :as work]
+            [datomic.client.api :as d]
+            [datomic.local :as local])
+  (:import (java.io Writer)
+           (java.nio.file AccessDeniedException Files LinkOption NoSuchFileException Path)
            (java.nio.file.attribute BasicFileAttributes))
   (:gen-class))
 
@@ -102,6 +105,40 @@
                                 (str (.getMessage ^Exception result)
                                      " A Datomic Local database belongs to one process at a time."))))))))
 
+(defn- telling-percent
+  "A writer for what Local prints while it makes the indexes that a database lacks on disk: \"Loading\", and a dot for each
+  percent of the transactions. The dots become the request's progress; all else goes to `other`."
+  ^Writer [^Writer other]
+  (let [dots (atom 0)
+        text (fn [x] (if (string? x) x (String. ^chars x)))
+        write (fn [^String text]
+                (if (re-matches #"(Loading)?\.*" text)
+                  (work/percent (swap! dots + (count (filter #{\.} text))))
+                  (.write other text)))]
+    (proxy [Writer] []
+      (write
+        ([x] (write (if (integer? x) (str (char x)) (text x))))
+        ([x from n] (write (subs (text x) from (+ (int from) (int n))))))
+      (flush [] (.flush other))
+      (close []))))
+
+(def ^:private durable
+  "The durable databases that were opened, as `release-db` names them."
+  (atom #{}))
+
+(defn- connect [client {:strs [storage-dir system db]}]
+  (let [conn (binding [*err* (telling-percent *err*)]
+               (when-free #(d/connect client {:db-name db})))]
+    (when-not (= storage-dir ":mem")
+      (swap! durable conj {:storage-dir storage-dir :system system :db-name db}))
+    conn))
+
+(defn- release
+  "Closes the durable databases. Local then writes their indexes, if many datoms are not in them: what ends without that
+  leaves it to the next process that opens the database."
+  []
+  (run! local/release-db @durable))
+
 (defn- open
   "Opens a database. If it does not exist and `create` is set, makes it first. Returns [database created?]."
   [{:strs [storage-dir system db create] :as place}]
@@ -110,11 +147,11 @@
       (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
     (let [c (connect-client storage-dir system)]
       (when-not there? (d/create-database c {:db-name db}))
-      (let [conn (when-free #(d/connect c {:db-name db}))]
+      (let [conn (connect c place)]
         [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))
 
 (def ^:private engine
-  {:open (explaining open) :databases (explaining databases)
+  {:open (explaining open) :databases (explaining databases) :release release
    :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
 
 (defn- warm-up [] (bridge/warm-up engine))

@@ -186,7 +186,7 @@
       [(->PeerDatabase conn (identity-of (d/db conn)) (atom {}) (atom {})) created?])))
 
 (def ^:private engine
-  {:open open :databases databases :scratch {"uri" "datomic:mem://warm-up"}})
+  {:open open :databases databases :release (constantly nil) :scratch {"uri" "datomic:mem://warm-up"}})
 
 (defn- warm-up [] (bridge/warm-up engine))
 

@@ -1,0 +1,129 @@
+"""How long a request may take: as long as something works at it, and not much longer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+import psutil
+import pytest
+
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.requests import Request, logged
+from asyncrestore.datomic.uri import ENGINES, LOCAL, parse_uri
+from asyncrestore.errors import StoppedEarly, Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncrestore.datomic.bridge import Bridge
+    from asyncrestore.datomic.database import Connector
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 3.0
+"""Some times the bridge's interval, so that one report that comes late is not the end."""
+
+BUSY = "[:find ?last :where [(range 300000000) ?all] [(last ?all) ?last]]"
+BLOCKED = "[:find ?text :in $ ?file :where [(slurp ?file) ?text]]"
+MORE_THAN_IT_LEAVES_OUT = 26_000
+"""Datoms. Local indexes when there are 25,000 that are not in its indexes."""
+
+
+async def opened(connector: Connector, uri: str) -> tuple[Bridge, int]:
+    """Makes a database; returns its bridge and its handle there."""
+    place = parse_uri(uri)
+    bridge = await connector.bridge(place.engine)
+    handle, *_ = await bridge.request("open", {**place.place, "create": True})
+    return bridge, handle
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_request_may_last_as_long_as_something_works_at_it(
+    connector: Connector, memory_uri: str
+) -> None:
+    bridge, handle = await opened(connector, memory_uri)
+    started = monotonic()
+    (row,) = await bridge.request("query", handle, None, BUSY, [], timeout_s=LIMIT_S)
+    assert row == (("l", 299_999_999),)
+    assert monotonic() - started > LIMIT_S, "it was shorter than the limit, and shows nothing"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_request_that_only_waits_is_an_error(
+    connector: Connector, memory_uri: str, tmp_path: Path
+) -> None:
+    """Its JVM lives and can tell: no sign that the request will ever be answered."""
+    bridge, handle = await opened(connector, memory_uri)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # reading it waits until somebody writes
+    with anyio.fail_after(60), pytest.raises(Unavailable, match="'query': nothing has worked at it for 3 s"):
+        await bridge.request("query", handle, None, BLOCKED, [f'"{pipe}"'], timeout_s=LIMIT_S)
+    os.close(os.open(pipe, os.O_WRONLY))
+
+
+async def test_an_open_that_comes_to_nothing_is_an_error(tmp_path: Path) -> None:
+    """Local waits for a disk that never answers; so does its process, which has to be ended all the same."""
+    uri = f"datomic:local://s/db?storage-dir={tmp_path}"
+    async with open_connector() as connector:
+        await connector.open(uri, create=True)
+    os.mkfifo(tmp_path / "s" / "db" / "db-root-0000000005")  # it reads the newest such file
+    async with open_connector() as connector:
+        bridge, place = await connector.bridge(LOCAL), parse_uri(uri).place
+        await bridge.request("databases", place)  # the JVM has started
+        with (
+            anyio.fail_after(60),
+            pytest.raises(Unavailable, match="'open': nothing has worked at it for 3 s"),
+        ):
+            await bridge.request("open", {**place, "create": False}, timeout_s=LIMIT_S)
+    assert not psutil.pid_exists(bridge.pid)
+
+
+async def test_the_indexes_of_a_durable_database_are_made_once(tmp_path: Path) -> None:
+    """Local writes them when it is told to close the database; otherwise each opening makes them again."""
+    uri = f"datomic:local://s/db?storage-dir={tmp_path}"
+    many = " ".join(f'[:db/add "{i}" :db/doc "{i}"]' for i in range(MORE_THAN_IT_LEAVES_OUT))
+
+    def indexes() -> set[str]:
+        return {path.name.split("-")[1] for path in (tmp_path / "s" / "db").glob("index-*-*")}
+
+    async def fill_and_stop() -> None:
+        async with open_connector() as connector:
+            await (await connector.open(uri, create=True)).transact_edn([f"[{many}]"])
+            assert indexes() == set()
+            raise StoppedEarly("by Ctrl-C")
+
+    with pytest.raises(StoppedEarly):
+        await fill_and_stop()
+    assert indexes() == {"eavt", "aevt", "avet", "vaet"}
+    for path in (tmp_path / "s" / "db").glob("*-*"):
+        path.unlink()
+    async with open_connector() as connector:
+        assert await (await connector.open(uri)).basis_t() == 6
+    assert indexes() == {"eavt", "aevt", "avet", "vaet"}
+
+
+async def test_work_makes_up_for_idle_time() -> None:
+    request = Request(1, "open", anyio.Event())
+    request.idle_s = 5.0
+    request.hear(works=False, percent=None)
+    assert (request.idle_s, request.idle) == (5.0, True)
+    with pytest.raises(Unavailable, match="nothing has worked at it for 5 s"):
+        await request.wait(5.0)
+    request.hear(works=True, percent=None)
+    assert (request.idle_s, request.idle) == (0.0, False)
+    with pytest.raises(Unavailable, match=r"no sign of life for 0\.01 s"):
+        await request.wait(0.01)
+
+
+def test_a_long_request_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    caplog.set_level(logging.INFO, "asyncrestore")
+    on_work = logged("opening URI", lambda: now)
+    for second in range(80):
+        now = 100.0 + second
+        on_work(None if second < 20 else second)
+    assert caplog.messages == ["opening URI: 10 s", "opening URI: 40 % in 40 s", "opening URI: 70 % in 70 s"]
