@@ -110,14 +110,15 @@ def _function(function: Callable[[str, Any], Any], ident: str, kind: str) -> Rew
     module = getattr(function, "__module__", "?")
     name = getattr(function, "__qualname__", type(function).__qualname__)
 
-    def rewrite(raw: Any) -> Raw:
+    def rewrite(raw: Raw) -> Raw:
         value = to_python(kind, raw)
         try:
             made = function(ident, value)
         except Exception as exc:  # whatever somebody's function raises
             # Its text is left out, because it may be the value itself, as a KeyError's is.
             raise ValueError(f"it raised {type(exc).__name__}") from exc
-        return to_raw(kind, made)
+        # What the source holds may be returned, also where the check of what somebody makes is stricter.
+        return raw if made is value else to_raw(kind, made)
 
     # The ident is an argument of it, so it might rewrite otherwise once the attribute is renamed.
     return Rewriter(kind, "function", {"how": f"{module}:{name}", "called_with": ident}, rewrite)
