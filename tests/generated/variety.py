@@ -13,18 +13,27 @@ if TYPE_CHECKING:
     from tests.generated.journeys import Journey
     from tests.generated.player import Player
 
+REFERENCES = (
+    "new", "an old entity", "itself", "tx", "past", "enum", "attribute", "base", "never", "later",
+    "later transaction",
+)  # fmt: skip
+UNIQUE_VALUES = ("unique value", "one of several unique values")
+MOVES = ("moved", "moved to a new entity", "swapped", "passed on in a circle")
 FEATURES = frozenset({
     "homogeneous tuple", "heterogeneous tuple", "empty slot", "reference in a tuple",
     "composite", "composite made with its components", "composite newer than data",
     "composite over a reference", "unique composite", "component of a composite", "component asserted again",
-    "reference to new", "reference to an old entity", "reference to tx", "reference to past",
-    "reference to enum", "reference to attribute", "reference to base", "reference to never",
-    "reference to later", "reference to later transaction", "later transaction came",
-    "unique value moved", "unique value moved to a new entity", "unique value moved onto another",
-    "unique values swapped", "unique value of a retracted entity", "upsert",
+    *(f"{unique}reference to {what}" for unique in ("", "unique ") for what in REFERENCES),
+    "later transaction came", "unique component", "unique reference moved", "unique references swapped",
+    "unique references in a circle", "unique value of a transaction", "unique value of a retracted entity",
+    *(f"{value} {what}" for value in UNIQUE_VALUES for what in MOVES), "unique value moved onto another",
+    "several unique values", "upsert", "upsert by a reference", "upsert by one of several values",
+    "upsert by two values", "upsert that adds an identity", "upsert of a transaction",
+    "upsert in the transaction's name",
     "entity retracted", "entity retracted with a component", "component on or off",
     "change", "change, both said", "change to an equal value", "retraction",
-    "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted", "enum",
+    "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted",
+    "ident with a blank part", "enum",
     "cardinality one", "cardinality many", "uniqueness on", "uniqueness off", "noHistory",
     "alteration that changes nothing", "component that the engine drops",
     "doc of an attribute", "attribute on an attribute",
@@ -35,7 +44,9 @@ FEATURES = frozenset({
 })  # fmt: skip
 """The kinds of history, and of journey, that every run must show."""
 
-ONLY_LOCAL = frozenset({"reference to later transaction", "later transaction came"})
+ONLY_LOCAL = frozenset(
+    {"reference to later transaction", "unique reference to later transaction", "later transaction came"}
+)
 ONLY_PRO = frozenset(
     {"index", "named partition", "entity in a named partition", "entity in an implicit partition"}
 )
