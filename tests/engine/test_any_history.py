@@ -22,8 +22,9 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
+from tests.generated.copies import COPIES
 from tests.generated.histories import histories
-from tests.generated.journeys import Journey, journeys, restore, travel
+from tests.generated.journeys import Journey, Travel, journeys
 from tests.generated.keep import keep
 from tests.generated.player import Player
 from tests.generated.variety import Variety
@@ -84,33 +85,42 @@ class _Check:
 
     async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
         """Takes a history to another database, and compares; one that fails is kept."""
-        source = await self._new(here)
+        source, target = [await self._new(engine) for engine in (here, there)]
+        played = journey.played_before_copies(steps)
+        travel = Travel(
+            journey=journey,
+            steps=steps[:played],
+            rest=steps[played:],
+            player=Player(source),
+            here=here,
+            there=there,
+            source=source,
+            store=MemoryStore(),
+            target=target,
+            new=self._new,
+        )
         try:
-            await self._journey(steps, journey, source, here, there)
+            await self._travel(travel)
         except Exception as failure:  # noqa: BLE001 (whatever it is, the history is needed to understand it)
             directory = self._directory / f"history-{number}"
-            self.failures.append(await keep(directory, failure, source, steps, journey))
+            databases = {"history": source, "copy": target}
+            self.failures.append(await keep(directory, failure, databases, steps, journey))
 
-    async def _journey(
-        self, steps: list[Step], journey: Journey, source: BridgeDatabase, here: str, there: str
-    ) -> None:
-        target, store, player = await self._new(there), MemoryStore(), Player(source)
-        await travel(journey, steps, player, source, store, target)
+    async def _travel(self, travel: Travel) -> None:
+        source, store, target = travel.source, travel.store, travel.target
+        copies = COPIES[travel.journey.copies](travel)
+        await travel.go(copies.follow)
 
         for origin in (store, source):
-            report = await verify(origin, against=target)
+            report = await verify(origin, name="history", against=target)
             assert report.problems == []
-        assert (await verify(store)).problems == []
+        assert (await verify(store, name="history")).problems == []
         await check_copy(source, target)
-        if here == there == PEER:
+        if travel.here == travel.there == PEER:
             await check_partitions(target)
-        if journey.chained:
-            second = await self._new(here)
-            await restore(journey, target, second)
-            assert (await verify(target, against=second)).problems == []
-            await check_copy(source, target, second)
+        await copies.check()
         _, log = await source.read_log(0, await source.basis_t() + 1, size=1 << 40)
-        self._variety.take(player, log, journey)
+        self._variety.take(travel, log)
 
 
 def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:

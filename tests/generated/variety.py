@@ -10,8 +10,7 @@ from tests.generated.values import EDGES, PRO_EDGES
 
 if TYPE_CHECKING:
     from asyncrestore.model import LogChunk
-    from tests.generated.journeys import Journey
-    from tests.generated.player import Player
+    from tests.generated.journeys import Travel
 
 REFERENCES = (
     "new", "an old entity", "itself", "tx", "past", "enum", "attribute", "base", "never", "later",
@@ -40,7 +39,9 @@ FEATURES = frozenset({
     "metadata on the transaction", "metadata on an earlier transaction", "empty transaction",
     "explicit instant", "equal instant", "the engine's own instant",
     "backup in pieces", "restored from the live source", "stopped", "killed", "small segments",
-    "ids looked up", "copy of a copy",
+    "ids looked up", "copy of a copy", "copy backed up", "copy continued",
+    "filtered copy without attributes", "filtered copy without datoms", "filtered copy with hashes",
+    "filtered copy with a function",
 })  # fmt: skip
 """The kinds of history, and of journey, that every run must show."""
 
@@ -70,14 +71,14 @@ class Variety:
     features: Counter[str] = field(default_factory=Counter)
     values: Counter[tuple[str, object]] = field(default_factory=Counter)
 
-    def take(self, player: Player, log: LogChunk, journey: Journey) -> None:
-        """Counts one history."""
+    def take(self, travel: Travel, log: LogChunk) -> None:
+        """Counts one history, by its journey and its log."""
         self.histories += 1
         self.transactions += len(log.txs())
         self.datoms += len(log)
-        self.refused += player.refused is not None
-        self.features.update(player.features)
-        self.features.update(journey.features())
+        self.refused += travel.player.refused is not None
+        for features in (travel.player.features, travel.journey.features(), travel.features):
+            self.features.update(features)
         self.values.update({(kind, raw) for _, (_, _, kind, raw, _) in log.rows() if kind != "t"})
 
     def lacking(self) -> list[str]:
