@@ -67,7 +67,7 @@ def value_for(b: Builder, e: Place, attr: Attr) -> Value:
         return "r", _reference(b, e, unique=attr.unique is not None)
     if attr.type == "tuple":
         return "t", tuple(_slot(b, e, slot) for slot in attr.slots)
-    return b.draw(value_of(attr.type, on_pro=b.model.on_pro_only))
+    return b.model.kept(b.draw(value_of(attr.type, on_pro=b.model.on_pro_only)))
 
 
 def _slot(b: Builder, e: Place, slot: str) -> Any:
@@ -77,7 +77,7 @@ def _slot(b: Builder, e: Place, slot: str) -> Any:
     if slot == "ref":
         b.feature("reference in a tuple")
         return "r", _reference(b, e)
-    return shortened(b.draw(value_of(slot)))
+    return shortened(b.model.kept(b.draw(value_of(slot))))
 
 
 _SHOWN = {
@@ -110,11 +110,11 @@ def change(b: Builder) -> None:
     held = b.model.held(lambda a: not a.many and not a.parts and a is not DOC)
     if not held:
         return write(b)
-    twinned = [h for h in held if _twins(h[1], h[2])]
+    twinned = [h for h in held if _twins(b, h[1], h[2])]
     e, attr, old = b.pick(twinned if twinned and b.chance(3) else held)
     if e in b.new:
         return None
-    twins = _twins(attr, old)
+    twins = _twins(b, attr, old)
     if twins:
         b.feature("change to an equal value")
     new = b.pick(twins) if twins else value_for(b, e, attr)
@@ -127,7 +127,7 @@ def change(b: Builder) -> None:
     return None
 
 
-def _twins(attr: Attr, old: Value) -> list[Value]:
+def _twins(b: Builder, attr: Attr, old: Value) -> list[Value]:
     """Other values that an engine might take for the same.
 
     Of unique ones Local refuses the change; but a retraction beside it, which it drops, lets two entities
@@ -136,7 +136,8 @@ def _twins(attr: Attr, old: Value) -> list[Value]:
     if attr.unique:
         return []
     kind, edges = EDGES.get(attr.type, ("", []))
-    return [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
+    others = [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
+    return [other for other in others if b.model.kept(other) == other]
 
 
 def retract(b: Builder) -> None:

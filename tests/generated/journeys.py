@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from hypothesis import strategies as st
@@ -13,18 +13,30 @@ from hypothesis import strategies as st
 from asyncrestore.errors import Overtaken, StoppedEarly
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
-from tests.generated.copies import COPIES
+from tests.generated.copies import BackedUp, Continued, Copied, Copies, Filtered
 from tests.generated.filtering import WAYS
+from tests.support.comparison import is_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from asyncrestore.datomic.base import Database
     from asyncrestore.opening import AnyHistory
     from asyncrestore.progress import Progress
     from asyncrestore.stores.base import Store
     from tests.generated.player import Player
     from tests.generated.script import Step
+
+
+COPIES: dict[str, type[Copies]] = {
+    "": Copies,
+    "copy of a copy": Copied,
+    "copy backed up": BackedUp,
+    "copy continued": Continued,
+    "filtered copy": Filtered,
+}
+"""What becomes of a copy, by what a journey calls it."""
+
+
+ON_DISK = [(True, True), (True, False), (False, True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,8 @@ class Journey:
         breaks: how a restore ends early, ``stop`` or ``kill``, and after how many transactions.
         in_flight: transactions sent and not answered: with few, ids come back in time to be used.
         id_cache_size: 0 forgets nearly all.
-        copies: what becomes of the copy (`copies.COPIES`).
+        on_disk: whether source and copy are, where they are of Local: its log differs there.
+        copies: what becomes of the copy (`COPIES`).
         ways: of a filtered copy, what is done with one attribute after the other (`filtering`).
         with_schema: of a filtered copy, whether attributes are left out themselves.
     """
@@ -49,6 +62,7 @@ class Journey:
     breaks: tuple[tuple[str, int], ...]
     in_flight: int
     id_cache_size: int
+    on_disk: tuple[bool, bool]
     copies: str
     ways: tuple[str, ...]
     with_schema: bool
@@ -56,6 +70,11 @@ class Journey:
     def played_before_copies(self, steps: list[Step]) -> int:
         """How many steps of a script are played into the source: the rest is for the copy."""
         return len(steps) // 2 if self.copies == "copy continued" else len(steps)
+
+    @property
+    def onto_disk(self) -> bool:
+        """Whether a copy is on disk, and the source is not."""
+        return self.on_disk == (False, True)
 
     def features(self) -> set[str]:
         """What it shows."""
@@ -82,10 +101,17 @@ def journeys(draw: st.DrawFn) -> Journey:
         ),
         in_flight=draw(st.sampled_from([1, 4, 8, 20, 1024])),
         id_cache_size=draw(st.sampled_from([0, 2_000_000])),
+        on_disk=draw(st.sampled_from([*[(False, False)] * 9, *ON_DISK])),
         copies=draw(st.sampled_from([*COPIES, "", "", "", "", ""])),
         ways=draw(st.lists(st.sampled_from(WAYS), min_size=11, max_size=11).map(tuple)),
         with_schema=draw(st.booleans()),
     )
+
+
+class NewDatabase(Protocol):
+    """Makes a database of an engine; durable ones, where the engine here has such, all have one name."""
+
+    async def __call__(self, engine: str, *, durable: bool = False) -> Database: ...
 
 
 @dataclass(kw_only=True)
@@ -102,7 +128,8 @@ class Travel:
         source: the database that the script is played into.
         store: holds the backups, the source's under the name "history".
         target: the copy.
-        new: makes another database, of an engine.
+        new: makes another database.
+        done: how many steps were played into the source.
         features: what the journey has shown besides what was drawn.
     """
 
@@ -115,18 +142,22 @@ class Travel:
     source: Database
     store: Store
     target: Database
-    new: Callable[[str], Awaitable[Database]]
+    new: NewDatabase
+    done: int = 0
     features: Counter[str] = field(default_factory=Counter)
 
-    async def go(self, follow: Callable[[], Awaitable[None]]) -> None:
+    async def go(self, copies: Copies) -> None:
         """Plays the script into the source, and takes what it makes to store and target, piece by piece."""
-        done, journey = 0, self.journey
+        journey = self.journey
+        for what, database in (("source", self.source), ("copy", self.target)):
+            self.features[f"{what} on disk"] += is_on_disk(database)
+        await copies.begin()
         for end in sorted({*(piece for piece in journey.pieces if piece < len(self.steps)), len(self.steps)}):
-            await self.player.play(self.steps[done:end])
-            done = end
+            await self.player.play(self.steps[self.done : end])
+            self.done = end
             await self.backup(self.source, "history")
             await self.restore(self.source if journey.live else self.store, self.target, name="history")
-            await follow()
+            await copies.follow()
 
     async def backup(self, database: Database, name: str) -> None:
         """Backs a database up."""

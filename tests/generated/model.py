@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.datomic.uri import PEER
 from asyncrestore.values import to_python
 from tests.generated.script import TX, Operation, Place, Step, ident
+from tests.generated.values import on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,11 +55,12 @@ class Model:
 
     Attributes:
         engines: source and target: what one of them has not, or does otherwise, is not drawn.
+        onto_disk: whether a source that is not on disk has a copy there, by Local.
         with_nan: what has NaN, or had.
     """
 
-    engines: frozenset[str] = frozenset({LOCAL})
-
+    engines: frozenset[str]
+    onto_disk: bool = False
     attrs: list[Attr] = field(default_factory=list)
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
@@ -80,6 +82,10 @@ class Model:
     def on_pro_only(self) -> bool:
         """Whether what only Pro has may be drawn."""
         return self.engines == {PEER}
+
+    def kept(self, value: Value) -> Value:
+        """The value as each copy can have it: on disk Local has one zero and one NaN (known limits)."""
+        return on_disk(value) if self.onto_disk else value
 
     def number(self) -> int:
         """A number not used before."""

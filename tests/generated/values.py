@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from asyncrestore.values import to_python
 from tests.strategies import double_bits, float_bits, longs, texts
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def _floats(*numbers: float) -> list[int]:
 
 NAN = 0x7FF8000000000000
 FLOAT_NAN = 0x7FC00000
+NEGATIVE_ZERO = -(2**63)
 INFINITIES = float("inf"), float("-inf")
 ONE_TENTH_AS_FLOAT = struct.unpack("<f", struct.pack("<f", 0.1))[0]
 
@@ -103,6 +106,16 @@ _PRO_VALUES = {
 def value_of(type_: str, *, on_pro: bool = False) -> st.SearchStrategy[Value]:
     """A value of a type that is neither a reference nor a tuple; `on_pro` also one that only Pro can hold."""
     return (_PRO_VALUES if on_pro else _VALUES)[type_]
+
+
+def on_disk(value: Value) -> Value:
+    """The value as a durable database of Local keeps it."""
+    kind, raw = value
+    if kind == "d":
+        return kind, 0 if raw == NEGATIVE_ZERO else NAN if math.isnan(to_python(kind, raw)) else raw
+    if kind == "f":
+        return kind, FLOAT_NAN if math.isnan(to_python(kind, raw)) else raw
+    return value
 
 
 def is_readable(value: Value) -> bool:

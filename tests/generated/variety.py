@@ -39,7 +39,7 @@ FEATURES = frozenset({
     "metadata on the transaction", "metadata on an earlier transaction", "empty transaction",
     "explicit instant", "equal instant", "the engine's own instant",
     "backup in pieces", "restored from the live source", "stopped", "killed", "small segments",
-    "ids looked up", "copy of a copy", "copy backed up", "copy continued",
+    "ids looked up", "source on disk", "copy on disk", "copy of a copy", "copy backed up", "copy continued",
     "filtered copy without attributes", "filtered copy without datoms", "filtered copy with hashes",
     "filtered copy with a function",
 })  # fmt: skip
