@@ -81,7 +81,8 @@ class FilterRequest:
         return a
 
     def _ident(self, a: int) -> str:
-        return self._schema.attributes[a].ident or str(a)
+        ident = self._schema.attributes[a].ident
+        return str(a) if ident is None else ident
 
     def _composite(self, a: int) -> str | None:
         """Returns the ident of a restored composite tuple that has this attribute as a component, if any."""

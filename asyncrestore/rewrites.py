@@ -149,7 +149,8 @@ def _called(function: Callable[[str, Any], Any], ident: str, kind: str, raw: Raw
     except Exception as exc:  # whatever somebody's function raises
         # Its text is left out, because it may be the value itself, as a KeyError's is.
         raise ValueError(f"it raised {type(exc).__name__}") from exc
-    return to_raw(kind, made)
+    # What the source holds may be returned, also where the check of what somebody makes is stricter.
+    return raw if made is value else to_raw(kind, made)
 
 
 def _keyed(ident: str, how: str, key: bytes | None) -> bytes:

@@ -155,10 +155,11 @@ def _text(value: str) -> str:
     return value
 
 
-def _name(value: Keyword | Symbol) -> str:
-    if not re.fullmatch(r"[^\s/]+(/\S+)?|/", value.name):
+def _written(text: str) -> str:
+    """Returns the name that a text writes; a program can make others too, with blanks or without a name."""
+    if not re.fullmatch(r"[^\s/]+(/\S+)?|/", text):
         raise ValueError("it has an invalid name")
-    return _text(value.name)
+    return text
 
 
 # What Java's parser takes too: a scheme, and only the characters of URIs.
@@ -189,8 +190,8 @@ _ENCODERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Raw]]] = {
     "f": ((float,), _bits("<f", "<i")),
     "i": ((datetime, int), _milliseconds),
     "s": ((str,), _text),
-    "k": ((Keyword,), _name),
-    "y": ((Symbol,), _name),
+    "k": ((Keyword,), lambda value: _text(value.name)),
+    "y": ((Symbol,), lambda value: _text(value.name)),
     "u": ((uuid.UUID,), str),
     "o": ((Uri,), _uri),
     "n": ((int,), lambda value: str(Decimal(value))),
@@ -233,8 +234,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "f": float,
     "i": datetime.fromisoformat,
     "s": str,
-    "k": lambda text: Keyword(text.removeprefix(":")),
-    "y": Symbol,
+    "k": lambda text: Keyword(_written(text.removeprefix(":"))),
+    "y": lambda text: Symbol(_written(text)),
     "u": uuid.UUID,
     "o": Uri,
     "n": int,

@@ -117,6 +117,22 @@ def test_python_values_go_back_to_their_raw_form(value: tuple[str, Any]) -> None
         assert to_raw(kind, to_python(kind, raw)) == raw
 
 
+@given(scalars.filter(lambda value: value[0] not in "ru"))
+def test_a_function_may_return_what_the_source_holds(value: tuple[str, Any]) -> None:
+    """Also what no text stands for: a keyword without a name, a relative URI, any NaN."""
+    kind, raw = value
+    assert make_rewriter(lambda _, same: same, "p/x", value_type(kind), None).rewrite(raw) == raw
+
+
+@pytest.mark.parametrize("name", ["", "a/", "/a", "a b", "/"])
+def test_a_function_may_make_names_with_blanks(name: str) -> None:
+    for kind, named in (("k", Keyword), ("y", Symbol)):
+        assert (
+            make_rewriter(lambda _, __, of=named: of(name), "p/x", value_type(kind), None).rewrite("b")  # type: ignore[misc]
+            == name
+        )
+
+
 def test_a_bigint_has_any_number_of_digits() -> None:
     for raw in ("9" * 6000, "-" + "9" * 6000):
         assert to_raw("n", to_python("n", raw)) == raw

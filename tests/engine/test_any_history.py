@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from asyncrestore import commonpast
 from asyncrestore.datomic.database import open_connector
@@ -24,7 +25,7 @@ from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from tests.generated.histories import histories
-from tests.generated.journeys import Journey, journeys, restore, travel
+from tests.generated.journeys import COPIES, Journey, Travel, journeys
 from tests.generated.keep import keep
 from tests.generated.player import Player
 from tests.generated.variety import Variety
@@ -57,21 +58,26 @@ pytestmark = pytest.mark.anyio
 class _Check:
     """One batch of histories, in a JVM of its own."""
 
-    def __init__(self, connector: Connector, engine: str, variety: Variety, directory: Path) -> None:
+    def __init__(
+        self, connector: Connector, engine: str, variety: Variety, directory: Path, scratch: Path
+    ) -> None:
         self._connector = connector
         self._pairs = PAIRS[engine]
         self._variety = variety
         self._directory = directory
+        self._scratch = scratch
         self._numbers = itertools.count()
         self.failures: list[str] = []
 
-    async def _new(self, engine: str) -> BridgeDatabase:
+    async def _new(self, engine: str, *, durable: bool = False) -> BridgeDatabase:
+        """Makes a database in memory; or of Local a durable one, of always the same name."""
         name = f"db{next(self._numbers)}"
-        uri = (
-            f"datomic:local://histories/{name}?storage-dir=:mem"
-            if engine == LOCAL
-            else f"datomic:mem://{name}"
-        )
+        if engine == PEER:
+            uri = f"datomic:mem://{name}"
+        elif durable:
+            uri = f"datomic:local://histories/durable?storage-dir={self._scratch / name}"
+        else:
+            uri = f"datomic:local://histories/{name}?storage-dir=:mem"
         return await self._connector.open(uri, create=True)
 
     async def histories(self, numbers: Iterator[int]) -> None:
@@ -85,33 +91,43 @@ class _Check:
 
     async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
         """Takes a history to another database, and compares; one that fails is kept."""
-        source = await self._new(here)
+        source = await self._new(here, durable=journey.on_disk[0])
+        target = await self._new(there, durable=journey.on_disk[1])
+        played = journey.played_before_copies(steps)
+        travel = Travel(
+            journey=journey,
+            steps=steps[:played],
+            rest=steps[played:],
+            player=Player(source),
+            here=here,
+            there=there,
+            source=source,
+            store=MemoryStore(),
+            target=target,
+            new=self._new,
+        )
         try:
-            await self._journey(steps, journey, source, here, there)
+            await self._travel(travel)
         except Exception as failure:  # noqa: BLE001 (whatever it is, the history is needed to understand it)
             directory = self._directory / f"history-{number}"
-            self.failures.append(await keep(directory, failure, source, steps, journey))
+            databases = {"history": source, "copy": target}
+            self.failures.append(await keep(directory, failure, databases, steps, journey))
 
-    async def _journey(
-        self, steps: list[Step], journey: Journey, source: BridgeDatabase, here: str, there: str
-    ) -> None:
-        target, store, player = await self._new(there), MemoryStore(), Player(source)
-        await travel(journey, steps, player, source, store, target)
+    async def _travel(self, travel: Travel) -> None:
+        source, store, target = travel.source, travel.store, travel.target
+        copies = COPIES[travel.journey.copies](travel)
+        await travel.go(copies)
 
         for origin in (store, source):
-            report = await verify(origin, against=target)
+            report = await verify(origin, name="history", against=target)
             assert report.problems == []
-        assert (await verify(store)).problems == []
+        assert (await verify(store, name="history")).problems == []
         await check_copy(source, target)
-        if here == there == PEER:
+        if travel.here == travel.there == PEER:
             await check_partitions(target)
-        if journey.chained:
-            second = await self._new(here)
-            await restore(journey, target, second)
-            assert (await verify(target, against=second)).problems == []
-            await check_copy(source, target, second)
+        await copies.check()
         _, log = await source.read_log(0, await source.basis_t() + 1, size=1 << 40)
-        self._variety.take(player, log, journey)
+        self._variety.take(travel, log)
 
 
 def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:
@@ -130,9 +146,10 @@ def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(histories(engines=engines), journeys())
-    def run(steps: list[Step], journey: Journey) -> None:
-        drawn.append((steps, journey))
+    @given(st.data())
+    def run(data: st.DataObject) -> None:
+        journey = data.draw(journeys())
+        drawn.append((data.draw(histories(engines=engines, onto_disk=journey.onto_disk)), journey))
 
     run()
     return drawn[-1]
@@ -153,7 +170,7 @@ async def test_any_history_is_identical_after_a_journey(
     for start in range(0, wanted, PER_JVM):
         first = SEED * 1_000_000 + start
         async with open_connector() as connector, anyio.create_task_group() as lanes:
-            check = _Check(connector, engine, variety, directory)
+            check = _Check(connector, engine, variety, directory, tmp_path / str(start))
             numbers = iter(range(first, first + min(PER_JVM, wanted - start)))
             for _ in range(LANES):
                 lanes.start_soon(check.histories, numbers)

@@ -12,15 +12,25 @@ from asyncrestore.errors import TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import INDEX_BITS, t_to_tx, tx_to_t
+from asyncrestore.model import INDEX_BITS, TxData, t_to_tx, tx_to_t
+from asyncrestore.positions import ident
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PRO
+from tests.support.altered import AlteredDatabase
+from tests.support.comparison import check_copy
 
 if TYPE_CHECKING:
-    from asyncrestore.datomic.database import BridgeDatabase
+    from pathlib import Path
+
+    from asyncrestore.datomic.database import BridgeDatabase, Connector
     from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
+
+NAMES = """[{:db/ident :e/a}
+            {:db/ident :p/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}
+            {:db/ident :p/home :db/valueType :db.type/uri :db/cardinality :db.cardinality/one}
+            {:db/ident :p/tag :db/valueType :db.type/string :db/cardinality :db.cardinality/many}]"""
 
 
 @pytest.mark.parametrize(("here", "there"), [(LOCAL, PEER), (PEER, LOCAL)])
@@ -59,6 +69,45 @@ async def _values(database: BridgeDatabase) -> list[list[tuple[str, object]]]:
         )
         for transaction in itertools.islice(reversed(list(log.transactions())), len(ODD))
     ]
+
+
+@pytest.mark.parametrize("here", [LOCAL, PEER])
+async def test_retraction_beside_a_change_is_noted_once_on_disk(
+    new_database: NewDatabase, connector: Connector, tmp_path: Path, here: str
+) -> None:
+    """By a durable database of Local; by one in memory and by Pro twice. That is no difference."""
+    source, store = await new_database(NAMES, of=here), MemoryStore()
+    new, name, home, tag = ident("e/a"), ident("p/name"), ident("p/home"), ident("p/tag")
+    changes = [
+        TxData(0, [new, name, "s", "a", new, home, "o", "http://a", new, tag, "s", "x"], []),
+        TxData(0, [new, name, "s", "b"], [new, name, "s", "a"]),
+        TxData(0, [new, home, "o", "http://b"], [new, home, "o", "HTTP://A"]),
+        TxData(0, [new, tag, "s", "z"], [new, tag, "s", "x"]),
+    ]
+    assert (await (await source.submit(changes)).result()).anomaly is None  # EDN has no URIs
+    await backup(source, store)
+    target = await connector.open(f"datomic:local://staging/shop?storage-dir={tmp_path}", create=True)
+    again = await new_database(of=here)
+
+    await restore(store, target)
+    await restore(target, again)
+
+    for origin, copy in ((source, target), (store, target), (target, again)):
+        assert (await verify(origin, against=copy)).problems == []
+    await check_copy(source, target, again)
+    assert [await _retractions(database, 3) for database in (source, target)] == [[2, 2, 1], [1, 1, 1]]
+
+    def without(kind: str) -> AlteredDatabase:
+        return AlteredDatabase(target, lambda rows: [r for r in rows if r[1][4] or r[1][2] != kind])
+
+    # One of the two must be there, and every one of several values.
+    assert [(await verify(source, against=without(kind))).problem_count for kind in "so"] == [3, 2]
+
+
+async def _retractions(database: BridgeDatabase, newest: int) -> list[int]:
+    """How many retractions each of the newest transactions has."""
+    _, log = await database.read_log(0, await database.basis_t() + 1, size=1_000_000)
+    return [each.added.count("-") for each in list(log.transactions())[-newest:]]
 
 
 async def test_what_only_pro_has_goes_through_a_store(new_database: NewDatabase) -> None:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from tests.generated.model import DOC, Attr, Builder, same
 from tests.generated.script import TX, Operation, Place, ident
-from tests.generated.values import EDGES, shortened, value_of
+from tests.generated.values import EDGES, is_readable, shortened, value_of
 
 if TYPE_CHECKING:
     from tests.generated.values import Value
 
 ENTITY_PARTITIONS = [16, 17, 18, 19, 20, 21, 22, 23]
 FIRST_IMPLICIT = 1 << 19
-EDN_TYPES = {"string", "long", "bigdec", "keyword", "uuid", "ref"}
-"""Types of the values in a step that is sent as EDN."""
 
 BASE = ["db/ident", "db.part/user", "db.type/string", "db/doc", "db.cardinality/one"]
 
 
-def _reference(b: Builder) -> Place:
-    """What a reference may lead to."""
-    options = ["new", "an old entity", "an old entity", "an old entity", "tx", "past", "enum", "attribute",
-               "base", "never", "later"]  # fmt: skip
+def _reference(b: Builder, e: Place, *, unique: bool = False) -> Place:
+    """What a reference of an entity may lead to."""
+    options = ["new", "an old entity", "an old entity", "an old entity", "itself", "tx", "past", "enum",
+               "attribute", "base", "never", "later"]  # fmt: skip
     if not b.model.on_pro:
         # Pro's t are sparse: how far away a later transaction is, nobody can tell (docs/restore-rules.md).
         options.append("later transaction")
     what = b.pick(options)
-    place = _place(b, what)
-    b.feature(f"reference to {what if place else 'new'}")
+    place = e if what == "itself" else _place(b, what)
+    b.feature(f"{'unique ' * unique}reference to {what if place else 'new'}")
     return place or b.new_entity()
 
 
@@ -61,25 +58,26 @@ def _place(b: Builder, what: str) -> Place | None:
     return None
 
 
-def _value(b: Builder, attr: Attr) -> Value:
+def value_for(b: Builder, e: Place, attr: Attr) -> Value:
+    """A value of an attribute for an entity; it may be one that the entity has."""
     known = [value for _, _, value in b.model.held(lambda a: a is attr)]
     if known and b.chance(4):
         return b.pick(known)  # type: ignore[no-any-return]
     if attr.type == "ref":
-        return "r", _reference(b)
+        return "r", _reference(b, e, unique=attr.unique is not None)
     if attr.type == "tuple":
-        return "t", tuple(_slot(b, slot) for slot in attr.slots)
-    return b.draw(value_of(attr.type, on_pro=b.model.on_pro_only))
+        return "t", tuple(_slot(b, e, slot) for slot in attr.slots)
+    return b.model.kept(b.draw(value_of(attr.type, on_pro=b.model.on_pro_only)))
 
 
-def _slot(b: Builder, slot: str) -> Any:
+def _slot(b: Builder, e: Place, slot: str) -> Any:
     if b.chance(4):
         b.feature("empty slot")
         return None
     if slot == "ref":
         b.feature("reference in a tuple")
-        return "r", _reference(b)
-    return shortened(b.draw(value_of(slot)))
+        return "r", _reference(b, e)
+    return shortened(b.model.kept(b.draw(value_of(slot))))
 
 
 _SHOWN = {
@@ -103,12 +101,8 @@ def write(b: Builder) -> None:
     """Assertions about entities new and old."""
     for _ in range(b.pick([1, 2, 3, 4])):
         e, attr = _entity(b), b.pick(b.model.writable())
-        if e is TX and attr.unique:
-            continue
-        value = _value(b, attr)
-        if b.add(e, attr, value) and e is TX:
-            # The next transaction has the same place and is another entity.
-            b.at_end.append(partial(b.model.values.pop, (e, attr), None))
+        if b.add(e, attr, value_for(b, e, attr)) and e is TX and attr.unique:
+            b.feature("unique value of a transaction")
 
 
 def change(b: Builder) -> None:
@@ -116,14 +110,14 @@ def change(b: Builder) -> None:
     held = b.model.held(lambda a: not a.many and not a.parts and a is not DOC)
     if not held:
         return write(b)
-    twinned = [h for h in held if _twins(h[1], h[2])]
+    twinned = [h for h in held if _twins(b, h[1], h[2])]
     e, attr, old = b.pick(twinned if twinned and b.chance(3) else held)
     if e in b.new:
         return None
-    twins = _twins(attr, old)
+    twins = _twins(b, attr, old)
     if twins:
         b.feature("change to an equal value")
-    new = b.pick(twins) if twins else _value(b, attr)
+    new = b.pick(twins) if twins else value_for(b, e, attr)
     if b.chance(2):
         b.feature("change, both said")
         b.replace(e, attr, old, new)
@@ -133,7 +127,7 @@ def change(b: Builder) -> None:
     return None
 
 
-def _twins(attr: Attr, old: Value) -> list[Value]:
+def _twins(b: Builder, attr: Attr, old: Value) -> list[Value]:
     """Other values that an engine might take for the same.
 
     Of unique ones Local refuses the change; but a retraction beside it, which it drops, lets two entities
@@ -142,7 +136,8 @@ def _twins(attr: Attr, old: Value) -> list[Value]:
     if attr.unique:
         return []
     kind, edges = EDGES.get(attr.type, ("", []))
-    return [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
+    others = [(kind, raw) for raw in edges if raw != old[1] and same((kind, raw), old)]
+    return [other for other in others if b.model.kept(other) == other]
 
 
 def retract(b: Builder) -> None:
@@ -175,71 +170,9 @@ def compose(b: Builder) -> None:
         return write(b)
     e = _entity(b)
     for part in b.pick(composites).parts:
-        if e is not TX and b.pick([True, True, False]):
-            b.add(e, part, _value(b, part))
+        if b.pick([True, True, False]):
+            b.add(e, part, value_for(b, e, part))
             b.feature("component of a composite")
-    return None
-
-
-def move(b: Builder) -> None:
-    """A unique value goes from one entity to another in one transaction, or two entities swap theirs."""
-    held = [h for h in b.model.held(lambda a: a.unique is not None) if h[0] not in b.new]
-    if not held:
-        return write(b)
-    e, attr, value = b.pick(held)
-    others = [h for h in held if h[1] is attr and h[0] != e]
-    if others and b.chance(2):
-        other, _, its = b.pick(others)
-        if b.settle(e, attr) and b.settle(other, attr):
-            b.feature("unique values swapped")
-            for place, new in ((e, its), (other, value)):
-                b.step.operations.append(Operation(True, place, attr.place, *new))
-                b.model.values[place, attr] = [new]
-        return None
-    there = list(b.entities())
-    receiver = b.pick(there) if there and not b.chance(3) else b.new_entity()
-    if receiver != e and not (receiver in b.new and attr.unique == "identity") and b.retract(e, attr, value):
-        old = b.model.values.get((receiver, attr))
-        if b.add(receiver, attr, value):
-            b.feature("unique value moved" + (" to a new entity" if receiver in b.new else ""))
-            b.feature("unique value moved onto another" if old else "unique value moved")
-    return None
-
-
-def upsert(b: Builder) -> None:
-    """A tempid that an identity leads to an entity which is there."""
-    held = [h for h in b.model.held(lambda a: a.unique == "identity") if h[0] not in b.new]
-    if not held:
-        return write(b)
-    e, attr, value = b.pick(held)
-    tempid = Place("upsert", b.model.number())
-    if b.settle(e, attr):
-        b.feature("upsert")
-        b.step.operations.append(Operation(True, tempid, attr.place, *value))
-        other = b.pick(b.model.writable())
-        b.add(e, other, _value(b, other), at=tempid)
-    return None
-
-
-def erase(b: Builder) -> None:
-    """An entity is retracted with its components and what refers to it; another may get its unique value."""
-    entities = list(b.entities())
-    if not entities or b.step.operations:
-        return write(b)
-    e = b.pick(entities)
-    components = [h for h in b.model.held(lambda a: a.component) if h[0] == e]
-    if not all(whole.what == "entity" for whole in b.model.with_components(e)):
-        return write(b)  # a transaction cannot be retracted, nor an attribute
-    unique = [h for h in b.model.held(lambda a: a.unique is not None) if h[0] == e and h[2][0] in "lmkus"]
-    b.feature("entity retracted", *(["entity retracted with a component"] if components else []))
-    b.step.erased.append(e)
-    for _, attr, value in unique:
-        b.release(e, attr, value)
-    b.model.erase(e)
-    for _, attr, value in unique[:1]:
-        receiver = b.new_entity() if b.chance(2) else b.pick(entities)
-        if receiver != e and b.add(receiver, attr, value):
-            b.feature("unique value of a retracted entity")
     return None
 
 
@@ -250,6 +183,7 @@ def in_partitions(b: Builder) -> None:
     """
     if b.step.operations:
         return write(b)
+    b.complete = True
     for _ in range(b.pick([1, 2, 3])):
         e = b.new_entity()
         if b.model.partitions and not b.chance(3):
@@ -260,8 +194,10 @@ def in_partitions(b: Builder) -> None:
             b.step.partitions[e] = Place("raw", number << 42)
             b.feature("entity in an implicit partition")
         for attr in b.model.writable():
-            if attr is not DOC and attr.type in EDN_TYPES and b.chance(3):
-                b.add(e, attr, _value(b, attr))
+            if attr is not DOC and b.chance(3):
+                value = value_for(b, e, attr)
+                if is_readable(value):
+                    b.add(e, attr, value)
     return None
 
 

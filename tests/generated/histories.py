@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from asyncrestore.datomic.uri import LOCAL
-from tests.generated import data, schema
+from tests.generated import data, schema, unique
 from tests.generated.model import Builder, Model
 
 if TYPE_CHECKING:
@@ -17,32 +17,34 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 _STEPS: list[Callable[[Builder], None]] = [
-    *[data.write] * 5, *[data.change] * 3, data.retract, *[data.move] * 3, data.upsert,
-    *[data.erase] * 2, *[data.again] * 3, *[data.compose] * 3, schema.attributes, schema.tuples,
-    *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename, schema.take_over, schema.lose_name,
-    *[schema.cardinality] * 2, *[schema.unique] * 2, schema.alter_nothing, schema.describe, data.empty,
+    *[data.write] * 5, *[data.change] * 3, data.retract, *[data.again] * 3, *[data.compose] * 3,
+    *[unique.several] * 2, *[unique.move] * 3, *[unique.swap] * 2, *[unique.upsert] * 2,
+    unique.as_transaction, *[unique.circle] * 2, *[unique.erase] * 2,
+    schema.attributes, schema.tuples, *[schema.composite] * 2, schema.enum, schema.reuse, schema.rename,
+    schema.take_over, schema.lose_name, *[schema.cardinality] * 2, *[schema.unique] * 2,
+    schema.alter_nothing, schema.describe, data.empty,
 ]  # fmt: skip
 _STEPS_ON_PRO = [*_STEPS, *[schema.partition] * 2, *[data.in_partitions] * 3]
 
 
 @st.composite
 def histories(
-    draw: st.DrawFn, *, engines: frozenset[str] = frozenset({LOCAL}), max_steps: int = 20
+    draw: st.DrawFn, *, engines: frozenset[str], onto_disk: bool, max_steps: int = 20
 ) -> list[Step]:
     """A script of transactions; each of the engines takes nearly all of them."""
-    model = Model(engines)
+    model = Model(engines, onto_disk=onto_disk and LOCAL in engines)
     options = _STEPS_ON_PRO if model.on_pro else _STEPS
     steps: list[Step] = []
     now: int | None = draw(st.sampled_from([0, 1, 946_684_799_999, 1_600_000_000_123]))
     for number in range(draw(st.integers(6, max_steps))):
-        builder = Builder(draw, model)
+        builder = Builder(draw, model, by_clock=now is None)
         if number == 0:
             schema.start(builder)
         else:
             for _ in range(draw(st.sampled_from([1, 2, 2, 3]))):
                 draw(st.sampled_from(options))(builder)
-                if builder.step.erased or builder.step.partitions:
-                    break  # it goes as EDN, which not every value can be written in
+                if builder.complete:
+                    break
         step = builder.end()
         if now is None:
             step.features.add("the engine's own instant")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from hypothesis import strategies as st
 
 from asyncrestore.errors import Overtaken, StoppedEarly
-from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.restore import restore
+from tests.generated.copies import BackedUp, Continued, Copied, Copies, Filtered
+from tests.generated.filtering import WAYS
+from tests.support.comparison import is_on_disk
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
@@ -20,6 +24,19 @@ if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
     from tests.generated.player import Player
     from tests.generated.script import Step
+
+
+COPIES: dict[str, type[Copies]] = {
+    "": Copies,
+    "copy of a copy": Copied,
+    "copy backed up": BackedUp,
+    "copy continued": Continued,
+    "filtered copy": Filtered,
+}
+"""What becomes of a copy, by what a journey calls it."""
+
+
+ON_DISK = [(True, True), (True, False), (False, True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,10 @@ class Journey:
         breaks: how a restore ends early, ``stop`` or ``kill``, and after how many transactions.
         in_flight: transactions sent and not answered: with few, ids come back in time to be used.
         id_cache_size: 0 forgets nearly all.
-        chained: the target is restored in turn.
+        on_disk: whether source and copy are, where they are of Local: its log differs there.
+        copies: what becomes of the copy (`COPIES`).
+        ways: of a filtered copy, what is done with one attribute after the other (`filtering`).
+        with_schema: of a filtered copy, whether attributes are left out themselves.
     """
 
     pieces: tuple[int, ...]
@@ -42,7 +62,19 @@ class Journey:
     breaks: tuple[tuple[str, int], ...]
     in_flight: int
     id_cache_size: int
-    chained: bool
+    on_disk: tuple[bool, bool]
+    copies: str
+    ways: tuple[str, ...]
+    with_schema: bool
+
+    def played_before_copies(self, steps: list[Step]) -> int:
+        """How many steps of a script are played into the source: the rest is for the copy."""
+        return len(steps) // 2 if self.copies == "copy continued" else len(steps)
+
+    @property
+    def onto_disk(self) -> bool:
+        """Whether a copy is on disk, and the source is not."""
+        return self.on_disk == (False, True)
 
     def features(self) -> set[str]:
         """What it shows."""
@@ -53,7 +85,6 @@ class Journey:
             "killed": any(how == "kill" for how, _ in self.breaks),
             "small segments": self.segment_size < 10 and not self.live,
             "ids looked up": not self.id_cache_size,
-            "copy of a copy": self.chained,
         }
         return {name for name, there in shown.items() if there}
 
@@ -70,38 +101,86 @@ def journeys(draw: st.DrawFn) -> Journey:
         ),
         in_flight=draw(st.sampled_from([1, 4, 8, 20, 1024])),
         id_cache_size=draw(st.sampled_from([0, 2_000_000])),
-        chained=draw(st.sampled_from([False, False, False, True])),
+        on_disk=draw(st.sampled_from([*[(False, False)] * 9, *ON_DISK])),
+        copies=draw(st.sampled_from([*COPIES, "", "", "", "", ""])),
+        ways=draw(st.lists(st.sampled_from(WAYS), min_size=11, max_size=11).map(tuple)),
+        with_schema=draw(st.booleans()),
     )
 
 
-async def travel(
-    journey: Journey, steps: list[Step], player: Player, source: Database, store: Store, target: Database
+class NewDatabase(Protocol):
+    """Makes a database of an engine; durable ones, where the engine here has such, all have one name."""
+
+    async def __call__(self, engine: str, *, durable: bool = False) -> Database: ...
+
+
+@dataclass(kw_only=True)
+class Travel:
+    """A journey under way.
+
+    Attributes:
+        journey: how it goes.
+        steps: the script, as far as it is played into the source.
+        rest: what is left of it for the copy.
+        player: plays it.
+        here: the source's engine.
+        there: the copy's engine.
+        source: the database that the script is played into.
+        store: holds the backups, the source's under the name "history".
+        target: the copy.
+        new: makes another database.
+        done: how many steps were played into the source.
+        features: what the journey has shown besides what was drawn.
+    """
+
+    journey: Journey
+    steps: list[Step]
+    rest: list[Step]
+    player: Player
+    here: str
+    there: str
+    source: Database
+    store: Store
+    target: Database
+    new: NewDatabase
+    done: int = 0
+    features: Counter[str] = field(default_factory=Counter)
+
+    async def go(self, copies: Copies) -> None:
+        """Plays the script into the source, and takes what it makes to store and target, piece by piece."""
+        journey = self.journey
+        for what, database in (("source", self.source), ("copy", self.target)):
+            self.features[f"{what} on disk"] += is_on_disk(database)
+        await copies.begin()
+        for end in sorted({*(piece for piece in journey.pieces if piece < len(self.steps)), len(self.steps)}):
+            await self.player.play(self.steps[self.done : end])
+            self.done = end
+            await self.backup(self.source, "history")
+            await self.restore(self.source if journey.live else self.store, self.target, name="history")
+            await copies.follow()
+
+    async def backup(self, database: Database, name: str) -> None:
+        """Backs a database up."""
+        # Pro's t begin at 1000 and are sparse: else most segments would be empty.
+        wider = 12 if database.uri.startswith("datomic:mem:") else 1
+        await backup(database, self.store, name=name, segment_size=self.journey.segment_size * wider)
+
+    async def restore(self, source: AnyHistory, target: Database, **options: Any) -> None:
+        """Restores, with interruptions."""
+        journey = self.journey
+        options |= {"id_cache_size": journey.id_cache_size, "in_flight": journey.in_flight}
+        for how, after in journey.breaks:
+            await _interrupted(source, target, how, after, options)
+        while True:
+            # What a killed restore had sent may still commit meanwhile; in a process of its own it would not.
+            with suppress(Overtaken):
+                await restore(source, target, **options)
+                return
+
+
+async def _interrupted(
+    source: AnyHistory, target: Database, how: str, after: int, options: dict[str, Any]
 ) -> None:
-    """Plays the script into the source, and takes what it makes to store and target, piece by piece."""
-    # Pro's t begin at 1000 and are sparse: else most segments would be empty.
-    segment_size = journey.segment_size * (12 if source.uri.startswith("datomic:mem:") else 1)
-    done = 0
-    for end in sorted({*(piece for piece in journey.pieces if piece < len(steps)), len(steps)}):
-        await player.play(steps[done:end])
-        done = end
-        await backup(source, store, name="history", segment_size=segment_size)
-        await restore(journey, source if journey.live else store, target)
-
-
-async def restore(journey: Journey, source: AnyHistory, target: Database) -> None:
-    """Restores, with interruptions."""
-    for how, after in journey.breaks:
-        await _interrupted(journey, source, target, how, after)
-    while True:
-        # What a killed restore had sent may still commit meanwhile; in a process of its own it would not.
-        with suppress(Overtaken):
-            await restoring.restore(
-                source, target, id_cache_size=journey.id_cache_size, in_flight=journey.in_flight
-            )
-            return
-
-
-async def _interrupted(journey: Journey, source: AnyHistory, target: Database, how: str, after: int) -> None:
     stop = anyio.Event()
 
     def on_progress(progress: Progress) -> None:
@@ -112,11 +191,4 @@ async def _interrupted(journey: Journey, source: AnyHistory, target: Database, h
                 scope.cancel()
 
     with anyio.CancelScope() as scope, suppress(StoppedEarly, Overtaken):
-        await restoring.restore(
-            source,
-            target,
-            id_cache_size=journey.id_cache_size,
-            in_flight=journey.in_flight,
-            on_progress=on_progress,
-            stop=stop,
-        )
+        await restore(source, target, on_progress=on_progress, stop=stop, **options)

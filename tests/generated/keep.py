@@ -14,6 +14,7 @@ from asyncrestore.jobs.backup import backup
 from asyncrestore.stores.filesystem import FilesystemStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from asyncrestore.datomic.base import Database
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
 
 
 async def keep(
-    directory: Path, failure: Exception, source: Database, steps: list[Step], journey: Journey
+    directory: Path,
+    failure: Exception,
+    databases: Mapping[str, Database],
+    steps: list[Step],
+    journey: Journey,
 ) -> str:
-    """Writes a backup of the source, with its very ids, and the failure, the journey and the script as text.
+    """Writes backups of source and copy, with their very ids; failure, journey and script as text.
 
     Returns what to tell: the failure, and where all this is.
     """
@@ -37,7 +42,8 @@ async def keep(
 
     await to_thread.run_sync(write)
     try:
-        await backup(source, FilesystemStore(directory / "backup"), name="history")
+        for name, database in databases.items():
+            await backup(database, FilesystemStore(directory / "backup"), name=name)
     except AsyncRestoreError as error:
         return f"{directory} (without a backup: {error}): {failure}"
     return f"{directory}: {failure}"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.datomic.uri import PEER
 from asyncrestore.values import to_python
 from tests.generated.script import TX, Operation, Place, Step, ident
+from tests.generated.values import on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,11 +55,12 @@ class Model:
 
     Attributes:
         engines: source and target: what one of them has not, or does otherwise, is not drawn.
+        onto_disk: whether a source that is not on disk has a copy there, by Local.
         with_nan: what has NaN, or had.
     """
 
-    engines: frozenset[str] = frozenset({LOCAL})
-
+    engines: frozenset[str]
+    onto_disk: bool = False
     attrs: list[Attr] = field(default_factory=list)
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Model:
     dropped: set[Key] = field(default_factory=set)
     with_nan: set[Key] = field(default_factory=set)
     free_names: list[str] = field(default_factory=list)
+    blank_names: list[str] = field(default_factory=lambda: ["", "/"])
     steps: int = 0
     numbers: int = 0
 
@@ -79,6 +82,10 @@ class Model:
     def on_pro_only(self) -> bool:
         """Whether what only Pro has may be drawn."""
         return self.engines == {PEER}
+
+    def kept(self, value: Value) -> Value:
+        """The value as each copy can have it: on disk Local has one zero and one NaN (known limits)."""
+        return on_disk(value) if self.onto_disk else value
 
     def number(self) -> int:
         """A number not used before."""
@@ -136,19 +143,30 @@ class Model:
                     found.append(raw)
         return found
 
-    def erase(self, entity: Place) -> None:
-        """Forgets an entity, its components, and the references to them."""
-        found = set(self.with_components(entity))
+    def end_step(self) -> None:
+        """Gives the present transaction the place that it has for later ones."""
+        past = Place("past", self.steps)
+        for known in (self.dropped, self.with_nan):
+            known.update([(past, attr) for e, attr in known if e == TX])
+            known.difference_update([key for key in known if key[0] == TX])
         self.values = {
-            (e, a): [value for value in values if not (value[0] == "r" and value[1] in found)]
-            for (e, a), values in self.values.items()
-            if e not in found
+            (past if e == TX else e, attr): [_later(value, past) for value in values]
+            for (e, attr), values in self.values.items()
         }
+        self.steps += 1
 
 
 def same(one: Value, other: Value) -> bool:
     """Whether an engine might take two values for equal."""
     return bool(_norm(one) == _norm(other))
+
+
+def _later(value: Value, past: Place) -> Value:
+    """The value with another place for the present transaction."""
+    kind, raw = value
+    if kind == "t":
+        return kind, tuple(None if slot is None else _later(slot, past) for slot in raw)
+    return (kind, past) if value == ("r", TX) else value
 
 
 def _is_nan(value: Value) -> bool:
@@ -169,11 +187,18 @@ def _norm(value: Value) -> Any:
 
 
 class Builder:
-    """One step being drawn. `model` has what it does at once, except for the schema: at its end."""
+    """One step being drawn. `model` has what it does at once, except for the schema: at its end.
 
-    def __init__(self, draw: st.DrawFn, model: Model) -> None:
+    Attributes:
+        by_clock: whether the engine gives the transaction its instant.
+        complete: whether nothing else may be added to it.
+    """
+
+    def __init__(self, draw: st.DrawFn, model: Model, *, by_clock: bool) -> None:
         self.draw = draw
         self.model = model
+        self.by_clock = by_clock
+        self.complete = False
         self.step = Step()
         self.new: set[Place] = set()
         self.at_end: list[Callable[[], object]] = []
@@ -209,7 +234,7 @@ class Builder:
 
     def add(self, e: Place, attr: Attr, value: Value, *, at: Place | None = None) -> bool:
         """Asserts a value if that conflicts with nothing; `at` is another place for the same entity."""
-        if self._is_impossible(e, attr, value):
+        if self._is_impossible(e, attr, value, by_tempid=at is not None or e in self.new or e == TX):
             return False
         there = self.model.values.get((e, attr), ())
         # Local takes NaN for the same as any number, and drops what is asserted over what is the same.
@@ -220,7 +245,7 @@ class Builder:
                 return False
         if self._is_held(e, attr, value) and self.model.is_ambiguous(e, attr):
             return False  # which of several components was asserted again: a known limit
-        if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
+        if not self.settle(*self.place(e, attr, value)):
             return False
         self.step.operations.append(Operation(True, at or e, attr.place, *value))
         attr.used = True
@@ -232,11 +257,17 @@ class Builder:
         if drops:
             return True
         values = self.model.values.setdefault((e, attr), [])
+        if not attr.many:
+            self._released += [(attr, held) for held in values]
         values[:] = [held for held in values if attr.many and not same(held, value)]
         values.append(value)
         return True
 
-    def _is_impossible(self, e: Place, attr: Attr, value: Value) -> bool:
+    def place(self, e: Place, attr: Attr, value: Value) -> tuple[Any, ...]:
+        """What a transaction may say one thing of: an entity's attribute, or one of its several values."""
+        return e, attr.place.name or attr, *([_norm(value)] if attr.many else [])
+
+    def _is_impossible(self, e: Place, attr: Attr, value: Value, *, by_tempid: bool) -> bool:
         """Whether the engine or the copy would refuse it."""
         if attr in self.closed or self._is_beside_nan(e, attr, value):
             return True
@@ -253,7 +284,7 @@ class Builder:
         if any(same(value, held) and value != held for held in mine):
             return True
         holder = self.model.holder(attr, value) if attr.unique else None
-        return holder not in {None, e} or (e in self.new and self._was_released(attr, value))
+        return holder not in {None, e} or (by_tempid and self._was_released(attr, value))
 
     def _is_beside_nan(self, e: Place, attr: Attr, value: Value) -> bool:
         """Whether several values would have NaN among them, now or before.
@@ -282,7 +313,7 @@ class Builder:
 
     def retract(self, e: Place, attr: Attr, value: Value) -> bool:
         """Retracts a value that is held."""
-        if not self.settle(e, attr.place.name or attr, *([_norm(value)] if attr.many else [])):
+        if not self.settle(*self.place(e, attr, value)):
             return False
         self.step.operations.append(Operation(False, e, attr.place, *value))
         self.release(e, attr, value)
@@ -292,6 +323,28 @@ class Builder:
         """Takes a value away, so that another entity may have it in this very transaction."""
         self.model.values[e, attr] = [held for held in self.model.values[e, attr] if held != value]
         self._released.append((attr, value))
+
+    def exchange(self, attr: Attr, given: Sequence[tuple[Place, Value]]) -> bool:
+        """Gives each value of a unique attribute to the next entity, and the last one to the first."""
+        changes = [(e, old, new) for (e, old), (_, new) in zip(given, [*given[1:], given[0]], strict=True)]
+        places = {self.place(e, attr, value) for e, old, new in changes for value in (old, new)}
+        if not self._settled.isdisjoint(places):
+            return False
+        self._settled |= places
+        for e, old, new in changes:
+            if attr.many:
+                self.step.operations.append(Operation(False, e, attr.place, *old))
+            self.step.operations.append(Operation(True, e, attr.place, *new))
+            kept = [held for held in self.model.values[e, attr] if held != old]
+            self.model.values[e, attr] = [*kept, new]
+        return True
+
+    def erase(self, entity: Place) -> None:
+        """Takes away an entity's values and those of its components, and the references to them."""
+        gone = set(self.model.with_components(entity))
+        for e, attr, value in self.model.held(lambda _: True):
+            if e in gone or (value[0] == "r" and value[1] in gone):
+                self.release(e, attr, value)
 
     def replace(self, e: Place, attr: Attr, old: Value, new: Value) -> bool:
         """Retracts a cardinality-one value and asserts another, each by itself.
@@ -310,7 +363,7 @@ class Builder:
         return True
 
     def _was_released(self, attr: Attr, value: Value) -> bool:
-        """A new entity may not take over an identity: its tempid would lead to the former holder."""
+        """A tempid may not take over an identity: it would lead to the former holder."""
         return attr.unique == "identity" and any(a is attr and same(v, value) for a, v in self._released)
 
     def new_entity(self) -> Place:
@@ -329,5 +382,5 @@ class Builder:
         """The step, complete."""
         for change in self.at_end:
             change()
-        self.model.steps += 1
+        self.model.end_step()
         return self.step

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model import INDEX_MASK, TX_PARTITION, TxData
+from asyncrestore.model import INDEX_MASK, TX_PARTITION, TxData, t_to_tx
+from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.values import to_python
-from tests.generated.script import Place
+from tests.generated.script import TX, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,13 +42,26 @@ class Player:
         self._database = database
         self._on_pro = database.uri.startswith("datomic:mem:")
         self._ids: dict[Place, int] = {}
-        self._places: dict[int, Place] = {}
         self._largest = (1 << 42) - 1
         self._hoped: set[int] = set()
         self._steps = 0
         self._last_tx = TX_PARTITION << 42
         self.refused: str | None = None
         self.features: Counter[str] = Counter()
+
+    def id_of(self, place: Place) -> int:
+        """The entity that a place became."""
+        return self._ids[place]
+
+    async def move(self, copy: Database) -> None:
+        """Goes on in a copy, with the entities that are there for those of the source."""
+        places = list(self._ids)
+        found = await copy.entities_with(ORIGINAL_ID, [self._ids[place] for place in places])
+        self._database = copy
+        self._on_pro = copy.uri.startswith("datomic:mem:")
+        self._ids, self._largest, self._hoped = {}, (1 << 42) - 1, set()
+        self._know({place: ids[0] for place, ids in zip(places, found, strict=True) if ids})
+        self._last_tx = t_to_tx(await copy.basis_t())
 
     async def play(self, steps: Sequence[Step]) -> None:
         """Commits the steps, one transaction each."""
@@ -72,7 +86,7 @@ class Player:
         return {place: place.number for place in made}
 
     def _position(self, place: Place, tempids: dict[Place, int]) -> int:
-        if place.what == "tx" or (place.what == "past" and place not in self._ids):
+        if place == TX:
             return positions.TX
         if place.what == "ident":
             return positions.ident(place.name)
@@ -145,16 +159,18 @@ class Player:
         return '"datomic.tx"' if position == positions.TX else str(position)
 
     def _learn(self, step: Step, tx: int, made: dict[Place, int]) -> None:
-        self._ids.update({**made, Place("past", self._steps): tx})
+        self._know({**made, Place("past", self._steps): tx})
         self._last_tx = tx
         if tx in self._hoped:
             self.features["later transaction came"] += 1
+        self.features["later entity came"] += len(self._hoped.intersection(made.values()))
+        self.features.update(step.features)
+
+    def _know(self, made: dict[Place, int]) -> None:
+        self._ids.update(made)
         for id_ in made.values():
-            if id_ in self._hoped:
-                self.features["later entity came"] += 1
             if id_ >> 42 not in {0, TX_PARTITION}:
                 self._largest = max(self._largest & INDEX_MASK, id_ & INDEX_MASK) | (id_ >> 42) << 42
-        self.features.update(step.features)
 
 
 class _RefusedError(Exception):

@@ -26,7 +26,7 @@ def _cardinality(many: bool) -> Place:
 def install(b: Builder, type_: str, *, name: str | None = None, **flags: object) -> Attr:
     """Makes an attribute, to be used from the next transaction on."""
     number = b.model.number()
-    attr = Attr(Place("attribute", number), name or f"g/a{number}", type_)
+    attr = Attr(Place("attribute", number), name or _new_name(b, f"a{number}"), type_)
     attr = replace(attr, **flags)  # type: ignore[arg-type]
     assert attr.name is not None
     if b.model.on_pro_only and not attr.parts and b.chance(2):
@@ -58,6 +58,16 @@ def install(b: Builder, type_: str, *, name: str | None = None, **flags: object)
     return attr
 
 
+def _new_name(b: Builder, name: str) -> str:
+    """A name of a keyword that no other has, at times one whose namespace or name is blank."""
+    if not b.chance(8):
+        return f"g/{name}"
+    b.feature("ident with a blank part")
+    if b.model.blank_names and b.chance(3):
+        return b.model.blank_names.pop()
+    return b.pick([f"{name}/", f"/{name}"])  # type: ignore[no-any-return]
+
+
 def _types(b: Builder) -> list[str]:
     return [*TYPES, "bytes", "bytes"] if b.model.on_pro_only else TYPES
 
@@ -66,12 +76,20 @@ def start(b: Builder) -> None:
     """The first schema: what most other steps need."""
     install(b, b.pick(["string", "long", "keyword", "uuid"]), unique="identity")
     install(b, b.pick(["long", "bigdec", "uri", "instant", "symbol"]), unique="value")
+    install(b, b.pick(["string", "long", "keyword", "uuid"]), many=True, unique=b.pick(UNIQUE))
+    install(b, "ref", many=b.chance(2), unique=b.pick(UNIQUE))
     install(b, "ref", many=True)
     install(b, "ref")
-    install(b, "ref", many=b.chance(2), component=True)
+    _component(b, many=b.chance(2), unique=b.pick(UNIQUE) if b.chance(4) else None)
     install(b, b.pick(_types(b)), many=True)
     for _ in range(3):
         install(b, b.pick(_types(b)))
+
+
+def _component(b: Builder, *, many: bool, unique: str | None) -> None:
+    install(b, "ref", many=many, unique=unique, component=True)
+    if unique:
+        b.feature("unique component")
 
 
 def attributes(b: Builder) -> None:
@@ -80,9 +98,12 @@ def attributes(b: Builder) -> None:
         type_ = b.pick([*_types(b), "ref", "ref"])
         many = b.chance(3)
         unique = None
-        if not many and type_ not in {"ref", "boolean", "bytes"} and b.chance(3):
+        if type_ not in {"boolean", "bytes"} and b.chance(3):
             unique = b.pick(UNIQUE)
-        install(b, type_, many=many, unique=unique, component=type_ == "ref" and b.chance(3))
+        if type_ == "ref" and b.chance(3):
+            _component(b, many=many, unique=unique)
+        else:
+            install(b, type_, many=many, unique=unique)
 
 
 def tuples(b: Builder) -> None:
@@ -92,8 +113,7 @@ def tuples(b: Builder) -> None:
         slots = (b.pick(options),) * b.pick([2, 2, 3, 8])
     else:
         slots = tuple(b.pick(options) for _ in range(b.pick([2, 3, 4])))
-    many = b.chance(3)
-    install(b, "tuple", many=many, slots=slots, unique=b.pick(UNIQUE) if not many and b.chance(4) else None)
+    install(b, "tuple", many=b.chance(3), slots=slots, unique=b.pick(UNIQUE) if b.chance(4) else None)
 
 
 def composite(b: Builder) -> None:
@@ -135,7 +155,7 @@ def _may_be_part(attr: Attr) -> bool:
 def enum(b: Builder) -> None:
     """An entity that has an ident; sometimes a name that was used before."""
     place = Place("entity", b.model.number())
-    b.fact(place, "db/ident", "k", _free_name(b) or f"g/e{place.number}")
+    b.fact(place, "db/ident", "k", _free_name(b) or _new_name(b, f"e{place.number}"))
     b.at_end.append(lambda: b.model.enums.append(place))
     b.feature("enum")
 
@@ -173,7 +193,7 @@ def _some(b: Builder, condition: Callable[[Attr], bool] = lambda _: True) -> Att
 def rename(b: Builder) -> None:
     """An attribute gets another name; the old one is free then."""
     attr = _some(b, lambda a: a.name is not None)
-    name = f"g/n{b.model.number()}"
+    name = _new_name(b, f"n{b.model.number()}")
     if attr and b.fact(attr.place, "db/ident", "k", name):
         b.feature("ident changed")
         _renamed(b, attr, name, free=not b.model.is_part(attr))
@@ -218,7 +238,7 @@ def lose_name(b: Builder) -> None:
 
 def cardinality(b: Builder) -> None:
     """One to many, or many to one where that is possible."""
-    attr = _some(b, lambda a: not a.parts and not a.unique and not b.model.is_part(a))
+    attr = _some(b, lambda a: not a.parts and not b.model.is_part(a))
     if attr is None:
         return
     if not b.settle("cardinality", attr):
@@ -235,7 +255,7 @@ def cardinality(b: Builder) -> None:
 
 def unique(b: Builder) -> None:
     """Uniqueness on, off, or of the other kind."""
-    attr = _some(b, lambda a: not a.many and a.type not in {"boolean", "bytes"})
+    attr = _some(b, lambda a: a.type not in {"boolean", "bytes"})
     if attr is None:
         return
     values: list[Value] = [value for _, _, value in b.model.held(lambda a: a is attr)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from asyncrestore.values import to_python
 from tests.strategies import double_bits, float_bits, longs, texts
 
 if TYPE_CHECKING:
@@ -26,11 +29,14 @@ def _floats(*numbers: float) -> list[int]:
 
 NAN = 0x7FF8000000000000
 FLOAT_NAN = 0x7FC00000
+NEGATIVE_ZERO = -(2**63)
 INFINITIES = float("inf"), float("-inf")
 ONE_TENTH_AS_FLOAT = struct.unpack("<f", struct.pack("<f", 0.1))[0]
 
 _NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}(/[a-z][a-z0-9-]{0,5})?", fullmatch=True)
 _NAME_EDGES = ["a", "a/b", "a.b.c/d-e", "é/ü", "a/b*c?", "+"]
+_BLANK = ["", "a/", "/a", "a/ ", " "]
+"""Names that a program can make, and no text."""
 
 EDGES: dict[str, tuple[str, list[Raw]]] = {
     "string": ("s", ["", "a", "b", "x" * 4096, "\U0001f600" * 2048, "~x", "^ ", "`k", ":kw",
@@ -45,8 +51,8 @@ EDGES: dict[str, tuple[str, list[Raw]]] = {
                      "9" * 900 + ".25", "1E-300"]),
     "instant": ("i", [0, 1, -1, -86400001, -62135596800000, 253402300799999, 1700000000123, 8640000000000000,
                       -8640000000000000]),
-    "keyword": ("k", list(_NAME_EDGES)),
-    "symbol": ("y", [*_NAME_EDGES, "nil", "true", "/"]),
+    "keyword": ("k", [*_NAME_EDGES, *_BLANK, "/", "a/:b"]),
+    "symbol": ("y", [*_NAME_EDGES, *_BLANK, "nil", "true", "/"]),
     "uuid": ("u", ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
                    "7d0162a9-2636-46f2-b0e8-a9336075eee2"]),
     "uri": ("o", ["", "http://a/b?c=d#e", "HTTP://A/b?c=d#e", "urn:x:y", "mailto:a@b", "/relative",
@@ -100,6 +106,22 @@ _PRO_VALUES = {
 def value_of(type_: str, *, on_pro: bool = False) -> st.SearchStrategy[Value]:
     """A value of a type that is neither a reference nor a tuple; `on_pro` also one that only Pro can hold."""
     return (_PRO_VALUES if on_pro else _VALUES)[type_]
+
+
+def on_disk(value: Value) -> Value:
+    """The value as a durable database of Local keeps it."""
+    kind, raw = value
+    if kind == "d":
+        return kind, 0 if raw == NEGATIVE_ZERO else NAN if math.isnan(to_python(kind, raw)) else raw
+    if kind == "f":
+        return kind, FLOAT_NAN if math.isnan(to_python(kind, raw)) else raw
+    return value
+
+
+def is_readable(value: Value) -> bool:
+    """Whether a step that is sent as EDN can have it: not every kind, nor every keyword, can be read."""
+    kind, raw = value
+    return kind in "lmusr" or (kind == "k" and re.fullmatch(r"[^\s/:]+(/[^\s/:]+)?", raw) is not None)
 
 
 def shortened(value: Value) -> Value:

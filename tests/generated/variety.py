@@ -10,32 +10,44 @@ from tests.generated.values import EDGES, PRO_EDGES
 
 if TYPE_CHECKING:
     from asyncrestore.model import LogChunk
-    from tests.generated.journeys import Journey
-    from tests.generated.player import Player
+    from tests.generated.journeys import Travel
 
+REFERENCES = (
+    "new", "an old entity", "itself", "tx", "past", "enum", "attribute", "base", "never", "later",
+    "later transaction",
+)  # fmt: skip
+UNIQUE_VALUES = ("unique value", "one of several unique values")
+MOVES = ("moved", "moved to a new entity", "swapped", "passed on in a circle")
 FEATURES = frozenset({
     "homogeneous tuple", "heterogeneous tuple", "empty slot", "reference in a tuple",
     "composite", "composite made with its components", "composite newer than data",
     "composite over a reference", "unique composite", "component of a composite", "component asserted again",
-    "reference to new", "reference to an old entity", "reference to tx", "reference to past",
-    "reference to enum", "reference to attribute", "reference to base", "reference to never",
-    "reference to later", "reference to later transaction", "later transaction came",
-    "unique value moved", "unique value moved to a new entity", "unique value moved onto another",
-    "unique values swapped", "unique value of a retracted entity", "upsert",
+    *(f"{unique}reference to {what}" for unique in ("", "unique ") for what in REFERENCES),
+    "later transaction came", "unique component", "unique reference moved", "unique references swapped",
+    "unique references in a circle", "unique value of a transaction", "unique value of a retracted entity",
+    *(f"{value} {what}" for value in UNIQUE_VALUES for what in MOVES), "unique value moved onto another",
+    "several unique values", "upsert", "upsert by a reference", "upsert by one of several values",
+    "upsert by two values", "upsert that adds an identity", "upsert of a transaction",
+    "upsert in the transaction's name",
     "entity retracted", "entity retracted with a component", "component on or off",
     "change", "change, both said", "change to an equal value", "retraction",
-    "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted", "enum",
+    "ident changed", "ident used again", "ident taken over in one transaction", "ident retracted",
+    "ident with a blank part", "enum",
     "cardinality one", "cardinality many", "uniqueness on", "uniqueness off", "noHistory",
     "alteration that changes nothing", "component that the engine drops",
     "doc of an attribute", "attribute on an attribute",
     "metadata on the transaction", "metadata on an earlier transaction", "empty transaction",
     "explicit instant", "equal instant", "the engine's own instant",
     "backup in pieces", "restored from the live source", "stopped", "killed", "small segments",
-    "ids looked up", "copy of a copy",
+    "ids looked up", "source on disk", "copy on disk", "copy of a copy", "copy backed up", "copy continued",
+    "filtered copy without attributes", "filtered copy without datoms", "filtered copy with hashes",
+    "filtered copy with a function",
 })  # fmt: skip
 """The kinds of history, and of journey, that every run must show."""
 
-ONLY_LOCAL = frozenset({"reference to later transaction", "later transaction came"})
+ONLY_LOCAL = frozenset(
+    {"reference to later transaction", "unique reference to later transaction", "later transaction came"}
+)
 ONLY_PRO = frozenset(
     {"index", "named partition", "entity in a named partition", "entity in an implicit partition"}
 )
@@ -59,14 +71,14 @@ class Variety:
     features: Counter[str] = field(default_factory=Counter)
     values: Counter[tuple[str, object]] = field(default_factory=Counter)
 
-    def take(self, player: Player, log: LogChunk, journey: Journey) -> None:
-        """Counts one history."""
+    def take(self, travel: Travel, log: LogChunk) -> None:
+        """Counts one history, by its journey and its log."""
         self.histories += 1
         self.transactions += len(log.txs())
         self.datoms += len(log)
-        self.refused += player.refused is not None
-        self.features.update(player.features)
-        self.features.update(journey.features())
+        self.refused += travel.player.refused is not None
+        for features in (travel.player.features, travel.journey.features(), travel.features):
+            self.features.update(features)
         self.values.update({(kind, raw) for _, (_, _, kind, raw, _) in log.rows() if kind != "t"})
 
     def lacking(self) -> list[str]:
