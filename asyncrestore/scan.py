@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.excised import Excisions
-from asyncrestore.excision import Components, read_for, requests_in
+from asyncrestore.excision import EXCISE, Components, read_for, requests_in
 from asyncrestore.tasks import each
 from asyncrestore.until import first_from
 
@@ -45,20 +45,21 @@ async def requests_of(backup: Backup, base: Mapping[int, str]) -> list[Request]:
         base: idents of its base schema by entity id.
     """
     attributes = read_for(base)
+    if not attributes or await _has_none(backup, attributes):
+        return []
     rows: list[Row] = []
-    if attributes:
-        start = await _without_requests(backup)
-        await _read(backup, attributes, start, backup.end, lambda chunk: rows.extend(chunk.rows()))
+    await _read(backup, attributes, backup.end, lambda chunk: rows.extend(chunk.rows()))
     return requests_in(rows, base)
 
 
-async def _without_requests(backup: Backup) -> int:
-    """Returns a t before which the backup has no request: the newest segment knows."""
-    newest = backup.chain()[-1]
+async def _has_none(backup: Backup, attributes: Mapping[int, str]) -> bool:
+    """Returns whether the newest segment shows that there are no requests, which is so in most backups."""
     with suppress(SegmentDamaged, NotFound):
-        if (await backup.read(newest)).info.last_excision_t == -1:
-            return newest.range.start
-    return 0
+        newest = await backup.read(backup.chain()[-1])
+        if newest.info.last_excision_t == -1:
+            found = await to_thread.run_sync(newest.some, attributes)
+            return not any(attributes[a] == EXCISE for a in found.a)
+    return False
 
 
 async def limited(history: History, requests: Sequence[Request]) -> list[Request]:
@@ -93,15 +94,15 @@ async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence
     """
     components = Components(requests)
     if components.attributes:
-        await _read(backup, components.attributes, 0, components.end, components.add)
+        await _read(backup, components.attributes, components.end, components.add)
     return Excisions(base, requests, components)
 
 
 async def _read(
-    backup: Backup, attributes: Collection[int], start: int, end: int, take: Callable[[LogChunk], None]
+    backup: Backup, attributes: Collection[int], end: int, take: Callable[[LogChunk], None]
 ) -> None:
-    """Gives the datoms of these attributes in the segments between two t, in any order."""
-    wanted = [stored for stored in backup.chain() if start < stored.range.end and stored.range.start < end]
+    """Gives the datoms of these attributes in the segments that begin before `end`, in any order."""
+    wanted = [stored for stored in backup.chain() if stored.range.start < end]
 
     async def read(stored: StoredSegment) -> None:
         with suppress(SegmentDamaged, NotFound):

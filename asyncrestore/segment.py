@@ -397,6 +397,8 @@ def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
     snapshot = document.pop("schema")
     if document["format"] == 1:
         document |= _NOT_IN_FORMAT_1
+        if "db/excise" not in snapshot["base"].values():  # an edition without excision
+            document["last_excision_t"] = -1
     else:
         snapshot = _unpack(snapshot)
     return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
