@@ -371,6 +371,8 @@ class Segment:
         ours, theirs = self.info, other.info
         if ours.format != theirs.format:
             ours, theirs = (replace(info, format=FORMAT, **_NOT_IN_FORMAT_1) for info in (ours, theirs))
+        if None in {ours.last_excision_t, theirs.last_excision_t}:
+            ours, theirs = (replace(info, last_excision_t=None) for info in (ours, theirs))
         return ours == theirs and self.same_rows(other)
 
     def same_rows(self, other: Segment) -> bool:
@@ -397,8 +399,6 @@ def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
     snapshot = document.pop("schema")
     if document["format"] == 1:
         document |= _NOT_IN_FORMAT_1
-        if "db/excise" not in snapshot["base"].values():  # an edition without excision
-            document["last_excision_t"] = -1
     else:
         snapshot = _unpack(snapshot)
     return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
