@@ -2,7 +2,9 @@
   "Datomic Local, embedded in this process: all that is specific to it."
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.client :as client]
+            [asyncrestore.local-files :as local-files]
             [asyncrestore.work :as work]
+            [clojure.java.io :as io]
             [datomic.client.api :as d]
             [datomic.local :as local])
   (:import (java.io Writer)
@@ -145,10 +147,12 @@
   (let [there? (exists? place)]
     (when-not (or there? create)
       (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
-    (let [c (connect-client storage-dir system)]
-      (when-not there? (d/create-database c {:db-name db}))
-      (let [conn (connect c place)]
-        [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))
+    (let [c (connect-client storage-dir system)
+          dir (io/file storage-dir system db)]
+      (when-not there?
+        (if (= storage-dir ":mem") (d/create-database c {:db-name db}) (local-files/create c dir db)))
+      (let [conn (local-files/opened dir #(connect c place))]
+        [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {}) local-files/transact) (not there?)]))))
 
 (def ^:private engine
   {:open (explaining open) :databases (explaining databases) :release release
