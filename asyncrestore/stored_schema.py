@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncrestore.segment import Segment
 
 _READ_AT_ONCE = 8
+"""How many segments are read at once: a store may be far away."""
 
 
 @dataclass(slots=True)
@@ -95,14 +96,13 @@ class StoredSchema:
         """Returns the steps that lead to a segment, in order; the first one has a schema."""
         steps: list[_Step] = []
         stop = max((found for found in self._found if found < number), default=0)
-        at_once = 1
         while number > stop and not (steps and steps[-1].schema):
-            some = range(max(stop, number - at_once), number)
+            some = range(max(stop, number - _READ_AT_ONCE), number)
             for each, read in zip(reversed(some), reversed(await self._read_all(some)), strict=True):
                 steps.append(await self._step(each, read, source))
                 if steps[-1].schema:
                     break
-            number, at_once = some.start, min(2 * at_once, _READ_AT_ONCE)
+            number = some.start
         return steps[::-1]
 
     async def _read_all(self, numbers: range) -> list[Segment | SegmentDamaged | Conflict]:
