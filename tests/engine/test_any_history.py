@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from tests.generated.script import Step
 
-HISTORIES = {LOCAL: 300, PEER: 45}
+HISTORIES = {LOCAL: 210, PEER: 45}
 if "HISTORIES" in os.environ:
     HISTORIES = {os.environ.get("ENGINE", LOCAL): int(os.environ["HISTORIES"])}
 SEED = int(os.environ.get("SEED", "1"))
 PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)]}
 """From which engine to which: history by history, in turn."""
-ENOUGH_FOR_VARIETY = 300
+ENOUGH_FOR_VARIETY = 210
 """A run of this many histories must show every kind."""
 PER_JVM = 200
 """Databases in memory live as long as their JVM."""

@@ -102,7 +102,7 @@ def journeys(draw: st.DrawFn) -> Journey:
         in_flight=draw(st.sampled_from([1, 4, 8, 20, 1024])),
         id_cache_size=draw(st.sampled_from([0, 2_000_000])),
         on_disk=draw(st.sampled_from([*[(False, False)] * 9, *ON_DISK])),
-        copies=draw(st.sampled_from([*COPIES, "", "", "", "", ""])),
+        copies=draw(st.sampled_from([*COPIES, *[""] * 9])),
         ways=draw(st.lists(st.sampled_from(WAYS), min_size=11, max_size=11).map(tuple)),
         with_schema=draw(st.booleans()),
     )
