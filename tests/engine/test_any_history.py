@@ -90,7 +90,7 @@ class _Check:
 
     async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
         """Takes a history to another database, and compares; one that fails is kept."""
-        source = await self._new(here, durable=journey.on_disk[0])
+        source = await self._new(here, durable=journey.source_on_disk)
         target = await self._new(there, durable=journey.on_disk[1])
         played = journey.played_before_copies(steps)
         travel = Travel(
