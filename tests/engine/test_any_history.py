@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from tests.generated.script import Step
 
-HISTORIES = {LOCAL: 300, PEER: 45}
+HISTORIES = {LOCAL: 210, PEER: 45}
 if "HISTORIES" in os.environ:
     HISTORIES = {os.environ.get("ENGINE", LOCAL): int(os.environ["HISTORIES"])}
 SEED = int(os.environ.get("SEED", "1"))
 PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)]}
 """From which engine to which: history by history, in turn."""
-ENOUGH_FOR_VARIETY = 300
+ENOUGH_FOR_VARIETY = 210
 """A run of this many histories must show every kind."""
 PER_JVM = 200
 """Databases in memory live as long as their JVM."""
@@ -91,7 +91,7 @@ class _Check:
 
     async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
         """Takes a history to another database, and compares; one that fails is kept."""
-        source = await self._new(here, durable=journey.on_disk[0])
+        source = await self._new(here, durable=journey.source_on_disk)
         target = await self._new(there, durable=journey.on_disk[1])
         played = journey.played_before_copies(steps)
         travel = Travel(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEY = b"a key of the generated histories"
 HASHED = {"string", "long", "keyword", "uuid", "uri", "symbol", "bigint", "bytes"}
 NEVER_REWRITTEN = {"ref", "tuple"}
-WAYS = ("", "", "exclude", "hash", "function")
+WAYS = ("", "exclude", "hash", "function")
 
 
 def unchanged(_ident: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from tests.generated.copies import BackedUp, Continued, Copied, Copies, Filtered
 from tests.generated.filtering import WAYS
+from tests.generated.made_again import CopyMadeAgain, SourceMadeAgain
 from tests.support.comparison import is_on_disk
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ COPIES: dict[str, type[Copies]] = {
     "copy backed up": BackedUp,
     "copy continued": Continued,
     "filtered copy": Filtered,
+    "copy made again": CopyMadeAgain,
+    "source made again": SourceMadeAgain,
 }
 """What becomes of a copy, by what a journey calls it."""
 
@@ -69,12 +72,17 @@ class Journey:
 
     def played_before_copies(self, steps: list[Step]) -> int:
         """How many steps of a script are played into the source: the rest is for the copy."""
-        return len(steps) // 2 if self.copies == "copy continued" else len(steps)
+        return len(steps) // 2 if self.copies in {"copy continued", "copy made again"} else len(steps)
+
+    @property
+    def source_on_disk(self) -> bool:
+        """Whether the source is: only then can another one be taken for it."""
+        return self.on_disk[0] or self.copies == "source made again"
 
     @property
     def onto_disk(self) -> bool:
         """Whether a copy is on disk, and the source is not."""
-        return self.on_disk == (False, True)
+        return (self.on_disk[1] or self.copies == "copy made again") and not self.source_on_disk
 
     def features(self) -> set[str]:
         """What it shows."""
@@ -102,7 +110,7 @@ def journeys(draw: st.DrawFn) -> Journey:
         in_flight=draw(st.sampled_from([1, 4, 8, 20, 1024])),
         id_cache_size=draw(st.sampled_from([0, 2_000_000])),
         on_disk=draw(st.sampled_from([*[(False, False)] * 9, *ON_DISK])),
-        copies=draw(st.sampled_from([*COPIES, "", "", "", "", ""])),
+        copies=draw(st.sampled_from([*COPIES, *[""] * 9])),
         ways=draw(st.lists(st.sampled_from(WAYS), min_size=11, max_size=11).map(tuple)),
         with_schema=draw(st.booleans()),
     )

@@ -41,7 +41,7 @@ FEATURES = frozenset({
     "backup in pieces", "restored from the live source", "stopped", "killed", "small segments",
     "ids looked up", "source on disk", "copy on disk", "copy of a copy", "copy backed up", "copy continued",
     "filtered copy without attributes", "filtered copy without datoms", "filtered copy with hashes",
-    "filtered copy with a function",
+    "filtered copy with a function", "copy made again", "filtered copy made again", "source made again",
 })  # fmt: skip
 """The kinds of history, and of journey, that every run must show."""
 
