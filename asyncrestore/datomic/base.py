@@ -54,7 +54,10 @@ class Database(Protocol):
         ...
 
     async def basis_t(self) -> int:
-        """Returns the t of the newest transaction."""
+        """Returns the t of the newest transaction, once all that was sent before has landed.
+
+        So whoever asks never misses what a call that was cancelled had sent.
+        """
         ...
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:

@@ -96,6 +96,11 @@ async def restore(
 ) -> RestoreReport:
     """Restores a backup, or a live database, into a target, continuing where the target ends.
 
+    Cancelled, or ended by an error of `on_progress`, it leaves what it has sent to land in the target. The
+    next restore into the same open database waits for that first, no longer than for any other answer.
+    The JVM of a target that was given as a URI ends with the call, within 10 seconds: 5 of them are for
+    transactions that have begun, and what has not begun is dropped.
+
     Args:
         source: a store or a database, open or as a URI.
         target: a database, open or as a URI; one that does not exist is created.
@@ -130,6 +135,8 @@ async def restore(
             somebody else.
         RewriteFailed: a value cannot be rewritten; everything before its transaction is restored.
         TransactionRejected: the target refused a transaction; everything before it is restored.
+        DatabaseFailed: the target's files cannot be written or read (a full disk); everything before the
+            transaction is restored.
         HistoryDiffers: a spot check found an id that stands for the wrong entity.
         Overtaken: another restore writes to the target.
         Unavailable: the target did not answer, or a segment was deleted meanwhile. The same restore, run

@@ -117,10 +117,12 @@ async def _check_order(database: Database) -> int:
     ]
     batches = [sent[i : i + _BATCH] for i in range(0, len(sent), _BATCH)]
     submissions = [await database.submit(batch) for batch in batches]
+    newest = await database.basis_t()
     results = [await submission.result() for submission in submissions]
     must(all(r.anomaly is None for r in results), "batches commit in the order in which they were submitted")
     committed = [each for result in results for each in result.committed]
     must(len(committed) == len(sent), "each transaction of a batch has an answer")
+    must(t_to_tx(newest) == committed[-1].tx, "the newest t is asked for behind all that was sent before")
     for each, data in zip(committed, sent, strict=True):
         must(each.before == before, "an answer has the t just before its transaction")
         before = tx_to_t(each.tx)

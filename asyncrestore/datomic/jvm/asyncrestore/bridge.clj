@@ -14,11 +14,11 @@
                     FileDescriptor FileInputStream FileOutputStream)
            (java.nio.file FileSystemException)
            (java.util ArrayList)
-           (java.util.concurrent ExecutorService Executors ThreadFactory)))
+           (java.util.concurrent ExecutorService Executors ThreadFactory TimeUnit)))
 
 (set! *warn-on-reflection* true)
 
-(defn- said
+(defn said
   "The message of an exception. When a file operation fails, often only the class says why, and the message is just the
   file's name."
   [^Throwable thrown causes]
@@ -59,13 +59,17 @@
   "Is the outcome of a transaction that failed with this anomaly certain? Then those begun after it have answers soon."
   (comp not #{"unavailable" "interrupted" "fault"} #(get % "category")))
 
+(def ^:private ending
+  "Set when no more requests come: nobody waits for answers."
+  (atom false))
+
 (defn- transact-all
   "Waits for transactions begun by `engine/transact`, in order, up to the first that fails: those after it would fail
   too, unless somebody else has committed it; then those that were begun after it commit.
   Returns [[result ..] anomaly-or-nil [result after it ..]]."
   [begun overlaps?]
   (loop [done [] [tx & others] begun]
-    (if (nil? tx)
+    (if (or (nil? tx) (and @ending (not overlaps?)))
       [done nil []]
       (let [result (try @tx (catch Throwable e (anomaly e)))]
         (cond
@@ -101,15 +105,19 @@
 
 (def ^:private reads
   "Operations on an open database: each is a function of it and of the request's other arguments."
-  {"basis" engine/basis-t
-   "read-log" logs/page
+  {"read-log" logs/page
    "schema" logs/schema
    "query" query
-   "transact-edn" transact-edn
    "holders" (fn [db attribute packed]
                (mapv #(vec (engine/with-value db attribute %)) (frames/unpack packed)))
    "values" (fn [db attribute packed]
               (mapv #(engine/value-of db % attribute) (frames/unpack packed)))})
+
+(def ^:private in-turn
+  "The same, for those that wait until all transactions that were sent before have landed. So who asks how far a database
+  is never misses what a cancelled call had sent."
+  {"basis" engine/basis-t
+   "transact-edn" transact-edn})
 
 (defn- daemon-threads ^ThreadFactory [label]
   (reify ThreadFactory
@@ -118,14 +126,22 @@
 (def ^:private readers
   (delay (Executors/newFixedThreadPool 4 (daemon-threads "reads"))))
 
+(defn- writer-of
+  "The one thread that transacts into the database of a place, in order, however often it is opened."
+  [databases place]
+  (or (some #(when (= place (:place %)) (:writer %)) (vals databases))
+      (Executors/newSingleThreadExecutor (daemon-threads "transacts"))))
+
 (defn- open
-  "Opens a database and gives it the one thread that transacts into it, in order."
+  "Opens a database and gives it its thread."
   [engine databases place]
   (let [[db created?] ((:open engine) place)
-        opened {:db db :writer (Executors/newSingleThreadExecutor (daemon-threads "transacts"))}
-        ;; Other requests may open databases at the same time: the handle is the place where `swap!` has put it.
-        handle (dec (count (swap! databases #(assoc % (count %) opened))))]
-    [handle (engine/database-id db) created?]))
+        place (dissoc place "create")]
+    ;; Other requests may open databases at the same time.
+    (locking databases
+      (let [handle (count @databases)]
+        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place)})
+        [handle (engine/database-id db) created?]))))
 
 (defn- prepare
   "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
@@ -143,9 +159,24 @@
           [writer
            #(transact-all begun (engine/overlaps? db))
            (fn [[done failed behind]] [(packed done) failed (packed behind)])])
-        (let [f (get reads operation)]
+        (let [f (or (get reads operation) (get in-turn operation))]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
-          [@readers #(apply f db others)])))))
+          [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
+
+(def ^:private landing-patience-s
+  "How long transactions that have begun may take after the last request: half of what Python waits for the end."
+  5)
+
+(defn- land
+  "Waits until the transactions that have begun have landed, so that the next process does not meet them, and begins no
+  more."
+  [databases]
+  (reset! ending true)
+  (let [writers (distinct (map :writer (vals databases)))
+        deadline (+ (System/nanoTime) (* (long landing-patience-s) 1000000000))]
+    (doseq [^ExecutorService writer writers] (.shutdown writer))
+    (doseq [^ExecutorService writer writers]
+      (.awaitTermination writer (- deadline (System/nanoTime)) TimeUnit/NANOSECONDS))))
 
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
@@ -164,7 +195,8 @@
                                     (.execute ^ExecutorService @readers (fn [] (answer id ended))))
                                  #(answer id run))))
           (catch Throwable e (answer id #(throw e))))
-        (recur)))))
+        (recur)))
+    (land @databases)))
 
 (defn warm-up
   "Uses all code that every run needs, so that the class-data archive, which is made afterwards, holds it."
