@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import BridgeDied as BridgeDied
     from asyncrestore.errors import Conflict as Conflict
     from asyncrestore.errors import DamageError as DamageError
+    from asyncrestore.errors import DatabaseFailed as DatabaseFailed
     from asyncrestore.errors import HistoryDiffers as HistoryDiffers
     from asyncrestore.errors import NewerFormat as NewerFormat
     from asyncrestore.errors import NotAuthorized as NotAuthorized
@@ -83,10 +84,10 @@ _HOMES = {
     "datomic.base": ("Database",),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
-        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "HistoryDiffers", "NewerFormat",
-        "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed", "SegmentDamaged",
-        "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
-        "Unavailable", "UsageError",
+        "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "DatabaseFailed", "HistoryDiffers",
+        "NewerFormat", "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed",
+        "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed",
+        "TransactionRejected", "Unavailable", "UsageError",
     ),
     "filters": ("FilteredAttribute",),
     "ids": ("CacheStatistics",),

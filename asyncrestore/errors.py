@@ -21,6 +21,7 @@ AsyncRestoreError                1   failed
   RewriteFailed                  1   a value cannot be rewritten as requested
   SetupFailed                    1   Java, Datomic's jars or the bridge is not available
   StoreFailed                    1   reading or writing a store failed (disk full, permissions, ...)
+  DatabaseFailed                 1   the files of a database cannot be written or read (disk full, ...)
 ```
 
 An error says what failed, on which object and why; `hint` says what to do next.
@@ -158,3 +159,10 @@ class SetupFailed(AsyncRestoreError):
 
 class StoreFailed(AsyncRestoreError):
     """Reading or writing a store failed for a local reason, such as a full disk or missing permission."""
+
+
+class DatabaseFailed(AsyncRestoreError):
+    """The files of a database cannot be written or read: a full disk, say, or an end that is torn.
+
+    A transaction that was under way is not there, nor is one after it.
+    """

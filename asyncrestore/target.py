@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import beginning_until
-from asyncrestore.errors import AsyncRestoreError, Conflict, Overtaken, Unavailable
+from asyncrestore.errors import AsyncRestoreError, Conflict, DatabaseFailed, Overtaken, Unavailable
 from asyncrestore.filters import describe, same_rules
 from asyncrestore.model import t_to_tx
 from asyncrestore.schema import FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
@@ -148,7 +148,7 @@ async def _refusal(target: Database, *transactions: str) -> AsyncRestoreError | 
     """Commits transactions (EDN) up to the first that the target refuses; returns why it did, if it did."""
     try:
         await target.transact_edn(list(transactions))
-    except Unavailable:
+    except (Unavailable, DatabaseFailed):
         raise
     except AsyncRestoreError as refusal:
         return refusal

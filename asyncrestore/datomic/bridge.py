@@ -21,6 +21,7 @@ from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.errors import (
     AsyncRestoreError,
     BridgeDied,
+    DatabaseFailed,
     NotAuthorized,
     NotFound,
     Unavailable,
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 120.0
 
+_FILES_HINT = (
+    "If the file system there is full, read-only or out of order, mend that; then run the same command again."
+)
 _ERRORS: dict[str, type[AsyncRestoreError]] = {
     "not-found": NotFound,
     "forbidden": NotAuthorized,
@@ -70,17 +74,19 @@ def anomaly_from(answer: Any) -> Anomaly:
     )
 
 
-def error_from(anomaly: Anomaly, what: str) -> AsyncRestoreError:
+def error_from(anomaly: Anomaly, operation: str) -> AsyncRestoreError:
     """Returns the error for an anomaly that no caller handles.
 
     Args:
         anomaly: as the bridge reported it.
-        what: what failed, as the message begins.
+        operation: the request that it answers.
     """
     kind = _ERRORS.get(anomaly.category, AsyncRestoreError)
     if anomaly.error == "invalid-db-uri":
         kind = UsageError
-    return kind(f"{what}: {anomaly.message}")
+    if anomaly.error == "files-failed":
+        return DatabaseFailed(f"Datomic failed at {operation!r}: {anomaly.message}", hint=_FILES_HINT)
+    return kind(f"Datomic refused {operation!r}: {anomaly.message}")
 
 
 class Bridge:
@@ -113,6 +119,7 @@ class Bridge:
             BridgeDied: the process has ended.
             NotFound: there is no such database.
             NotAuthorized: the storage refused the credentials.
+            DatabaseFailed: the database's files cannot be written or read.
             UsageError: Datomic does not understand the database's URI.
             AsyncRestoreError: Datomic refused the request for any other reason.
         """
@@ -170,7 +177,7 @@ class Bridge:
         outcome, value = request.reply
         if outcome == "ok":
             return value
-        raise error_from(anomaly_from(value), f"Datomic refused {request.operation!r}")
+        raise error_from(anomaly_from(value), request.operation)
 
     def _death(self) -> BridgeDied:
         words = "".join(f"\n    {line}" for line in self._last_words)

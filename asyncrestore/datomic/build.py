@@ -173,7 +173,8 @@ async def _compile(build: Build) -> None:
         if failure:
             raise SetupFailed(
                 f"The bridge does not compile with {build.java.description}: {failure}",
-                hint="If the disk is not full, install asyncrestore again, or set JAVA_HOME to another Java.",
+                hint=f"If the file system of {build.directory.parent} is full, make room there (200 MB). "
+                "Otherwise install asyncrestore again, or set JAVA_HOME to another Java.",
             )
         await to_thread.run_sync(_make_jar, classes, result / build.jar.name)
         # A directory without the jar is not a build.

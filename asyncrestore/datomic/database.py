@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.bridge import Bridge, Request, anomaly_from, start_bridge
+from asyncrestore.datomic.local_files import unopened
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.datomic.uri import DatabaseUri, parse_uri
-from asyncrestore.errors import OutcomeUnknown, Unavailable, UsageError
+from asyncrestore.errors import DatabaseFailed, OutcomeUnknown, Unavailable, UsageError
 from asyncrestore.model import BatchResult, Committed, LogChunk
 from asyncrestore.tasks import task_group
 from asyncrestore.values import to_python
@@ -172,6 +174,7 @@ class Connector:
         Raises:
             UsageError: the URI is malformed or does not name a database.
             NotFound: there is no such database, and `create` is not set.
+            DatabaseFailed: its files cannot be read or written; the hint says what to do.
         """
         place = parse_uri(uri)
         if not place.db:
@@ -179,7 +182,10 @@ class Connector:
                 f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
         bridge = await self.bridge(place.engine)
-        handle, identity, _ = await bridge.request("open", {**place.place, "create": create})
+        try:
+            handle, identity, _ = await bridge.request("open", {**place.place, "create": create})
+        except DatabaseFailed as error:
+            raise await to_thread.run_sync(unopened, place, error) from error
         return BridgeDatabase(bridge, place, handle, identity)
 
     async def databases(self, uri: str) -> list[str]:

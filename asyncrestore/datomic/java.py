@@ -200,4 +200,5 @@ def _remember(file: Path, path: str, java: Java) -> None:
         temporary.write_text(json.dumps(entries), "utf-8")
         temporary.replace(file)
     except OSError as exc:
+        temporary.unlink(missing_ok=True)
         logger.debug("not remembered in %s: %s", file, exc)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import OutcomeUnknown, Overtaken, TransactionRejected, Unavailable
+from asyncrestore.errors import (
+    DatabaseFailed,
+    OutcomeUnknown,
+    Overtaken,
+    TransactionRejected,
+    Unavailable,
+)
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.outcomes import Outcome
 
@@ -22,6 +28,16 @@ def not_taken(target: Database, transaction: TxData, anomaly: Anomaly, outcome: 
     return kind(
         f"{target.uri} {says} source t {tx_to_t(transaction.tx)}: {anomaly.message}",
         hint="Run the same command again: it asks the target how far it came and continues there.",
+    )
+
+
+def not_written(target: Database, transaction: TxData, anomaly: Anomaly) -> DatabaseFailed:
+    """Makes the error for a transaction that the target could not write to its files."""
+    t = tx_to_t(transaction.tx)
+    return DatabaseFailed(
+        f"{target.uri} could not write source t {t}: {anomaly.message}",
+        hint=f"Everything before t {t} is restored. Make room there, or raise the quota or limit; then run "
+        "the same command again: it continues.",
     )
 
 

@@ -18,6 +18,7 @@ class Outcome(Enum):
     FUTURE = "its instant is ahead of the target's clock: send it again later"
     BUSY = "the target says that it did not take it: back off, read the target, send it again"
     UNKNOWN = "no answer, or one that leaves it open: it may be there or still come. Read the target"
+    FAILED = "the target cannot write its files: stop"
     REJECTED = "the target refuses its data: stop"
 
 
@@ -26,6 +27,8 @@ _INDEFINITE = frozenset({"unavailable", "interrupted"})
 
 _INDEFINITE_ERRORS = frozenset({"transaction-timeout", "transactor-unavailable", "connection-released"})
 """Errors of Pro's peer that leave the outcome open, whatever their category."""
+
+_NAMED = {"future-tx-instant": Outcome.FUTURE, "files-failed": Outcome.FAILED}
 
 _FAULT = "fault"
 
@@ -45,9 +48,7 @@ def judge(anomaly: Anomaly, previous: int) -> Outcome:
         return Outcome.TOO_EARLY if anomaly.entity == previous else Outcome.DANGLING
     if anomaly.error == "cas-failed" and anomaly.entity == previous:
         return Outcome.OVERTAKEN
-    if anomaly.error == "future-tx-instant":
-        return Outcome.FUTURE
-    return Outcome.REJECTED
+    return _NAMED.get(anomaly.error or "", Outcome.REJECTED)
 
 
 def is_unnamed_fault(anomaly: Anomaly) -> bool:

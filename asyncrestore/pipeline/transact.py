@@ -118,6 +118,7 @@ class Transactor:
 
         Raises:
             TransactionRejected: the target refused a transaction; none after it is there.
+            DatabaseFailed: the target could not write a transaction; none after it is there.
             Overtaken: another restore is ahead.
             Conflict: somebody else wrote to the target meanwhile.
             Unavailable: the target was busy or did not answer for `PATIENCE_S`.
@@ -292,7 +293,7 @@ class Transactor:
             await self._patience.wait(failures.not_taken(self._target, transaction, result.anomaly, outcome))
             self._unnamed_faults += is_unnamed_fault(result.anomaly) and failed.predecessors_committed
         elif outcome is not Outcome.OVERTAKEN:
-            return await self._refused(transaction, result.anomaly)
+            return await self._refused(transaction, result.anomaly, outcome)
         return outcome
 
     async def _reconcile(self, ours: set[int], outcome: Outcome) -> None:
@@ -343,13 +344,16 @@ class Transactor:
         if self._wrote:
             await self._read_restored(0)
 
-    async def _refused(self, transaction: TxData, anomaly: Anomaly) -> Outcome:
+    async def _refused(self, transaction: TxData, anomaly: Anomaly, outcome: Outcome) -> Outcome:
         """Looks into a refusal: the target may have more than is known, and refuse what is older.
 
         Raises:
+            DatabaseFailed: it was no refusal of the data.
             Conflict: it has more, which somebody else wrote.
             TransactionRejected: it has nothing more.
         """
+        if outcome is Outcome.FAILED:
+            raise failures.not_written(self._target, transaction, anomaly)
         try:
             found = await read_restored(self._target, self._target_t, limit=1)
         except Unavailable:

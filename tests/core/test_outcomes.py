@@ -27,6 +27,7 @@ PREVIOUS = 17
         (Anomaly("incorrect", "", "transactor-unavailable"), Outcome.UNKNOWN),
         (Anomaly("conflict", "", "connection-released"), Outcome.UNKNOWN),
         (Anomaly("fault", "java.util.concurrent.ExecutionException"), Outcome.UNKNOWN),
+        (Anomaly("fault", "No space left on device", "files-failed"), Outcome.FAILED),
         # A definite no has a name, or a category that says so.
         (Anomaly("fault", "", "unresolvable"), Outcome.REJECTED),
         (Anomaly("incorrect", "Item too large"), Outcome.REJECTED),

@@ -13,9 +13,9 @@
       db
       (d/as-of db instant))))
 
-;; `known` is an atom that caches parts of the schema (see logs.clj).
+;; `known` is an atom that caches parts of the schema (see logs.clj), `commit` a function of connection and data.
 ;; Without :limit -1 every read of the client API stops silently after 1000 items.
-(defrecord ClientDatabase [conn id known]
+(defrecord ClientDatabase [conn id known commit]
   engine/Database
   (database-id [_] id)
   (basis-t [_] (:t (d/db conn)))
@@ -31,7 +31,7 @@
     (:v (first (d/datoms (d/db conn) {:index :eavt :components [entity attribute] :limit -1}))))
   (transact [_ tx-data]
     (delay
-      (let [{:keys [db-before tx-data tempids]} (d/transact conn {:tx-data tx-data})]
+      (let [{:keys [db-before tx-data tempids]} (commit conn tx-data)]
         {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids})))
   (overlaps? [_] false)
   (query [_ as-of query arguments]

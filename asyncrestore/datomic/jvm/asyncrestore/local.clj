@@ -2,6 +2,8 @@
   "Datomic Local, embedded in this process: all that is specific to it."
   (:require [asyncrestore.bridge :as bridge]
             [asyncrestore.client :as client]
+            [asyncrestore.local-files :as local-files]
+            [clojure.java.io :as io]
             [datomic.client.api :as d])
   (:import (java.io File))
   (:gen-class))
@@ -66,10 +68,12 @@
   (let [there? (some #{db} (databases place))]
     (when-not (or there? create)
       (throw (anomaly :cognitect.anomalies/not-found (str "There is no database " db " in system " system " of " storage-dir))))
-    (let [c (connect-client storage-dir system)]
-      (when-not there? (d/create-database c {:db-name db}))
-      (let [conn (when-free #(d/connect c {:db-name db}))]
-        [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {})) (not there?)]))))
+    (let [c (connect-client storage-dir system)
+          dir (io/file storage-dir system db)]
+      (when-not there?
+        (if (= storage-dir ":mem") (d/create-database c {:db-name db}) (local-files/create c dir db)))
+      (let [conn (local-files/opened dir (fn [] (when-free #(d/connect c {:db-name db}))))]
+        [(client/->ClientDatabase conn (identity-of (d/db conn)) (atom {}) local-files/transact) (not there?)]))))
 
 (def ^:private engine
   {:open open :databases databases :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
