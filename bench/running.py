@@ -13,7 +13,7 @@ from bench.children import BenchError, Jvm, progress, python
 from bench.machine import commit, machine
 from bench.plan import Plan
 from bench.sources import Source, local
-from bench.suites import cache, frequent, large, latency, order, reads, restore, size, starts, store
+from bench.suites import cache, checked, frequent, large, latency, order, reads, restore, size, starts, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,7 @@ ON_FIRST = {
     "order": order.measure,
     "peer": latency.measure_peer,
     "cache": cache.measure,
+    "checked": checked.measure,
     "store": store.measure,
 }
 """Suites for one source, the small transactions if they are there."""

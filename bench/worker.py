@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
-from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.backup import backup, fill
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.info import info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, faulty_database
 from bench.frequent import continued, increments
 from bench.network import measured_round_trip_ms
@@ -78,6 +80,20 @@ async def run_backup(uri: str, store: str, limit: int | None) -> Result:
             "store_mb": report.bytes / 1e6,
             "peak_mb": peak_mb(),
         }
+
+
+async def checked(store: str, uri: str, rounds: int) -> Result:
+    """Backs a restored database up, in turn with its log held against an index and without."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    async with open_connector() as connector:
+        database = await connector.open(uri, create=True)
+        await restore(store, database)
+        for source in [CheckedDatabase(database), database] * rounds:
+            report = await fill(
+                source, MemoryStore(), "db", segment_size=10_000, parallel=3, on_progress=lambda _: None
+            )
+            seconds[isinstance(source, CheckedDatabase)].append(report.seconds)
+    return {"checked_seconds": seconds[True], "unchecked_seconds": seconds[False]}
 
 
 async def run_restore(
@@ -220,6 +236,7 @@ JOBS: dict[str, Callable[..., Awaitable[object]]] = {
 KINDS: dict[str, Callable[..., Awaitable[Result]]] = {
     "load-demo": load_demo,
     "backup": run_backup,
+    "checked": checked,
     "restore": run_restore,
     "record": record,
     "verify": run_verify,
