@@ -88,7 +88,8 @@ async def checked(store: str, uri: str, rounds: int) -> Result:
     async with open_connector() as connector:
         database = await connector.open(uri, create=True)
         await restore(store, database)
-        for source in [CheckedDatabase(database), database] * rounds:
+        sources: list[Database] = [CheckedDatabase(database), database]
+        for source in sources * rounds:
             report = await fill(
                 source, MemoryStore(), "db", segment_size=10_000, parallel=3, on_progress=lambda _: None
             )
