@@ -48,10 +48,8 @@ async def test_a_slow_target_stops_the_prefetcher(
 ) -> None:
     source, inner, store = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database(), CountingStore()
     await backup(source, store, segment_size=SEGMENT)
-    store.read_count, store.ahead = (
-        -2,
-        [],
-    )  # a restore begins with the first and the last, and reads them again
+    # A restore begins with the first and the last, asks the last for requests, and reads all of them again.
+    store.read_count, store.ahead = -3, []
 
     def on_progress(progress: Progress) -> None:
         store.committed = progress.committed_t // SEGMENT

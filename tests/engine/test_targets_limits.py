@@ -80,7 +80,7 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
             for tx, (e, a, kind, raw, added) in rows
         ]
 
-    await backup(AlteredDatabase(source, lacking), store, name="db", segment_size=3)
+    await backup(AlteredDatabase(source, lacking, schema_too=True), store, name="db", segment_size=3)
     with pytest.raises(
         TransactionRejected, match=r"t 9:.*app\.rules/city\?.*:p/city, such as that of entity \d+"
     ) as caught:

@@ -27,6 +27,9 @@ def unchanged(_ident: str, value: Any) -> Any:
     return value
 
 
+unchanged.inverse = unchanged  # type: ignore[attr-defined]
+
+
 @dataclass(slots=True)
 class Filtering:
     """A filter: attributes by place, with name and type.

@@ -38,13 +38,22 @@ def chunk_of(rows: Iterable[Row]) -> LogChunk:
 class AlteredDatabase(DatabaseWrapper):
     """A database whose log `alter` changes as it is read, and which knows of no other transactions."""
 
-    def __init__(self, inner: Database, alter: Callable[[list[Row]], list[Row]]) -> None:
+    def __init__(
+        self, inner: Database, alter: Callable[[list[Row]], list[Row]], *, schema_too: bool = False
+    ) -> None:
         super().__init__(inner)
         self._alter = alter
+        self._schema_too = schema_too
 
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         next_t, chunk = await self.inner.read_log(start, end, size=size)
         return next_t, chunk_of(self._alter(list(chunk.rows())))
+
+    async def schema_history(self) -> LogChunk:
+        """In any order, as an index gives it, so `alter` must not need the order of the log."""
+        if not self._schema_too:
+            return await self.inner.schema_history()
+        return chunk_of(self._alter(list((await self.inner.schema_history()).rows())))
 
     async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
         _, chunk = await self.read_log(start, end, size=1 << 40)
