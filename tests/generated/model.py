@@ -57,6 +57,8 @@ class Model:
         engines: source and target: what one of them has not, or does otherwise, is not drawn.
         onto_disk: whether a source that is not on disk has a copy there, by Local.
         with_nan: what has NaN, or had.
+        free_names: names that attributes had.
+        blank_names: names with nothing in them that no entity has had.
     """
 
     engines: frozenset[str]
