@@ -56,8 +56,8 @@ def unopened(place: DatabaseUri, error: DatabaseFailed) -> DatabaseFailed:
         f"{place.text} ends within the transaction after t {torn.t}, which never committed: {torn.log} is "
         f"whole up to byte {torn.log_end} of {torn.log_size}, {torn.index} up to byte {torn.index_end} of "
         f"{torn.index_size}",
-        hint="A full disk or a killed process leaves such an end. Nothing that is whole is lost with it. Keep "
-        "a copy elsewhere, cut the end off, then run the same command again:\n"
+        hint="A full disk or a killed process leaves such an end. Nothing that is whole is lost with it. "
+        "Keep a copy elsewhere, cut the end off, then run the same command again:\n"
         f"    cp -a {shlex.quote(str(directory))} ELSEWHERE\n"
         f"    truncate -s {torn.log_end} {shlex.quote(str(torn.log))}\n"
         f"    truncate -s {torn.index_end} {shlex.quote(str(torn.index))}",
