@@ -141,7 +141,7 @@ async def test_options_that_keep_a_jvm_from_starting_are_named(monkeypatch: pyte
 
 async def test_a_jvm_that_has_too_little_memory_is_given_more(monkeypatch: pytest.MonkeyPatch) -> None:
     command = await bridge_command()
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx64m")
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx512m")
     place = {"storage-dir": ":mem", "system": "s", "db": "db", "create": True}
     too_much = "[:find ?n :where [(long-array 100000000) ?numbers] [(count ?numbers) ?n]]"
     async with start_bridge(command) as bridge:
