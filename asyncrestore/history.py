@@ -16,6 +16,7 @@ from asyncrestore.bootstrap import ROLLED_BACK, beginning_until
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import (
     Conflict,
+    DamageError,
     NotFound,
     Overtaken,
     SegmentDamaged,
@@ -124,8 +125,7 @@ class History(Protocol):
         """Returns the schema after the last transaction.
 
         Raises:
-            SegmentDamaged: a part that it depends on cannot be used.
-            SegmentGap: one is missing.
+            DamageError: a part that it depends on cannot be used, is missing, or lacks transactions.
             Conflict: one belongs to another database.
         """
         ...
@@ -254,7 +254,7 @@ class StoredHistory:
         segment = await self.read(self._parts[-1])
         try:
             schema = await self._schemas.before(segment)
-        except (SegmentDamaged, SegmentGap, Conflict) as exc:
+        except (DamageError, Conflict) as exc:
             exc.hint += " What comes before can be had whole: --until-t, without --exclude and --rewrite."
             raise
         async for chunk in decoded(segment):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, SegmentDamaged, SegmentGap
+from asyncrestore.errors import Conflict, DamageError, SegmentDamaged, SegmentGap
 from asyncrestore.segment import SegmentRange
 from asyncrestore.tasks import task_group
 
@@ -77,17 +77,19 @@ class StoredSchema:
         Raises:
             SegmentDamaged: a segment between these two cannot be used, and changed the schema.
             SegmentGap: a segment that changed the schema is missing.
-            Conflict: in its place there is another database's; or the segments are of different pasts.
+            Conflict: in its place there is another database's.
+            DamageError: the segments before lead to another schema than that of the source.
         """
         schema = segment.schema()
         if schema is None:
             number = self._numbers[segment.info.range]
             schema = self._moved_on(await self._back(number, segment.info.source), segment)
             if schema.digest() != segment.info.schema_sha256:
-                raise Conflict(
+                raise DamageError(
                     f"{self._where}: the segments before {self._chain[number].key} lead to other attributes "
                     "than it was written with",
-                    hint="They may be of different pasts of the database. Use another --name for each.",
+                    hint="One may lack transactions of the source, or be of another past of it: run verify "
+                    "with --live.",
                 )
             self._found = {number: schema.copy()}
         return schema

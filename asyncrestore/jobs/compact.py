@@ -81,6 +81,7 @@ async def compact(
         SegmentDamaged: a segment to be merged cannot be used, or one before it by which the attributes
             changed; what was merged before it stays.
         SegmentGap: a segment by which the attributes changed is missing.
+        DamageError: the segments lead to other attributes than those that the source had.
         Conflict: two neighbouring segments are of different databases.
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
