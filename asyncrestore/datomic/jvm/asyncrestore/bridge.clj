@@ -147,27 +147,6 @@
         (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place)})
         [handle (engine/database-id db) created?]))))
 
-(defn- prepare
-  "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
-  result: it runs on another thread, so that the next commit need not wait for it.
-  Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
-  the commits before them."
-  [engine databases [_ operation & arguments]]
-  (case operation
-    "open" [@readers #(open engine databases (first arguments))]
-    "databases" [@readers #((:databases engine) (first arguments))]
-    "release" [@readers (:release engine)]
-    (let [[handle & others] arguments
-          {:keys [db writer]} (get @databases handle)]
-      (if (= operation "transact")
-        (let [begun (begin db (first others))]
-          [writer
-           #(transact-all begun (engine/overlaps? db))
-           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
-        (let [f (or (get reads operation) (get in-turn operation))]
-          (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
-          [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
-
 (def ^:private landing-patience-s
   "How long transactions that have begun may take after the last request: half of what Python waits for the end."
   5)
@@ -182,6 +161,28 @@
     (doseq [^ExecutorService writer writers] (.shutdown writer))
     (doseq [^ExecutorService writer writers]
       (.awaitTermination writer (- deadline (System/nanoTime)) TimeUnit/NANOSECONDS))))
+
+(defn- prepare
+  "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
+  result: it runs on another thread, so that the next commit need not wait for it.
+  Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
+  the commits before them."
+  [engine databases [_ operation & arguments]]
+  (case operation
+    "open" [@readers #(open engine databases (first arguments))]
+    "databases" [@readers #((:databases engine) (first arguments))]
+    ;; A transaction that a cancelled call sent may be under way: the engine has its files until it has landed.
+    "release" [@readers #(do (land @databases) ((:release engine)))]
+    (let [[handle & others] arguments
+          {:keys [db writer]} (get @databases handle)]
+      (if (= operation "transact")
+        (let [begun (begin db (first others))]
+          [writer
+           #(transact-all begun (engine/overlaps? db))
+           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
+        (let [f (or (get reads operation) (get in-turn operation))]
+          (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
+          [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
 
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
