@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncrestore.bootstrap import MADE_AGAIN
 from asyncrestore.compare_source import compare_segment
-from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.errors import Conflict, NotFound, SegmentDamaged
 from asyncrestore.excised import Excisions
 from asyncrestore.held import excisions_of
 from asyncrestore.tasks import each
@@ -67,6 +68,22 @@ async def inspect_all(
         return Inspected(stored=stored, source=info.source, comparison=comparison)
 
     return await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
+
+
+def check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) -> None:
+    """Checks that most of the readable segments are of the source; `found` is what `inspect_all` returned.
+
+    Raises:
+        Conflict: most are of another database.
+    """
+    sources = [each.source for each in found if each.source is not None]
+    others = [each for each in sources if each != source.identity]
+    if others and 2 * len(others) > len(sources):
+        raise Conflict(
+            f"{there.where()} is a backup of another database ({others[0]}) than "
+            f"{source.where} ({source.identity})",
+            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
+        )
 
 
 async def _excisions(backup: Backup, source: LiveHistory | None) -> Excisions:

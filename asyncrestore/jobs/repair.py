@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.bootstrap import MADE_AGAIN, ROLLED_BACK, has_engines_id
+from asyncrestore.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
-from asyncrestore.jobs.inspection import inspect_all
+from asyncrestore.jobs.inspection import check_mostly_of, inspect_all
 from asyncrestore.jobs.verify import verify
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
@@ -177,7 +177,7 @@ async def _find_bad(
         progress=Progress(start_t=0, end_t=there.end),
         on_progress=on_progress,
     )
-    _check_mostly_of(found, there, history)
+    check_mostly_of(found, there, history)
     _check_not_diverged(found, there, history)
     bad: dict[StoredSegment, str] = {}
     for each in found:
@@ -199,18 +199,6 @@ def _differs(comparison: SegmentComparison, source: LiveHistory) -> str:
     differences = comparison.differences
     more = f", and {differences.count - 1:,} more" if differences.count > 1 else ""
     return f"it differs from {source.where}: {differences.first[0]}{more}"
-
-
-def _check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) -> None:
-    """Most of the readable segments must be of the source."""
-    sources = [each.source for each in found if each.source is not None]
-    others = [each for each in sources if each != source.identity]
-    if others and 2 * len(others) > len(sources):
-        raise Conflict(
-            f"{there.where()} is a backup of another database ({others[0]}) than "
-            f"{source.where} ({source.identity})",
-            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
-        )
 
 
 def _check_not_diverged(found: list[Inspected], there: Backup, source: LiveHistory) -> None:

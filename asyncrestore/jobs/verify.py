@@ -26,7 +26,7 @@ from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
 from asyncrestore.held import excised_in
 from asyncrestore.history import LiveHistory, StoredHistory
-from asyncrestore.jobs.inspection import inspect_all
+from asyncrestore.jobs.inspection import check_mostly_of, inspect_all
 from asyncrestore.opening import as_database, as_history, as_source, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
@@ -158,7 +158,8 @@ async def verify(
     Raises:
         NotFound: the store, the backup or a database does not exist.
         UsageError: a URI is malformed, `name` is required, or options do not fit each other.
-        Conflict: the target was restored from another source, with another filter, or not at all.
+        Conflict: the target was restored from another source, with another filter, or not at all; or most of
+            the backup's segments are of another database than `live`.
         RewriteFailed: a value cannot be rewritten.
         SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
         SegmentGap: the backup that a target is compared with misses segments.
@@ -271,9 +272,12 @@ async def _verify_backup(
     notes = [*await _notes(backup), *_excised_notes(excised)]
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
-    for found in await inspect_all(
+    inspected = await inspect_all(
         backup, live, limit=differences.limit, progress=progress, on_progress=on_progress
-    ):
+    )
+    if live is not None:
+        check_mostly_of(inspected, backup, live)
+    for found in inspected:
         if found.source is None:
             if isinstance(found.error, SegmentDamaged) or await _is_missed(backup, found.stored):
                 differences.add(str(found.error))

@@ -53,6 +53,15 @@ def test_identities_that_are_the_engines() -> None:
         assert has_engines_id(identity)
 
 
+def test_an_identity_is_the_same_for_every_version() -> None:
+    """Stores hold it: were it made in another way, no backup of the database could be continued."""
+    tx = t_to_tx(7)
+    first = Transaction.of(
+        tx, [(tx, 50, "i", 1700000000000, True), (4611686018427387905, 73, "s", "é\n", True)]
+    )
+    assert Beginning(6, first, []).identity_of("shop") == "shop@cacd51213abddfb4"
+
+
 def test_what_is_a_draw() -> None:
     draws = Draws()
     for at, (transaction, number) in enumerate(

@@ -211,6 +211,8 @@ async def test_another_database_mends_nothing(
     store = await store_of(damaged)
     with pytest.raises(Conflict, match="is a backup of another database"):
         await repair(other, store, name=NAME)
+    with pytest.raises(Conflict, match="is a backup of another database"):
+        await verify(store, live=other)
     assert await load(store) == damaged
     with pytest.raises(NotFound, match="holds no segments"):
         await repair(source, store, name="none")
