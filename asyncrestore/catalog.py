@@ -108,15 +108,11 @@ class Backup:
 
     def gaps(self, end: int | None = None) -> list[SegmentRange]:
         """The ranges that no segment covers, from 0 to `end` (without it, to the last segment)."""
-        gaps: list[SegmentRange] = []
-        position = 0
-        for segment in self.chain():
-            if segment.range.start > position:
-                gaps.append(SegmentRange(position, segment.range.start))
-            position = segment.range.end
-        if end is not None and position < end:
-            gaps.append(SegmentRange(position, end))
-        return gaps
+        end = self.end if end is None else end
+        starts = [*(segment.range.start for segment in self.chain()), end]
+        ends = [0, *(segment.range.end for segment in self.chain())]
+        between = ((before, min(after, end)) for before, after in zip(ends, starts, strict=True))
+        return [SegmentRange(before, after) for before, after in between if before < after]
 
     def covers(self, range_: SegmentRange) -> bool:
         """Returns whether the segments hold all of a range."""

@@ -51,6 +51,10 @@ CLOSE_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 120.0
 """For how long nothing may work at a request, or the process may take none."""
 
+_MISSING_HINT = (
+    "Mount the disk that it is on, or put the whole directory back. To make a new database there, first "
+    "remove what is left of this one."
+)
 _FILES_HINT = (
     "If the file system there is full, read-only or out of order, mend that; then run the same command again."
 )
@@ -86,6 +90,8 @@ def error_from(anomaly: Anomaly, operation: str) -> AsyncRestoreError:
         kind = UsageError
     # A JVM's errors have a text only.
     hint = OPEN_FILES_HINT if os.strerror(errno.EMFILE) in anomaly.message else ""
+    if anomaly.error == "files-missing":
+        return DatabaseFailed(f"Datomic cannot open it: {anomaly.message}", hint=_MISSING_HINT)
     if anomaly.error == "files-failed":
         return DatabaseFailed(f"Datomic failed at {operation!r}: {anomaly.message}", hint=hint or _FILES_HINT)
     return kind(f"Datomic refused {operation!r}: {anomaly.message}", hint=hint)

@@ -28,16 +28,20 @@ _ENTRY = 8
 
 @dataclass(frozen=True, slots=True)
 class TornEnd:
-    """An end of the files that no transaction ever had: it was cut short, so it was never acknowledged.
+    """An end of the files that is no whole transaction.
 
     Attributes:
         t: of the newest whole transaction.
+        behind: how many transactions `log.idx` has after that.
+        cut: whether `db.log` was longer: one of them begins beyond its end.
         log, index: `db.log` and `log.idx`.
         log_end, index_end: where that transaction ends in them, in bytes.
         log_size, index_size: how long they are, in bytes.
     """
 
     t: int
+    behind: int
+    cut: bool
     log: Path
     index: Path
     log_end: int
@@ -52,12 +56,22 @@ def unopened(place: DatabaseUri, error: DatabaseFailed) -> DatabaseFailed:
     torn = torn_end(directory)
     if torn is None:
         return error
+    whole = (
+        f"{torn.log} is whole up to byte {torn.log_end} of {torn.log_size}, {torn.index} up to byte "
+        f"{torn.index_end} of {torn.index_size}"
+    )
+    if torn.cut:
+        return DatabaseFailed(
+            f"{place.text} lacks the end of its log: {whole}, and says that there was more",
+            hint=f"Up to {torn.behind:,} transactions after t {torn.t} are lost. These files are a part of a "
+            "copy, or were cut. Copy them again, or restore a backup into a new database.",
+        )
     return DatabaseFailed(
-        f"{place.text} ends within the transaction after t {torn.t}, which never committed: {torn.log} is "
-        f"whole up to byte {torn.log_end} of {torn.log_size}, {torn.index} up to byte {torn.index_end} of "
-        f"{torn.index_size}",
-        hint="A full disk or a killed process leaves such an end. Nothing that is whole is lost with it. "
-        "Keep a copy elsewhere, cut the end off, then run the same command again:\n"
+        f"{place.text} ends within the transaction after t {torn.t}: {whole}",
+        hint="A full disk or a killed process leaves such an end, and that transaction never committed. "
+        "A power cut or a copy of open files may leave it too: is there a backup that goes further than "
+        f"t {torn.t}, restore that into a new database. Otherwise keep a copy elsewhere, cut the end off, "
+        "then run the same command again:\n"
         f"    cp -a {shlex.quote(str(directory))} ELSEWHERE\n"
         f"    truncate -s {torn.log_end} {shlex.quote(str(torn.log))}\n"
         f"    truncate -s {torn.index_end} {shlex.quote(str(torn.index))}",
@@ -69,26 +83,36 @@ def torn_end(directory: Path) -> TornEnd | None:
     log, index = directory / "db.log", directory / "log.idx"
     try:
         with log.open("rb") as log_file, index.open("rb") as index_file:
-            found = _newest_whole(log_file, index_file)
-            sizes = log.stat().st_size, index.stat().st_size
+            starts, first = _newest_starts(index_file)
+            found = _newest_whole(log_file, starts)
+            log_size, index_size = log_file.seek(0, 2), index_file.seek(0, 2)
     except OSError:
         return None  # the engine's own error says why
-    if found is None or found[1:] == sizes:
+    if found is None:
         return None
-    return TornEnd(found[0], log, index, *found[1:], *sizes)
+    at, t, log_end = found
+    behind, index_end = starts[at + 1 :], (first + at + 1) * _ENTRY
+    if (log_end, index_end) == (log_size, index_size):
+        return None
+    cut = any(start > log_size for start in behind)
+    return TornEnd(t, len(behind), cut, log, index, log_end, index_end, log_size, index_size)
 
 
-def _newest_whole(log: BinaryIO, index: BinaryIO) -> tuple[int, int, int] | None:
-    """Returns the t of the newest whole transaction, and where it ends in both files."""
+def _newest_starts(index: BinaryIO) -> tuple[tuple[int, ...], int]:
+    """Returns where the newest transactions begin, and the number of entries before them."""
     entries = index.seek(0, 2) // _ENTRY
     first = max(0, entries - _MOST)
     index.seek(first * _ENTRY)
-    starts = unpack(f">{entries - first}Q", index.read((entries - first) * _ENTRY))
+    return unpack(f">{entries - first}Q", index.read((entries - first) * _ENTRY)), first
+
+
+def _newest_whole(log: BinaryIO, starts: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Returns the place in `starts` of the newest whole transaction, its t, and where it ends."""
     for at in reversed(range(len(starts))):
         whole = _read(log, starts[at])
         # The next one was begun where this one ends.
         if whole is not None and (at + 1 == len(starts) or whole[1] == starts[at + 1]):
-            return *whole, (first + at + 1) * _ENTRY
+            return at, *whole
     return None
 
 

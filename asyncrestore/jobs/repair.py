@@ -198,7 +198,10 @@ async def _find_bad(
 def _differs(comparison: SegmentComparison, source: LiveHistory) -> str:
     differences = comparison.differences
     more = f", and {differences.count - 1:,} more" if differences.count > 1 else ""
-    return f"it differs from {source.where}: {differences.first[0]}{more}"
+    return (
+        f"it is sound and differs from {source.where}: {differences.first[0]}{more} (keep it, if the source "
+        "may be the wrong one)"
+    )
 
 
 def _check_not_diverged(found: list[Inspected], there: Backup, source: LiveHistory) -> None:

@@ -98,9 +98,11 @@ class VerifyReport:
             return
         problems = f"{self.problem_count:,} problem{'' if self.problem_count == 1 else 's'}"
         if self.against is None:
+            hint = "Run repair with the source: it puts damaged segments aside, and fills gaps."
+            if self.live is not None:
+                hint += " Where a sound segment differs, the source may be the wrong one: look at it first."
             raise HistoryDiffers(
-                f"{self.checked} is damaged: {problems}, the first: {self.problems[0]}",
-                hint="Run repair with the source: it puts damaged segments aside, and fills gaps.",
+                f"{self.checked} is damaged: {problems}, the first: {self.problems[0]}", hint=hint
             )
         raise HistoryDiffers(
             f"{self.against} differs from {self.checked}: {problems}, the first: {self.problems[0]}",

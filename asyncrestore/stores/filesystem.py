@@ -8,6 +8,7 @@ import re
 import secrets
 import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -25,7 +26,6 @@ from asyncrestore.stores.base import StoredObject, folder_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 _NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -163,8 +163,20 @@ def _names(root: Path) -> list[str]:
             name
             for entry in entries
             # The root of a file system often has this directory, which only root can look into.
-            if entry.name != "lost+found" and entry.is_dir() and (name := name_of(entry.name)) is not None
+            if entry.name != "lost+found"
+            and _is_directory(entry)
+            and (name := name_of(entry.name)) is not None
         )
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink() and status(Path(entry)) is None:
+        # A backup that is taken for none would leave another one as "the only one".
+        raise StoreFailed(
+            f"{entry.path} is a link that leads nowhere",
+            hint="Mount the disk that it leads to, or remove the link if no backup is meant.",
+        )
+    return entry.is_dir()
 
 
 def _listing(folder: Path) -> list[StoredObject]:

@@ -220,8 +220,8 @@ async def test_errors_of_the_engine_keep_their_kind(connector: Connector, new_da
 async def test_a_directory_that_cannot_be_used_is_told_with_the_reason(
     connector: Connector, tmp_path: Path
 ) -> None:
-    (tmp_path / "s").symlink_to("nowhere")
-    with pytest.raises(AsyncRestoreError, match=r"/s/db: FileAlreadyExists.*/s"):
+    (tmp_path / "s").write_text("a file")
+    with pytest.raises(AsyncRestoreError, match=r"/s/db: Not a directory"):
         await connector.open(f"datomic:local://s/db?storage-dir={tmp_path}", create=True)
 
 

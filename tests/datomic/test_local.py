@@ -11,7 +11,7 @@ from asyncrestore.datomic import runtime
 from asyncrestore.datomic.bridge import start_bridge
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.runtime import bridge_command
-from asyncrestore.errors import AsyncRestoreError, NotAuthorized, NotFound, SetupFailed
+from asyncrestore.errors import AsyncRestoreError, DatabaseFailed, NotAuthorized, NotFound, SetupFailed
 from tests.support.refused import mode, no_more_files, nobody, unprivileged
 
 if TYPE_CHECKING:
@@ -44,15 +44,33 @@ async def test_what_counts_as_a_database(storage: Path, tmp_path: Path, connecto
     (system / "empty").mkdir(parents=True)
     (system / "file").touch()
     (system / "linked").symlink_to(storage / "sys" / "shop")
-    (system / "dangling").symlink_to("nothing")
+    (system / "lost").mkdir()
+    (system / "lost" / "log.idx").write_bytes(bytes(8))
     bridge = await connector.bridge("local")
     assert await bridge.request("databases", place(tmp_path)) == ("linked",)
     for nowhere in (place(tmp_path, system="none"), place(tmp_path / "none"), place(system / "file")):
         assert await bridge.request("databases", nowhere) == ()
-    for db in ("empty", "file", "dangling", "none"):
+    for db in ("empty", "file", "none"):
         with pytest.raises(NotFound, match=f"no database {db} in system sys"):
             await bridge.request("open", place(tmp_path, db=db))
     assert not (system / "none").exists()
+    with pytest.raises(DatabaseFailed, match=f"{system}/lost has a database's log.idx, and no db.log"):
+        await bridge.request("open", place(tmp_path, db="lost", create=True))
+    assert list((system / "lost").iterdir()) == [system / "lost" / "log.idx"]
+
+
+async def test_a_link_to_a_disk_that_is_not_mounted_is_not_taken_for_none(
+    tmp_path: Path, connector: Connector
+) -> None:
+    bridge = await connector.bridge("local")
+    for link in (tmp_path / "a" / "sys" / "shop" / "db.log", tmp_path / "b" / "sys", tmp_path / "c"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(tmp_path / "not mounted")
+        there = place(tmp_path / link.relative_to(tmp_path).parts[0])
+        for operation, create in (("databases", False), ("open", False), ("open", True)):
+            with pytest.raises(DatabaseFailed, match=f"{link} is a link that leads nowhere") as error:
+                await bridge.request(operation, {**there, "create": create})
+            assert error.value.hint.startswith("Mount the disk")
 
 
 @nobody

@@ -137,6 +137,21 @@ def test_a_torn_end_is_found_wherever_it_was_cut(files: tuple[Path, MemoryStore]
             torn = torn_end(directory)
             assert torn is not None
             assert (torn.log_end, torn.index_end, torn.t) == (start, len(entries) - 8, len(entries) // 8 - 2)
+            assert (torn.behind, torn.cut) == (1 + attempts, False)
+
+
+async def test_a_log_that_lacks_committed_transactions(
+    connector: Connector, files: tuple[Path, MemoryStore], tmp_path: Path
+) -> None:
+    """As a copy of the files does that was cut off: to cut log.idx too would hide the loss."""
+    directory = Path(shutil.copytree(files[0], tmp_path / "s" / "db"))
+    index = (directory / "log.idx").read_bytes()
+    lost = 5
+    os.truncate(directory / "db.log", int.from_bytes(index[-8 * lost :][:8]) + 3)
+    with pytest.raises(DatabaseFailed, match="lacks the end of its log") as error:
+        await connector.open(f"datomic:local://s/db?storage-dir={tmp_path}")
+    assert f"Up to {lost} transactions after t {len(index) // 8 - lost - 1} are lost" in error.value.hint
+    assert "truncate" not in error.value.hint
 
 
 async def test_the_hint_at_a_torn_end_makes_it_whole(

@@ -75,6 +75,20 @@ async def test_a_log_that_stays_wrong_is_refused(new_database: NewDatabase) -> N
     assert len(await _ts(target)) <= len(await _ts(await new_database())) + 2, "the bookkeeping at most"
 
 
+async def test_the_basis_t_is_there_although_log_and_index_lack_it(new_database: NewDatabase) -> None:
+    source, store = await new_database(*HISTORY), MemoryStore()
+    *_, newest = await _ts(source)
+
+    class Behind(Forgetful):
+        async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
+            return [t for t in await self.inner.transaction_ts(start, end) if t != newest]
+
+    database = CheckedDatabase(Behind(source, newest, times=1000), reread_s=0)
+    with pytest.raises(Unavailable, match=f"lacks t {newest}, which the database has"):
+        await backup(database, store)
+    assert await load(store) == {}
+
+
 async def test_each_error_says_how_the_log_differs(new_database: NewDatabase) -> None:
     class Doubled(DatabaseWrapper):
         async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:

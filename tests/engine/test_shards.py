@@ -14,6 +14,7 @@ from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.damage import NAME, load
+from tests.support.databases import EndingAt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,15 @@ async def test_one_shard_alone_says_what_is_missing(new_database: NewDatabase) -
     assert all(range_.start // SIZE % 2 == 1 for range_ in report.segments)
     await backup(source, store, name=NAME, segment_size=SIZE)
     assert (await verify(store, live=source)).ok
+
+
+async def test_a_shard_that_is_ahead_leaves_no_gap_to_others(new_database: NewDatabase) -> None:
+    """The source was written to since the other one began: what is between is not its own to copy."""
+    source, store = await new_database(SCHEMA, *PEOPLE), MemoryStore()
+    newest = await source.basis_t()
+    await backup(source, store, name=NAME, segment_size=SIZE, shard=(newest // SIZE % 2, 2))
+    report = await backup(EndingAt(source, newest - 2 * SIZE), store, name=NAME, segment_size=SIZE)
+    assert (report.missing, report.end) == ([], newest - 2 * SIZE + 1)
 
 
 async def test_fifty_times_two_at_once(new_database: NewDatabase, tmp_path: Path) -> None:

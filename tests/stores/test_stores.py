@@ -109,6 +109,16 @@ async def test_what_is_no_file_is_listed_and_is_damage(tmp_path: Path) -> None:
         await store.read("a", "other")
 
 
+async def test_a_backup_on_a_disk_that_is_not_mounted_is_not_taken_for_none(tmp_path: Path) -> None:
+    """The other one would be "the only one", and be restored."""
+    store = FilesystemStore(tmp_path)
+    await store.publish("staging", "1.parquet", b"one")
+    (tmp_path / "production").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(StoreFailed, match=f"{tmp_path}/production is a link that leads nowhere") as error:
+        await store.names()
+    assert "Mount the disk" in error.value.hint
+
+
 async def test_names_in_another_encoding(tmp_path: Path) -> None:
     latin = "caf\udce9"  # as Python has the bytes of a path that are no UTF-8
     try:

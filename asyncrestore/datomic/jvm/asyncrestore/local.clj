@@ -44,13 +44,20 @@
   [f]
   (fn [place] (try (f place) (catch Exception e (throw (explained e))))))
 
+(defn- missing [^Path path what]
+  (ex-info (str path) {:cognitect.anomalies/category :cognitect.anomalies/fault
+                       :cognitect.anomalies/message (str path " " what)
+                       :db/error :asyncrestore/files-missing}))
+
 (defn- attributes
   "What the file system knows of a file, links followed; nil if there is none. Throws if that cannot be told: the methods
-  of java.io.File take every error for none, and a database that is taken for none is made anew."
+  of java.io.File take every error for none, and a database that is taken for none is made anew. A link that leads
+  nowhere is not none, but perhaps a disk that is not mounted."
   ^BasicFileAttributes [^Path path]
   (try
     (Files/readAttributes path BasicFileAttributes ^"[Ljava.nio.file.LinkOption;" (make-array LinkOption 0))
-    (catch NoSuchFileException _ nil)))
+    (catch NoSuchFileException _
+      (when (Files/isSymbolicLink path) (throw (missing path "is a link that leads nowhere"))))))
 
 (defn- directory? [path]
   (boolean (some-> (attributes path) .isDirectory)))
@@ -78,8 +85,11 @@
 (defn- exists? [{:strs [storage-dir system db] :as place}]
   (if (= storage-dir ":mem")
     (some #{db} (databases place))
-    (when-let [directory (system-directory storage-dir system)]
-      (holds-database? (.resolve directory ^String db)))))
+    (when-let [directory (some-> (system-directory storage-dir system) (.resolve ^String db))]
+      (or (holds-database? directory)
+          ;; To make a database there would write to what is left of another one.
+          (when (and (directory? directory) (attributes (.resolve directory "log.idx")))
+            (throw (missing directory "has a database's log.idx, and no db.log")))))))
 
 (defn- identity-of
   "The UUID of a database in memory. A durable one has only its name, so it has no identity."
