@@ -135,7 +135,8 @@ def _functions(kind: str, raw: Any) -> Iterator[Any]:
 
 def _refused(data: TxData, why: str) -> UsageError:
     return UsageError(
-        f"t {tx_to_t(data.tx)} has code that is not allowed, and was not announced as such: {why}",
-        hint="Everything before it is restored. No Datomic database has such a history: somebody made it. "
-        "Do not use the target.",
+        f"t {tx_to_t(data.tx)} has code that is not allowed, or hides some: {why}",
+        hint="Everything before it is restored. Hardly any database has such a history: somebody may have "
+        "made it. If it is your own, leave the attribute of that value out: --exclude ATTR, into a new "
+        "database.",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from asyncrestore.datomic.base import Database
+    from asyncrestore.datomic.database import BridgeDatabase
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 
@@ -36,7 +36,7 @@ FUNCTIONS = """[{:db/ident :my/f :db/fn #db/fn {:lang :clojure :params [db] :cod
 ONE, TWO = "[{:u/id 7777}]", "[{:u/id 8888}]"
 
 
-async def id_of(database: Database, ident: str) -> int:
+async def id_of(database: BridgeDatabase, ident: str) -> int:
     [(entity,)] = await database.query(f"[:find ?e :where [?e :db/ident :{ident}]]")
     return int(entity)
 
@@ -139,7 +139,7 @@ async def test_only_what_is_restored_now_is_asked_for(new_database: NewDatabase,
     assert await target.basis_t() == before
 
 
-async def upgraded(source: Database, *more: tuple[Any, ...], symbol: str) -> AlteredDatabase:
+async def upgraded(source: BridgeDatabase, *more: tuple[Any, ...], symbol: str) -> AlteredDatabase:
     """The source with :db.attr/preds in its own history, as in a base schema that was upgraded, and in use.
 
     Its index does not have it.
@@ -160,7 +160,7 @@ async def upgraded(source: Database, *more: tuple[Any, ...], symbol: str) -> Alt
     return AlteredDatabase(source, lambda rows: used(made(rows)))
 
 
-async def predicates(target: Database) -> set[str]:
+async def predicates(target: BridgeDatabase) -> set[str]:
     return {symbol.name for (symbol,) in await target.query("[:find ?s :where [_ :db.attr/preds ?s]]")}
 
 

@@ -86,9 +86,8 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
     ) as caught:
         await restore(store, target, allow_code="all")
     with pytest.raises(TransactionRejected, match=":p/city"):
-        await restore(
-            store, target, allow_code="all"
-        )  # also where the predicate is known from a segment's snapshot only
+        # Also where the predicate is known from a segment's snapshot only.
+        await restore(store, target, allow_code="all")
     assert caught.value.t == 9
     assert "--exclude :db.attr/preds" in caught.value.hint
     assert "Everything before t 9 is restored" in caught.value.hint
