@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncrestore.code import Code as Code
     from asyncrestore.datomic.base import Database as Database
     from asyncrestore.datomic.database import Connector as Connector
     from asyncrestore.datomic.database import open_connector as open_connector
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "code": ("Code",),
     "datomic.base": ("Database",),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from asyncrestore.code import CODE
 from asyncrestore.errors import UsageError
 from asyncrestore.rewrites import HASHED_KINDS
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 OPTIONAL_BASE = frozenset(
     {
-        *("db.attr/preds", "db.entity/preds", "db/fn", "db.install/function"),
+        *CODE,
+        *("db/lang", "db.install/function"),
         *("db/index", "db/fulltext"),
         *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
     }

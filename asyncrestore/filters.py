@@ -119,6 +119,10 @@ class Filter:
         for attribute in self._hidden:
             schema.attributes.pop(attribute, None)
 
+    def leaves_out(self, e: int, a: int) -> bool:
+        """Returns whether datoms of this entity and attribute are left out."""
+        return a in self._dropped or e in self._hidden
+
     def apply(self, transaction: Transaction) -> Transaction:
         """Returns the transaction as it is to be in the target.
 

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import ROLLED_BACK, beginning_until
 from asyncrestore.catalog import find_backup
+from asyncrestore.code import code_attributes, code_in
 from asyncrestore.errors import (
     Conflict,
     DamageError,
@@ -27,7 +28,7 @@ from asyncrestore.excised import Excisions
 from asyncrestore.excision import Components, requests_in
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import tx_to_t
-from asyncrestore.scan import SEGMENTS_AT_ONCE, covered_in, limited, requests_of
+from asyncrestore.scan import SEGMENTS_AT_ONCE, code_of, covered_in, limited, requests_of
 from asyncrestore.schema import SchemaHistory
 from asyncrestore.segment import SegmentRange
 from asyncrestore.state import State
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.code import Found
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision import Request
     from asyncrestore.model import LogChunk
@@ -132,6 +134,13 @@ class History(Protocol):
 
     async def excisions(self) -> Excisions:
         """Returns what the requests for excision in all of the history cover.
+
+        A part that cannot be used is passed over; `load` raises the error.
+        """
+        ...
+
+    async def code(self, start: int, end: int) -> list[Found]:
+        """Returns what names code or is code in the transactions with start <= t < end.
 
         A part that cannot be used is passed over; `load` raises the error.
         """
@@ -249,6 +258,10 @@ class StoredHistory:
         requests = await limited(self, await requests_of(self._backup, self._base))
         return await covered_in(self._backup, self._base, requests)
 
+    async def code(self, start: int, end: int) -> list[Found]:
+        """See `History`."""
+        return await code_of(self._backup, self._base, start, end)
+
     async def schema(self) -> Schema:
         """See `History`."""
         segment = await self.read(self._parts[-1])
@@ -294,8 +307,10 @@ class LiveHistory:
         requests: list[Request],
         beginning: Beginning,
         basis_t: int,
+        schema_log: LogChunk,
     ) -> None:
         self._database = database
+        self._schema_log = schema_log
         self._schemas = schemas
         self.base = schemas.base.base
         self.requests = requests
@@ -314,7 +329,8 @@ class LiveHistory:
         schema_log = await database.schema_history()
         beginning = await beginning_until(database, basis_t, schema_log)
         schemas = SchemaHistory(schema_log, beginning.bootstrap_t)
-        return cls(database, schemas, requests_in(schema_log.rows(), schemas.base.base), beginning, basis_t)
+        requests = requests_in(schema_log.rows(), schemas.base.base)
+        return cls(database, schemas, requests, beginning, basis_t, schema_log)
 
     def schema_as_of(self, t: int) -> Schema:
         """Returns the schema after the transaction with that t, or the last one before it."""
@@ -378,3 +394,14 @@ class LiveHistory:
             async for chunk in self._pages(SegmentRange(0, components.end)):
                 components.add(chunk)
         return Excisions(self.base, requests, components)
+
+    async def code(self, start: int, end: int) -> list[Found]:
+        """See `History`."""
+        rows = list(self._schema_log.rows())
+        functions = {entity for entity, name in self.base.items() if name == "db.type/fn"}
+        known = code_attributes(self.base, rows)
+        # Attributes of somebody's own may have functions, too. It takes the whole log to find these.
+        if any(kind == "r" and raw in functions and e not in known for _, (e, _, kind, raw, _) in rows):
+            async for chunk in self._pages(SegmentRange(start, end)):
+                rows += [row for row in chunk.rows() if row[1][2] == "c" and row[1][1] not in known]
+        return [found for found in code_in(rows, self.base, start) if found.code.t < end]

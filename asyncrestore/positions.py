@@ -34,6 +34,11 @@ def is_tempid(position: int) -> bool:
     return position >= _TEMPID
 
 
+def number(tempid_: int) -> int:
+    """Returns the number of a tempid."""
+    return tempid_ - _TEMPID
+
+
 def lookup(original_id: int) -> int:
     """Returns the position of the lookup ref of an entity by its original id."""
     return ~original_id

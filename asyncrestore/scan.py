@@ -1,4 +1,4 @@
-"""Reads a few attributes out of a backup: which requests for excision it has, and what they cover."""
+"""Reads a few attributes out of a backup: requests for excision and what they cover, and code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.code import code_attributes, code_in
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.excised import Excisions
 from asyncrestore.excision import EXCISE, Components, read_for, requests_in
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.code import Found
     from asyncrestore.excision import Request, Row
     from asyncrestore.history import History
     from asyncrestore.model import LogChunk
@@ -96,6 +98,56 @@ async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence
     if components.attributes:
         await _read(backup, components.attributes, components.end, components.add)
     return Excisions(base, requests, components)
+
+
+async def code_of(backup: Backup, base: Mapping[int, str], start: int, end: int) -> list[Found]:
+    """Returns what names code or is code in the transactions with start <= t < end.
+
+    A segment that cannot be used is passed over: whoever reads it in its turn raises the error.
+
+    Args:
+        backup: to read.
+        base: idents of its base schema by entity id.
+        start: the first t that counts.
+        end: the first t that does not count any more.
+    """
+    wanted = [stored for stored in backup.chain() if stored.range.end > start and stored.range.start < end]
+    ident = {entity for entity, name in base.items() if name == "db/ident"}
+    attributes, rows = set(code_attributes(base)), await _code_rows(backup, wanted, base)
+    later = set(code_attributes(base, rows)) - attributes
+    if later:
+        rows = await _code_rows(backup, wanted, base, later)
+    having = {e for _, (e, a, kind, _, _) in rows if kind != "y" and a not in ident}
+    if having - {e for _, (e, a, *_) in rows if a in ident}:
+        # The ident of a function may be older than what is asked for.
+        await _read(backup, ident, start, lambda chunk: rows.extend(chunk.rows()))
+    return [found for found in code_in(rows, base, start) if found.code.t < end]
+
+
+async def _code_rows(
+    backup: Backup, wanted: Sequence[StoredSegment], base: Mapping[int, str], later: Collection[int] = ()
+) -> list[Row]:
+    """Returns the datoms that name code or are code, and all idents, of some segments.
+
+    Args:
+        backup: to read.
+        wanted: its segments to read.
+        base: idents of its base schema by entity id.
+        later: further attributes of code.
+    """
+
+    async def read(stored: StoredSegment) -> list[Row]:
+        with suppress(SegmentDamaged, NotFound):
+            segment = await backup.read(stored)
+            # Each segment has its own word for what the base schema is. Both count.
+            bases = {**segment.base.base, **base}
+            idents = {entity for entity, name in bases.items() if name == "db/ident"}
+            attributes = {*code_attributes(bases), *code_attributes(segment.base.base), *idents, *later}
+            chunk = await to_thread.run_sync(segment.code, attributes)
+            return list(chunk.rows())
+        return []
+
+    return [row for rows in await each(wanted, read, at_once=SEGMENTS_AT_ONCE) for row in rows]
 
 
 async def _read(

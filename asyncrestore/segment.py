@@ -41,6 +41,7 @@ from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
+from asyncrestore.values import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -306,6 +307,27 @@ class Segment:
                     table = self._file.read_row_group(group, columns=arrow.NEEDED)
                     rows = table.filter(pc.is_in(table.column("a"), wanted))
                     found += [arrow.from_table(rows)] if len(rows) else []
+        return LogChunk.join(found)
+
+    def code(self, attributes: Collection[int]) -> LogChunk:
+        """Returns the datoms of a few attributes and all functions, in order.
+
+        It looks at each row: whoever made a file may have made its statistics, too.
+
+        Raises:
+            SegmentDamaged: they cannot be decoded.
+        """
+        wanted, function = pa.array(attributes, pa.int64()), KINDS["c"]
+        found = []
+        with _decoding("it"):
+            for group in range(self.groups):
+                looked = self._file.read_row_group(group, columns=["a", "type"])
+                there = pc.is_in(looked.column("a"), wanted)
+                if function in looked.column("type").unique().to_pylist():
+                    there = pc.or_(there, pc.equal(looked.column("type").cast(pa.string()), function))
+                if pc.any(there).as_py():
+                    table = self._file.read_row_group(group, columns=arrow.NEEDED).filter(there)
+                    found.append(arrow.from_table(table))
         return LogChunk.join(found)
 
     def schema_changes(self) -> list[Transaction]:

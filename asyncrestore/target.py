@@ -21,7 +21,7 @@ from asyncrestore.model import t_to_tx
 from asyncrestore.schema import COPY, FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from uuid import UUID
 
     from asyncrestore.bootstrap import Beginning
@@ -48,13 +48,20 @@ class Marker:
     instant: int | None
 
 
-async def prepare_target(target: Database, history: History, rules: Sequence[str] = ()) -> Marker:
+async def prepare_target(
+    target: Database,
+    history: History,
+    rules: Sequence[str] = (),
+    *,
+    check: Callable[[int], Awaitable[None]],
+) -> Marker:
     """Finds where to continue in the target, and installs the bookkeeping if the target is empty.
 
     Args:
         target: the database to restore into.
         history: the history to restore.
         rules: what is left out of the history and rewritten (see `Filter`).
+        check: awaited with the source id of the transaction to continue after, before anything is written.
 
     Raises:
         Conflict: the target holds something else: data of its own, another source's history, the same history
@@ -65,6 +72,7 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
     if not held.attributes:
         _check_nothing_own(target, held.basis_t, held.beginning)
         _check_base(target, held.schema_log)
+        await check(t_to_tx(history.bootstrap_t))
         # Both in one request: a target may be far away.
         refusal = await _refusal(target, _ATTRIBUTES, _name_of_source(history, rules, uuid4()))
         held = await _look(target)
@@ -75,12 +83,14 @@ async def prepare_target(target: Database, history: History, rules: Sequence[str
         # Another restore ended between the two transactions, or is between them now. Both restores may try to
         # name the source; one of them succeeds, and its UUID counts. A version of this program that gives
         # none may have made the attributes.
+        await check(t_to_tx(history.bootstrap_t))
         copy = uuid4() if COPY in held.attributes else None
         refusal = await _refusal(target, _name_of_source(history, rules, copy))
         marker = await _find_marker(target, history, rules, await _look(target))
     if refusal is not None:
         raise refusal if marker is None else _overtaken(target)
     assert marker is not None
+    await check(marker.source_tx)
     return marker
 
 
@@ -116,6 +126,11 @@ async def _look(target: Database) -> _Held:
 def own_attributes(schema_log: LogChunk) -> dict[str, int]:
     """Returns the ids by ident of this project's bookkeeping attributes, from `Database.schema_history`."""
     return _ids(schema_log, OWN_BOOKKEEPING)
+
+
+async def ids_of(target: Database, idents: Collection[str]) -> dict[str, int]:
+    """Returns the entity ids that have these idents in a target, as far as there are any."""
+    return _ids(await target.schema_history(), idents)
 
 
 def _ids(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from asyncrestore.code import Found
     from asyncrestore.excised import Excisions
     from asyncrestore.history import History, Part
     from asyncrestore.model import LogChunk
@@ -71,6 +72,10 @@ class LimitedHistory:
     async def excisions(self) -> Excisions:
         """See `History`: of the whole history, for what is excised later is not to be restored either."""
         return await self._history.excisions()
+
+    async def code(self, start: int, end: int) -> list[Found]:
+        """See `History`."""
+        return await self._history.code(start, min(end, self.end))
 
 
 async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncrestore.code import describe
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from asyncrestore.code import Code
     from asyncrestore.excised import Excised
     from asyncrestore.filters import FilteredAttribute
     from asyncrestore.segment import SegmentRange
@@ -82,6 +85,12 @@ def excised_rows(excised: Excised) -> list[tuple[str, str]]:
         return []
     asked = count(excised.requests, "request")
     return [("excised", f"{asked}, not replayed; {count(excised.left_out, 'assertion')} left out")]
+
+
+def code_rows(code: Iterable[Code]) -> list[tuple[str, str]]:
+    """Returns a row of a table, if a history has code: what it is."""
+    found = describe(code)
+    return [("code", found)] if found else []
 
 
 def noted(notes: Sequence[str]) -> list[str]:

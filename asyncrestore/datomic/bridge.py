@@ -293,11 +293,12 @@ class Bridge:
 
 
 @asynccontextmanager
-async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
+async def start_bridge(command: Sequence[str], *, aws: bool = False) -> AsyncIterator[Bridge]:
     """Runs a bridge for as long as the context lasts. If its process ends early, requests raise `BridgeDied`.
 
     Args:
         command: starts it; see `runtime.bridge_command`.
+        aws: whether it speaks to AWS (see `jvm_environment`).
 
     Raises:
         SetupFailed: the process cannot be started.
@@ -311,7 +312,7 @@ async def start_bridge(command: Sequence[str]) -> AsyncIterator[Bridge]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=jvm_environment(),
+            env=jvm_environment(aws=aws),
         )
     except OSError as exc:
         raise SetupFailed(

@@ -154,12 +154,16 @@ class Connector:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._bridges: dict[str, Bridge] = {}
+        self._bridges: dict[tuple[str, bool], Bridge] = {}
         self._starting = anyio.Lock()
         self._closing = anyio.Event()
 
-    async def bridge(self, engine: str) -> Bridge:
+    async def bridge(self, engine: str, *, aws: bool = False) -> Bridge:
         """Returns the running bridge of an engine; starts it at first use, and again after it has died.
+
+        Args:
+            engine: its name.
+            aws: whether it speaks to AWS. Only a JVM that does gets the credentials for that.
 
         Raises:
             SetupFailed: Java, the compiled bridge or the cache directory cannot be used.
@@ -167,15 +171,18 @@ class Connector:
             DamageError: a jar is not the one that the engine's lock file names.
         """
         async with self._starting:
-            if engine not in self._bridges or self._bridges[engine].ended:
-                self._bridges[engine] = await self._tasks.start(
-                    self._run_bridge, await bridge_command(engine)
+            key = engine, aws
+            if key not in self._bridges or self._bridges[key].ended:
+                self._bridges[key] = await self._tasks.start(
+                    self._run_bridge, await bridge_command(engine), aws
                 )
-            return self._bridges[engine]
+            return self._bridges[key]
 
-    async def _run_bridge(self, command: Sequence[str], *, task_status: TaskStatus[Bridge]) -> None:
+    async def _run_bridge(
+        self, command: Sequence[str], aws: bool, *, task_status: TaskStatus[Bridge]
+    ) -> None:
         """Runs a bridge in a task of its own: the task that called `open` may end before the bridge does."""
-        async with start_bridge(command) as bridge:
+        async with start_bridge(command, aws=aws) as bridge:
             task_status.started(bridge)
             await self._closing.wait()
 
@@ -207,7 +214,7 @@ class Connector:
             raise UsageError(
                 f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
             )
-        bridge = await self.bridge(place.engine)
+        bridge = await self.bridge(place.engine, aws=place.aws)
         try:
             handle, identity, _ = await bridge.request(
                 "open", {**place.place, "create": create}, on_work=logged(f"opening {place.text}")
@@ -223,7 +230,7 @@ class Connector:
             uri: of the system; a database in it is ignored.
         """
         place = parse_uri(uri)
-        bridge = await self.bridge(place.engine)
+        bridge = await self.bridge(place.engine, aws=place.aws)
         return list(await bridge.request("databases", place.place))
 
 

@@ -52,15 +52,37 @@ class _MissingError(_UnusableError):
     """There is no `java` here."""
 
 
-def jvm_environment() -> dict[str, str]:
+_PASSED = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TMP", "TEMP",
+    "JAVA_HOME", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH", "MALLOC_ARENA_MAX",
+    "PGPASSFILE", "TNS_ADMIN", "KRB5_CONFIG", "KRB5CCNAME",
+    "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+    "PROGRAMDATA",
+})  # fmt: skip
+"""What a JVM and the drivers of Pro's storages read. In the last lines is what Windows needs."""
+
+
+def jvm_environment(*, aws: bool = False) -> dict[str, str]:
     """Returns the environment of every JVM that this package starts.
+
+    It has only what a JVM needs: code of others may run there, and keys are in the environment of a command.
 
     A JVM encodes file names as its locale says. In the locale C that is ASCII: every other letter becomes a
     question mark, in the class path and in storage directories. (If only LANG says C, or nothing sets a
     locale, Python itself chooses C.UTF-8, also for the processes it starts.)
+
+    Args:
+        aws: whether it speaks to AWS, so that it needs the credentials for that.
     """
-    plain = os.environ.get("LC_ALL") in {"C", "POSIX"}
-    return {**os.environ, "LC_ALL": "C.UTF-8"} if plain else dict(os.environ)
+    prefixes = ("LC_", "AWS_") if aws else ("LC_",)
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _PASSED or name.startswith(prefixes)
+    }
+    plain = passed.get("LC_ALL") in {"C", "POSIX"}
+    return {**passed, "LC_ALL": "C.UTF-8"} if plain else passed
 
 
 async def find_java() -> Java:

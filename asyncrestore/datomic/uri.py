@@ -37,6 +37,12 @@ class DatabaseUri:
     db: str
     place: dict[str, str]
 
+    @property
+    def aws(self) -> bool:
+        """Whether its JVM speaks to AWS: the storage is DynamoDB, or a JDBC URL names AWS."""
+        uri = self.place.get("uri", "")
+        return uri.startswith(f"{SCHEME}ddb") or "aws" in uri
+
 
 def is_database_uri(text: str) -> bool:
     """Returns whether the text names a database rather than a store."""

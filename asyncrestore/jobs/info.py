@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from asyncrestore.catalog import backup_names, list_backup
+from asyncrestore.code import once
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
@@ -18,6 +19,7 @@ from asyncrestore.filters import describe
 from asyncrestore.history import LiveHistory
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_source, as_store
+from asyncrestore.scan import code_of
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.segment import SegmentRange
 from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.code import Code
     from asyncrestore.datomic.database import Connector
     from asyncrestore.model import Transaction
     from asyncrestore.opening import AnyHistory
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupInfo:
-    """One backup in a store, as its file names and its first and newest segment describe it.
+    """One backup in a store.
+
+    It is as its file names and its first and newest segment describe it; for `code` all are read.
 
     Attributes:
         name: its name in the store.
@@ -57,8 +62,10 @@ class BackupInfo:
         first_instant: `:db/txInstant` of the first transaction of the database's own history; None if that is
             empty or was not readable.
         last_instant: `:db/txInstant` of the newest transaction of that history; None in the same cases.
-        problem: why the first or the newest segment could not be read; empty if both could be. The segments
-            between are not read: `verify` reads them all.
+        code: what names code or is code in its history, each with each attribute once. A segment that cannot
+            be read is passed over.
+        problem: why the first or the newest segment could not be read; empty if both could be. `verify`
+            checks them all.
     """
 
     name: str
@@ -75,6 +82,7 @@ class BackupInfo:
     source_name: str | None = None
     first_instant: datetime | None = None
     last_instant: datetime | None = None
+    code: list[Code] = field(default_factory=list)
     problem: str = ""
 
 
@@ -105,6 +113,7 @@ class DatabaseInfo:
         restored_from: identity of the database that it was restored from, None if it was not restored.
         filtered: description of what that restore left out and rewrote, None if nothing.
         marker_t: source t of the last restored transaction, None if the newest transaction was not restored.
+        code: what names code or is code in its history, each with each attribute once.
     """
 
     uri: str
@@ -116,6 +125,7 @@ class DatabaseInfo:
     restored_from: str | None
     filtered: str | None
     marker_t: int | None
+    code: list[Code] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +193,7 @@ def _names_hint(names: list[str]) -> str:
 
 async def _backup_info(backup: Backup) -> BackupInfo:
     source = source_name = first_instant = last_instant = None
+    code: list[Code] = []
     problem = ""
     try:
         newest = await backup.read(backup.chain()[-1])
@@ -191,6 +202,7 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         own = newest.info.bootstrap_t + 1
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
         first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
+        code = once(await code_of(backup, newest.base.base, own, backup.end))
     except (SegmentDamaged, NotFound) as exc:
         problem = str(exc)
     return BackupInfo(
@@ -208,6 +220,7 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         source_name=source_name,
         first_instant=first_instant,
         last_instant=last_instant,
+        code=code,
         problem=problem,
     )
 
@@ -269,4 +282,5 @@ async def _database_info(database: Database) -> DatabaseInfo:
         restored_from=restored_from,
         filtered=describe(rules) if rules else None,
         marker_t=marker_t,
+        code=once(await history.code(history.bootstrap_t + 1, history.end)),
     )

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.bootstrap import ROLLED_BACK
+from asyncrestore.code import AllowedCode
+from asyncrestore.codecheck import CodeCheck
 from asyncrestore.commonpast import check_target
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, StoppedEarly, UsageError
+from asyncrestore.errors import Conflict, NotFound, StoppedEarly, UsageError
 from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
 from asyncrestore.ids import IdCache
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from asyncrestore.code import Code
     from asyncrestore.datomic.base import Database
+    from asyncrestore.datomic.database import Connector
     from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
@@ -65,6 +69,7 @@ class RestoreReport:
         id_cache: statistics of the id cache.
         filtered: what was left out and rewritten, by attribute.
         excised: what the source's requests for excision meant.
+        code: what names code or is code in what this run restored, all of it allowed.
         notes: remarks that are not problems: what the target was given before it was excised in the source.
     """
 
@@ -80,6 +85,7 @@ class RestoreReport:
     id_cache: CacheStatistics
     filtered: list[FilteredAttribute] = field(default_factory=list)
     excised: Excised = field(default_factory=Excised)
+    code: list[Code] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,6 +103,7 @@ async def restore(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    allow_code: Collection[str] = (),
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
@@ -128,6 +135,9 @@ async def restore(
         until_time: the same as a time: the last transaction not after it is the last one restored.
         keep_excised: also restore what requests for excision in the source cover, as far as it is still
             there. The requests themselves are never replayed.
+        allow_code: which of the history's code may reach the target: symbols of predicates, as in
+            ``my.app/valid?``, and idents of database functions, as in ``:my/function``; ``all`` for a backup
+            of your own. Nothing of ``clojure.core`` and the like is ever allowed (see `code`).
         prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
         in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
             the engine does not keep their order, fewer are sent: as many as arrive in order.
@@ -140,7 +150,8 @@ async def restore(
     Raises:
         NotFound: the store, the backup or the source database does not exist.
         UsageError: a URI is malformed, an option is out of range, `name` is required, an attribute cannot be
-            left out or rewritten as asked, or the restore cannot end at `until_t` or `until_time`.
+            left out or rewritten as asked, the restore cannot end at `until_t` or `until_time`, or the
+            history has code that is not allowed.
         SegmentGap: the backup misses segments; the target stays at its last whole transaction.
         SegmentDamaged: a segment cannot be used; the target stays at its last whole transaction.
         Conflict: the target holds something else, was restored with another filter, or is written to by
@@ -161,6 +172,7 @@ async def restore(
         raise UsageError(
             f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
         )
+    allowed = AllowedCode(allow_code)
     async with (
         open_connector() as connector,
         as_history(connector, source, name, encryption, until_t) as whole,
@@ -169,11 +181,14 @@ async def restore(
             whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
         )
         excisions = await whole.excisions()
+        history = await limit_history(whole, until_t, until_time)
+        check = CodeCheck(history, allowed, filter_, segments)
         return await _restore(
-            history=await limit_history(whole, until_t, until_time),
+            history=history,
             excisions=excisions.keeping() if keep_excised else excisions,
             filter_=filter_,
-            target=CheckedDatabase(await as_database(connector, target, create=True)),
+            check=check,
+            target=CheckedDatabase(await _open_target(connector, target, history, check)),
             budget=ByteBudget(prefetch_bytes),
             in_flight=in_flight,
             cache=IdCache(id_cache_size),
@@ -184,11 +199,23 @@ async def restore(
         )
 
 
+async def _open_target(
+    connector: Connector, target: AnyDatabase, history: History, check: CodeCheck
+) -> Database:
+    """Opens the target. One that does not exist is created when the history is checked."""
+    try:
+        return await as_database(connector, target)
+    except NotFound:
+        await check.after(t_to_tx(history.bootstrap_t))
+        return await as_database(connector, target, create=True)
+
+
 async def _restore(
     *,
     history: History,
     excisions: Excisions,
     filter_: Filter | None,
+    check: CodeCheck,
     target: Database,
     budget: ByteBudget,
     in_flight: int,
@@ -205,7 +232,7 @@ async def _restore(
         return RestoreReport(
             source=history.identity, target=target.uri, first_t=t, last_t=t, id_cache=cache.statistics
         )
-    marker = await prepare_target(target, history, filter_.rules if filter_ else ())
+    marker = await prepare_target(target, history, filter_.rules if filter_ else (), check=check.after)
     state = await history.state(marker.source_tx)
     _check_newest(history, target, marker, state)
     await check_target(history, target, marker)
@@ -230,6 +257,7 @@ async def _restore(
         excisions=excisions,
         filter_=filter_,
         resolver=resolver,
+        guard=await check.guard(target, state.schema),
         target=target,
         cache=cache,
         budget=budget,
@@ -257,6 +285,7 @@ async def _restore(
         id_cache=cache.statistics,
         filtered=filter_.done if filter_ else [],
         excised=excisions.done,
+        code=check.codes,
         notes=_given_before(target, excisions, first_t, history.bootstrap_t),
     )
 

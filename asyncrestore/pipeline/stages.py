@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.blame import blame
-from asyncrestore.errors import AsyncRestoreError, DamageError, RewriteFailed
+from asyncrestore.errors import AsyncRestoreError, DamageError, RewriteFailed, UsageError
 from asyncrestore.model import tx_to_t
 from asyncrestore.pipeline.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+    from asyncrestore.codeguard import CodeGuard
     from asyncrestore.datomic.base import Database
     from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter
@@ -52,6 +53,7 @@ class Stages:
         excisions: what the source's requests for excision cover, which is left out.
         filter_: what is left out and rewritten, if anything is.
         resolver: as of after the marker.
+        guard: looks at what is resolved before it is sent.
         target: the database to restore into.
         cache: receives the target's ids.
         budget: bounds the bytes of loaded parts.
@@ -68,6 +70,7 @@ class Stages:
     excisions: Excisions
     filter_: Filter | None
     resolver: Resolver
+    guard: CodeGuard
     target: Database
     cache: IdCache
     budget: ByteBudget
@@ -148,12 +151,14 @@ class Stages:
             if self.stop.is_set():
                 return False
             try:
-                batch.append(resolved(self.resolver, self.excisions, self.filter_, transaction))
-            except (RewriteFailed, DamageError) as failure:
+                data = resolved(self.resolver, self.excisions, self.filter_, transaction)
+                self.guard.check(data)
+            except (RewriteFailed, DamageError, UsageError) as failure:
                 self._failure = failure
                 if batch:
                     await self._send(batch, output)
                 return False
+            batch.append(data)
             weight += transaction.weight
             if len(batch) >= size or weight >= BATCH_WEIGHT:
                 await self._send(batch, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,16 @@ async def test_no_answer_is_an_error_after_its_deadline() -> None:
     async with start_bridge(SILENT) as bridge:
         with pytest.raises(Unavailable, match=r"did not answer 'basis': .* no sign of life for 0\.05 s"):
             await bridge.request("basis", 0, timeout_s=0.05)
+
+
+async def test_a_jvm_does_not_get_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ASYNCRESTORE_ENCRYPTION_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    for aws, keys in ((False, set()), (True, {"AWS_SECRET_ACCESS_KEY"})):
+        async with start_bridge(SILENT, aws=aws) as bridge:
+            given = psutil.Process(bridge.pid).environ()
+        assert {name for name, value in given.items() if value == "secret"} == keys
+        assert given["PATH"] == os.environ["PATH"]
 
 
 async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

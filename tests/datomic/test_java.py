@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import anyio
 import pytest
 
 from asyncrestore.datomic import java
-from asyncrestore.datomic.java import Java, find_java
+from asyncrestore.datomic.java import Java, find_java, jvm_environment
 from asyncrestore.errors import SetupFailed
 from tests.support.refused import no_more_files
 
@@ -193,3 +194,21 @@ def test_a_version_managers_script_gives_way_to_the_runtime_that_it_starts(
     assert find().executable == str(real / "bin" / "java")
     assert find().executable == str(real / "bin" / "java")
     assert starts(manager) == 1
+
+
+def test_a_jvm_gets_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = {"PATH": "/bin", "HOME": "/h", "LC_CTYPE": "C.UTF-8", "TZ": "UTC", "JAVA_TOOL_OPTIONS": "-Xmx1g"}
+    keys = {"AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "r"}
+    others = {
+        "ASYNCRESTORE_ENCRYPTION_KEY": "s",
+        "ASYNCRESTORE_REWRITE_KEY": "s",
+        "ASYNCRESTORE_MAVEN_REPOSITORY": "https://u:p@h",
+        "DATABASE_PASSWORD": "s",
+        "LD_PRELOAD": "x.so",
+    }
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in (needed | keys | others).items():
+        monkeypatch.setenv(name, value)
+    assert jvm_environment() == needed
+    assert jvm_environment(aws=True) == needed | keys

@@ -93,3 +93,18 @@ def test_names_that_lead_astray(uri: str, says: str) -> None:
 def test_a_hash_would_cut_a_directory_short() -> None:
     with pytest.raises(UsageError, match="has a hash in it"):
         parse_uri("datomic:local://prod/music?storage-dir=/data/a#b")
+
+
+@pytest.mark.parametrize(
+    ("uri", "aws"),
+    [
+        ("datomic:ddb://us-east-1/table/db", True),
+        ("datomic:ddb-local://localhost:8000/table/db?aws_access_key_id=x", True),
+        ("datomic:sql://db?jdbc:aws-wrapper:postgresql://h/d", True),
+        ("datomic:sql://db?jdbc:postgresql://h/d", False),
+        ("datomic:mem://db", False),
+        ("datomic:local://aws/db?storage-dir=/aws", False),
+    ],
+)
+def test_which_databases_are_in_aws(uri: str, aws: bool) -> None:
+    assert parse_uri(uri).aws == aws

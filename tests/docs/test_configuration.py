@@ -53,6 +53,9 @@ def test_the_file_is_one_that_is_taken(tmp_path: Path) -> None:
         filtered = loaded(name, "a", *(["b"] if name == "restore" else []), config=tmp_path / "settings.toml")
         assert filtered.params["exclude"] == ("person/city", "person/notes")
         assert filtered.params["rewrite"] == {"person/email": "hash"}
+        assert filtered.params.get("allow_code") == (
+            ("my.app/valid?", ":my/function") if name == "restore" else None
+        )
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ async def test_functions_keep_their_metadata(new_database: NewDatabase) -> None:
     source, target, store = await new_database(*HINTED, of=PEER), await new_database(of=PEER), MemoryStore()
     await backup(source, store)
 
-    await restore(store, target)
+    await restore(store, target, allow_code="all")
 
     assert (await verify(store, against=target)).problems == []
     found = await functions(target)
@@ -81,7 +81,7 @@ async def test_functions_without_their_metadata_are_another(new_database: NewDat
         ]
 
     old = AlteredDatabase(source, without_hints)
-    await restore(old, target)
+    await restore(old, target, allow_code="all")
 
     assert (await verify(old, against=target)).problems == []
     missing, extra = (await verify(source, against=target)).problems
@@ -114,6 +114,6 @@ async def test_numbers_and_booleans_of_any_class(new_database: NewDatabase) -> N
         await new_database(of=PEER),
     )
 
-    await restore(source, target)
+    await restore(source, target, allow_code="all")
 
     assert await target.query("[:find ?b ?l :where [?e :x/boolean ?b] [?e :x/long ?l]]") == [(False, 5)]

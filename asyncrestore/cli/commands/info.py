@@ -11,7 +11,7 @@ from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import Settings, output_options, refuse_memory
 from asyncrestore.cli.output import document, start_output
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import count, instant, names, ranges, size, table
+from asyncrestore.cli.text import code_rows, count, instant, names, ranges, size, table
 from asyncrestore.errors import SegmentDamaged
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _backup_text(backup: BackupInfo) -> str:
         ("segments", f"{backup.segments:,}, {size(backup.bytes)}"),
         ("instants", f"{instant(backup.first_instant)} to {instant(backup.last_instant)}"),
     ]
+    rows += code_rows(backup.code)
     for label, keys in (
         ("superseded", backup.superseded),
         ("put aside", backup.aside),
@@ -102,4 +103,5 @@ def _database_text(found: DatabaseInfo) -> str:
             rows.append(("filtered", found.filtered))
         at = "not there: its newest transaction was not restored"
         rows.append(("marker", at if found.marker_t is None else f"source t {found.marker_t:,}"))
+    rows += code_rows(found.code)
     return table(found.uri, rows)

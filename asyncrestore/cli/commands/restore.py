@@ -13,7 +13,7 @@ from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import count, duration, excised_rows, filtered_rows, noted, table, took
+from asyncrestore.cli.text import code_rows, count, duration, excised_rows, filtered_rows, noted, table, took
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,7 @@ _EPILOG = f"""
 Examples: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/data2'
           asyncrestore restore /backups TARGET --exclude person/notes --rewrite person/email=hash
           asyncrestore restore /backups TARGET --until-time 2026-01-31T12:00:00Z
+          asyncrestore restore /backups TARGET --allow-code my.app/valid?
 {REWRITE_HELP}
 \b
 Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
@@ -45,6 +46,8 @@ Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore r
 @click.option("--id-cache-size", type=click.IntRange(min=0), default=2_000_000, show_default=True,
               metavar="IDS", help="How many entity ids are remembered, at 9 bytes each.")  # fmt: skip
 @filter_options
+@click.option("--allow-code", multiple=True, metavar="NAME",
+              help="Let this predicate or function reach TARGET, or all. Repeat it for others.")  # fmt: skip
 @click.option("--prefetch-mib", type=click.IntRange(1, 1024 * 1024), default=32, show_default=True,
               metavar="MIB", help="How many MiB of segments are loaded ahead.")  # fmt: skip
 @click.option("--in-flight", type=click.IntRange(1, 65_536), default=1024, show_default=True, metavar="N",
@@ -61,6 +64,7 @@ def restore(
     segments: int | None,
     spot_check: float,
     id_cache_size: int,
+    allow_code: tuple[str, ...],
     prefetch_mib: int,
     in_flight: int,
     encryption: Encryption | None,
@@ -84,6 +88,7 @@ def restore(
                 spot_check=spot_check,
                 id_cache_size=id_cache_size,
                 **filters,
+                allow_code=allow_code,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 in_flight=in_flight,
                 encryption=encryption,
@@ -111,6 +116,7 @@ def _text(report: RestoreReport) -> str:
             ("id cache", _cache_text(report.id_cache)),
             *filtered_rows(report.filtered),
             *excised_rows(report.excised),
+            *code_rows(report.code),
             ("took", took(report.seconds, report.transactions)),
         ]
     return "\n".join([table(title, rows), *noted(report.notes)])

@@ -8,9 +8,9 @@
 (set! *warn-on-reflection* true)
 
 (def ^:private schema-attributes
-  "Their whole history gives the schema at any moment, and the requests for excision."
+  "Their whole history gives the schema at any moment, the requests for excision, and what names code or is code."
   [:db/ident :db/valueType :db/cardinality :db/unique :db/tupleAttrs :db/tupleTypes :db/tupleType :db.attr/preds
-   :db/isComponent :db/excise :db.excise/attrs :db.excise/before :db.excise/beforeT])
+   :db.entity/preds :db/fn :db/code :db/ensure :db/isComponent :db/excise :db.excise/attrs :db.excise/before :db.excise/beforeT])
 
 (defn- ident-at
   "The entity that had an ident at a transaction: idents are renamed and reused."
