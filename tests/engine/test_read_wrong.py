@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.model import LogChunk
     from tests.support.databases import NewDatabase
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", [LOCAL, PEER])]
+pytestmark = pytest.mark.anyio
 
 NUMBER = "[{:db/ident :n/n :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]"
 HISTORY = (NUMBER, *(f"[{{:n/n {n}}}]" for n in range(20)))
@@ -51,6 +51,7 @@ async def _ts(database: Database) -> Sequence[int]:
 
 
 @pytest.mark.parametrize("place", [-1, -10, -21], ids=["newest", "middle", "first"])
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_a_log_that_lacks_a_transaction_is_read_again(new_database: NewDatabase, place: int) -> None:
     source, store, target = await new_database(*HISTORY), MemoryStore(), await new_database()
     t = (await _ts(source))[place]
@@ -62,6 +63,7 @@ async def test_a_log_that_lacks_a_transaction_is_read_again(new_database: NewDat
     assert (await verify(source, against=target)).ok
 
 
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_a_log_that_stays_wrong_is_refused(new_database: NewDatabase) -> None:
     source, store, target = await new_database(*HISTORY), MemoryStore(), await new_database()
     *_, before, newest = await _ts(source)
@@ -75,6 +77,7 @@ async def test_a_log_that_stays_wrong_is_refused(new_database: NewDatabase) -> N
     assert len(await _ts(target)) <= len(await _ts(await new_database())) + 2, "the bookkeeping at most"
 
 
+@pytest.mark.parametrize("engine", [PEER])  # where t is consecutive, the index is arithmetic
 async def test_the_basis_t_is_there_although_log_and_index_lack_it(new_database: NewDatabase) -> None:
     source, store = await new_database(*HISTORY), MemoryStore()
     *_, newest = await _ts(source)
@@ -89,6 +92,7 @@ async def test_the_basis_t_is_there_although_log_and_index_lack_it(new_database:
     assert await load(store) == {}
 
 
+@pytest.mark.parametrize("engine", [LOCAL, PEER])
 async def test_each_error_says_how_the_log_differs(new_database: NewDatabase) -> None:
     class Doubled(DatabaseWrapper):
         async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:

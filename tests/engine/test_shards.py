@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 import pytest
@@ -12,9 +12,9 @@ from asyncrestore.jobs.backup import BackupReport, backup
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.damage import NAME, load
-from tests.support.databases import EndingAt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,8 +82,17 @@ async def test_a_shard_that_is_ahead_leaves_no_gap_to_others(new_database: NewDa
     """The source was written to since the other one began: what is between is not its own to copy."""
     source, store = await new_database(SCHEMA, *PEOPLE), MemoryStore()
     newest = await source.basis_t()
+
+    class Early(DatabaseWrapper):
+        """A backup of it begins before the last transactions."""
+
+        basis: ClassVar = [newest - 2 * SIZE]
+
+        async def basis_t(self) -> int:
+            return self.basis.pop() if self.basis else await self.inner.basis_t()
+
     await backup(source, store, name=NAME, segment_size=SIZE, shard=(newest // SIZE % 2, 2))
-    report = await backup(EndingAt(source, newest - 2 * SIZE), store, name=NAME, segment_size=SIZE)
+    report = await backup(Early(source), store, name=NAME, segment_size=SIZE)
     assert (report.missing, report.end) == ([], newest - 2 * SIZE + 1)
 
 
