@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from asyncrestore.errors import UsageError
+from asyncrestore.redact import redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,18 +78,18 @@ def parse_s3_uri(text: str) -> S3Place:
     """
     try:
         parts = urlsplit(text)
-    except ValueError as exc:
-        raise UsageError(f"The URI of a store on S3 cannot be read: {exc}", hint=_EXAMPLE) from exc
+    except ValueError:  # its text may have a part of the URI in it
+        raise UsageError(f"{redacted_uri(text)!r} cannot be read", hint=_EXAMPLE) from None
     if "@" in parts.netloc:
         raise UsageError(
             "A store's URI must not hold credentials",
             hint="Put them into the AWS environment: AWS_PROFILE, AWS_ACCESS_KEY_ID and so on.",
         )
     if not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
-        raise UsageError(f"s3://{parts.netloc}{parts.path} does not name a bucket", hint=_EXAMPLE)
+        raise UsageError(f"{redacted_uri(text)} does not name a bucket", hint=_EXAMPLE)
     prefix = unquote(parts.path).strip("/")
     if prefix and any(step in {"", ".", ".."} for step in prefix.split("/")):
-        raise UsageError(f"s3://{parts.netloc}{parts.path}: the prefix has an empty step or dots in it")
+        raise UsageError(f"{redacted_uri(text)}: the prefix has an empty step or dots in it")
     where = f"s3://{parts.netloc}/{prefix}"
     options = _options(parts.query, where)
     place = S3Place(
