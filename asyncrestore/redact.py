@@ -32,10 +32,13 @@ class _Rules:
         run = rf"[^{end}]{{0,{_LONGEST}}}"
         # Nothing but digits up to a slash is a port. A password may have any characters.
         password = rf":(?!\d+[/?]){run}"
+        no_ip = r"(?!\[[0-9a-fA-F:.]+\])"
         self._userinfo = (
-            re.compile(rf"(?<=//)([^{end}/?]{{0,{_LONGEST}}}|[^{end}/?:@\[]+{password})@"),
+            re.compile(rf"(?<=//)([^{end}/?]{{0,{_LONGEST}}}|{no_ip}[^{end}/?:@]+{password})@"),
             # The scheme is forgotten, or its slashes.
-            re.compile(rf"(?<![^{end}/(=])([^{end}/?:@=]+:(?!\d+[/?])(?:(?!//)[^{end}]){{0,{_LONGEST}}})@"),
+            re.compile(
+                rf"(?<![^{end}/(=]){no_ip}([^{end}/?:@=]+:(?!\d+[/?])(?:(?!//)[^{end}]){{0,{_LONGEST}}})@"
+            ),
         )
         # The host is forgotten.
         self._no_host = re.compile(rf"(?<=//)([^{end}/?#:@\[]+:)(?!\d*(?:[/?#,;){end}]|$))([^{end}?#]+)")
