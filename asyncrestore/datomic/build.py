@@ -83,9 +83,8 @@ class Build:
         return self.directory / "no-archive.txt"
 
     def files(self) -> list[Path]:
-        """Returns what is there of it. Blocks."""
-        files = (self.jar, self.archive, self.no_archive, self.directory / RECORD)
-        return [file for file in files if status(file)]
+        """Returns all that it may consist of."""
+        return [self.jar, self.archive, self.no_archive, self.directory / RECORD]
 
 
 def jvm_flags(java: Java) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,8 @@ def refuse_planted(cache: Path, files: Iterable[Path]) -> None:
     writers = _OTHERS if cache.stat().st_mode & 0o077 else 0
     below = (each for file in files for each in (file, *file.parents) if cache in each.parents)
     for path in dict.fromkeys(below):
-        _refuse_others(cache, path, writers)
+        with suppress(FileNotFoundError):
+            _refuse_others(cache, path, writers)
 
 
 def _make_private(directory: Path) -> None:
