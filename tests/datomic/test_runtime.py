@@ -107,9 +107,13 @@ def test_built_once_then_only_looked_at(workshop: Workshop, monkeypatch: pytest.
     shutil.rmtree(directory)
     (workshop.cache / "copy").rename(directory)
     hashed: list[Path] = []
-    monkeypatch.setattr(
-        made, "_sha256", lambda file, original=made._sha256: hashed.append(file) or original(file)
-    )
+    digest = made._sha256
+
+    def noted(file: Path) -> str:
+        hashed.append(file)
+        return digest(file)
+
+    monkeypatch.setattr(made, "_sha256", noted)
     assert workshop.command() == command
     assert [file.name for file in hashed[::2]] == ["bridge.jar", archive_of(directory).name]
     hashed.clear()
