@@ -13,6 +13,7 @@ from asyncrestore.cli.app import group
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output, start_output
 from asyncrestore.cli.text import listed, noted, table
+from asyncrestore.datomic.bridge import anomaly_from
 from asyncrestore.redact import redacted, redacted_uri
 from tests.support.cli import TARGET, Ran
 
@@ -128,6 +129,9 @@ def test_what_is_shown_of_a_uri(uri: str, shown: str) -> None:
 
 
 def test_the_library_and_its_log_tell_no_secret_either(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"category": "fault", "message": f"no driver for jdbc:x://h?user=u&password={SECRET}"}
+    anomaly = anomaly_from({**dict.fromkeys(("error", "entity", "present")), **said})
+    assert anomaly.message == "no driver for jdbc:x://h?..."
     start_output(Settings())
     logging.getLogger("asyncrestore.x").warning("no answer from https://u:%s@h", SECRET)
     assert capsys.readouterr().err == "warning: no answer from https://...@h\n"

@@ -123,6 +123,16 @@ def test_missing_jars_are_fetched_once(repository: Repository, lock_file: Path, 
 
 
 @pytest.mark.usefixtures("repository")
+def test_nothing_of_the_working_directory_is_run(
+    lock_file: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "jgo.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(anyio.run(ensure_jars, lock_file, cache)) == 2
+
+
+@pytest.mark.usefixtures("repository")
 def test_what_a_killed_process_left_is_removed(lock_file: Path, cache: Path) -> None:
     (cache / ".fetch-killed").mkdir(parents=True)
     (cache / ".fetch-killed" / "alpha-1.0.jar").write_bytes(b"half a jar")
