@@ -36,6 +36,7 @@ _UNSTEADY_FAKES = frozenset({
 """Providers of Faker that read the clock, or draw from a generator that is not the seeded one."""
 
 KEY_BYTES = 16
+_WAYS_WITH_ARGUMENT = frozenset({"constant", "fake"})
 CONSTANT_CHARACTERS = 1000
 
 
@@ -95,12 +96,18 @@ def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) 
         return _constant(argument, ident, kind)
     if way == "fake" and colon:
         return _fake(argument, ident, kind, key)
-    if way and argument:
+    if names_function(how):
         return _function(load_function(how), ident, kind)
     raise UsageError(
         f"No way to rewrite :{ident} is called {how!r}",
         hint="The ways are hash, null, constant:TEXT, fake:PROVIDER and module:function.",
     )
+
+
+def names_function(how: str) -> bool:
+    """Returns whether a way to rewrite is ``module:function``, which is imported."""
+    way, colon, argument = how.partition(":")
+    return bool(way and colon and argument) and way not in _WAYS_WITH_ARGUMENT
 
 
 def load_function(name: str) -> Callable[[str, Any], Any]:

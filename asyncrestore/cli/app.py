@@ -95,7 +95,8 @@ def program(arguments: Sequence[str]) -> int:
     try:
         code: int | None = group.main(list(arguments), "asyncrestore", standalone_mode=False, obj=settings)
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the edge: everything gets an exit code here
-        # An error in the arguments may come before --json has been read.
+        # An error in the arguments may come before --json has been read, and may quote any of them.
+        settings.given |= set(arguments)
         settings.json = settings.json or "--json" in arguments
         return report_failure(exc, Output(settings), debug=settings.debug)
     return code or 0  # a command returns None, --help and --version return 0

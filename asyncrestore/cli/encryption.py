@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asyncrestore.cli.secret_files import read_secret
 from asyncrestore.errors import NotAuthorized, UsageError
 from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES
 from asyncrestore.stores.keys import KmsKey
@@ -79,10 +80,7 @@ def _encryption(file: Path | None, command: str | None, kms_key: str | None) -> 
     if kms_key:
         return KmsKey(kms_key)
     if file:
-        try:
-            return _key(file.read_bytes(), str(file))
-        except OSError as exc:
-            raise UsageError(f"The encryption key cannot be read: {exc}") from exc
+        return _key(read_secret(file, "the encryption key"), str(file))
     if command:
         return _key(_printed(command), "what the command for the encryption key printed")
     return _key(os.environ[ENCRYPTION_KEY].encode(), ENCRYPTION_KEY) if given else None
@@ -113,9 +111,13 @@ def _printed(command: str) -> bytes:
             arguments, stdout=subprocess.PIPE, check=True, timeout=_COMMAND_TIMEOUT_S
         ).stdout
     except ValueError as exc:
-        raise UsageError(f"The command for the encryption key cannot be split into words: {exc}") from exc
+        raise UsageError(f"The command for the encryption key cannot be split into words: {exc}") from None
     except OSError as exc:
-        raise UsageError(f"The command for the encryption key cannot be run: {exc}") from exc
+        # A command that is one word by mistake is the name of a program that is not there, with all secrets.
+        raise UsageError(
+            f"The command for the encryption key cannot be run: {exc.strerror}",
+            hint="Its first word is a program: quote the command once, as in 'pass show backups'.",
+        ) from None
     except subprocess.TimeoutExpired:
         raise NotAuthorized(
             f"The command for the encryption key did not end within {_COMMAND_TIMEOUT_S} s"

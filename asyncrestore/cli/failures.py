@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from asyncrestore.cli.output import Output
 
 FAILED, INTERRUPTED = 1, 130
+_EXTRA = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
 
 
 class Interrupted(AsyncRestoreError):
@@ -56,7 +58,8 @@ def _report_one(error: BaseException, output: Output, *, debug: bool) -> None:
     elif isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
         message, hint = "no command was given", error.ctx.get_help()
     elif isinstance(error, click.ClickException):
-        message = error.format_message()
+        # Which arguments are too many is not said: a key, or the words of a command that prints it.
+        message, trace = (_EXTRA.sub(r"\1", each) for each in (error.format_message(), trace))
         if isinstance(error, click.UsageError) and error.ctx is not None:
             hint = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.".replace(
                 "Usage:", "usage:"

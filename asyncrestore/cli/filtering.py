@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asyncrestore.errors import UsageError
+from asyncrestore.cli.secret_files import read_secret
+from asyncrestore.rewrites import names_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ def filter_arguments(options: dict[str, Any]) -> dict[str, Any]:
         UsageError: the file with the key cannot be read.
     """
     key_file = options.pop("rewrite_key_file")
-    if any(":" in how for how in options["rewrite"].values()) and "" not in sys.path:
+    if any(map(names_function, options["rewrite"].values())) and "" not in sys.path:
         sys.path.append("")  # look for module:function in the working directory too, as `python -m` does
     return {**options, "rewrite_key": _key(key_file)}
 
@@ -89,7 +90,4 @@ def filter_arguments(options: dict[str, Any]) -> dict[str, Any]:
 def _key(file: Path | None) -> bytes | None:
     if file is None:
         return os.environ[REWRITE_KEY].encode() if REWRITE_KEY in os.environ else None
-    try:
-        return file.read_bytes().rstrip(b"\r\n")
-    except OSError as exc:
-        raise UsageError(f"The key for rewriting cannot be read: {exc}") from exc
+    return read_secret(file, "the key for rewriting").rstrip(b"\r\n")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from asyncrestore.errors import UsageError
+from asyncrestore.redact import redacted, redacted_uri, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,28 @@ _Decorated = TypeVar("_Decorated", bound="Callable[..., Any] | click.Command")
 
 @dataclass(slots=True)
 class Settings:
-    """How a command reports: as text or JSON, and how much."""
+    """How a command reports: as text or JSON, how much, and what it must not show.
+
+    Attributes:
+        given: arguments, among them URIs, whose secrets are hidden wherever they stand.
+    """
 
     json: bool = False
     debug: bool = False
     quiet: bool = False
     no_progress: bool = False
+    given: set[str] = field(default_factory=set)
+
+    def conceal(self, text: str) -> str:
+        """Returns a message without the secrets of any URI in it, or that was given."""
+        for each in sorted(self.given, key=len, reverse=True):
+            if secrets_of(each):
+                for written in {each, repr(each)[1:-1]}:
+                    text = text.replace(written, redacted_uri(written))
+        for secret in sorted(set().union(*map(secrets_of, self.given)), key=len, reverse=True):
+            for written in {secret, repr(secret)[1:-1]}:
+                text = text.replace(written, "...")
+        return redacted(text)
 
 
 def _set(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -76,5 +93,7 @@ def refuse_memory(_context: click.Context, _parameter: click.Parameter, value: s
         UsageError: the argument names such a store.
     """
     if value is not None and value.startswith("memory:"):
-        raise UsageError(f"{value} ends with this process", hint="Name a directory, such as ./backups")
+        raise UsageError(
+            f"{redacted_uri(value)} ends with this process", hint="Name a directory, such as ./backups"
+        )
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncrestore.cli.text import cleaned
 from asyncrestore.errors import AsyncRestoreError
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Output:
 
     def result(self, data: dict[str, Any], text: str) -> None:
         """Writes the result of a command."""
-        self._stdout(json.dumps(data, default=_plain) if self._settings.json else text)
+        self._stdout(json.dumps(data, default=_plain) if self._settings.json else cleaned(text))
 
     def summary(self, report: object, text: str, **more: object) -> None:
         """Writes the result of a long command, after its status lines."""
@@ -56,7 +58,7 @@ class Output:
     def step(self, text: str) -> None:
         """Writes a part of a longer result, as text only: in JSON the summary at the end has it all."""
         if not self._settings.json:
-            self._stdout(text)
+            self._stdout(cleaned(text))
 
     def note(self, text: str) -> None:
         """Writes a message that is not part of the result, unless the command is to be quiet."""
@@ -72,7 +74,8 @@ class Output:
         data: dict[str, Any] = {"message_type": "exit_error", "code": code, "message": message, "hint": hint}
         if traceback:
             data["traceback"] = traceback
-        text = f"{traceback}error: {message}"
+        # A line of the message is no line of this program's: a name from a store may have a line break in it.
+        text = f"{traceback}error: " + re.sub(r"\n(?! )", "\n  ", message)
         self._stderr(data, f"{text}\nhint: {hint}" if hint else text)
 
     def _stdout(self, text: str) -> None:
@@ -82,10 +85,15 @@ class Output:
             raise AsyncRestoreError(f"the output cannot be written: {exc.strerror}") from exc
 
     def _stderr(self, data: dict[str, Any], text: str) -> None:
+        if self._settings.json:
+            conceal = self._settings.conceal
+            line = json.dumps({name: conceal(v) if isinstance(v, str) else v for name, v in data.items()})
+        else:
+            line = cleaned(self._settings.conceal(text))
         # A full disk, or a reader that went away, must not end a job that is going well.
         with suppress(OSError):
             # By its name: a progress bar puts itself in its place, and shows the line above.
-            click.echo(json.dumps(data) if self._settings.json else text, file=sys.stderr)
+            click.echo(line, file=sys.stderr)
 
 
 class _LogHandler(logging.Handler):

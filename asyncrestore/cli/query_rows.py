@@ -7,6 +7,7 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.cli.text import line
 from asyncrestore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,5 +92,5 @@ def _cell(value: Any) -> str:
     elif isinstance(value, list):
         value = ", ".join(map(_cell, value))
     # Values in a database must not control the terminal.
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    text = line(str(value))
     return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"

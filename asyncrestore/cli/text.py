@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 _NOTES_SHOWN = 10
 
 
+def cleaned(text: str, kept: str = "\n\t") -> str:
+    """Returns a text that does nothing to a terminal: escapes in the place of control characters.
+
+    Names and messages come from stores and servers, which may be hostile. Marks that turn the direction of a
+    text, or have no width, are replaced too. The characters of `kept` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in kept else repr(each)[1:-1] for each in text)
+
+
+def line(text: str) -> str:
+    """Returns a text as one line, cleaned."""
+    return cleaned(text, "")
+
+
+def listed(texts: Iterable[str], label: str = "") -> list[str]:
+    """Returns the lines of a list, each of one text."""
+    return [f"  - {label}{line(text)}" for text in texts]
+
+
 def size(count: float) -> str:
     """Returns a number of bytes in a readable unit: `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -56,7 +77,7 @@ def took(seconds: float, transactions: int) -> str:
 
 def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """Returns a title and labelled lines below it."""
-    return "\n".join([title, *(f"  {label:<13} {value}" for label, value in rows)])
+    return "\n".join([line(title), *(f"  {label:<13} {line(value)}" for label, value in rows)])
 
 
 def ranges(found: Sequence[SegmentRange]) -> str:
@@ -95,6 +116,6 @@ def code_rows(code: Iterable[Code]) -> list[tuple[str, str]]:
 
 def noted(notes: Sequence[str]) -> list[str]:
     """Returns the first ten notes as lines, and how many more there are."""
-    lines = [f"  note: {note}" for note in notes[:_NOTES_SHOWN]]
+    lines = [f"  note: {line(note)}" for note in notes[:_NOTES_SHOWN]]
     more = len(notes) - _NOTES_SHOWN
     return [*lines, f"  and {count(more, 'more note')}"] if more > 0 else lines

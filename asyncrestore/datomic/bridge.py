@@ -35,6 +35,7 @@ from asyncrestore.errors import (
     has_too_many_open_files,
 )
 from asyncrestore.model import Anomaly
+from asyncrestore.redact import redacted
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def anomaly_from(answer: Any) -> Anomaly:
     """Returns the anomaly in an answer of the bridge."""
     return Anomaly(
         category=answer["category"],
-        message=answer["message"],
+        message=redacted(answer["message"]),  # Datomic may quote the URI of a database or of its storage
         error=answer["error"],
         entity=answer["entity"],
         present=answer["present"],
@@ -190,7 +191,7 @@ class Bridge:
         raise error_from(anomaly_from(value), request.operation)
 
     def _death(self) -> BridgeDied:
-        words = "".join(f"\n    {line}" for line in self._last_words)
+        words = redacted("".join(f"\n    {line}" for line in self._last_words))
         if "OutOfMemoryError" in words:
             hint = "Give it more memory, such as JAVA_TOOL_OPTIONS=-Xmx4g, and run the same command again."
         elif self._answered:

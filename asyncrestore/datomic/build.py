@@ -22,6 +22,7 @@ from anyio import to_thread
 
 from asyncrestore.datomic.cache import locked, publish, scratch
 from asyncrestore.datomic.java import jvm_environment
+from asyncrestore.datomic.made import RECORD, is_known, remember
 from asyncrestore.errors import SetupFailed
 from asyncrestore.paths import status
 
@@ -81,6 +82,10 @@ class Build:
         """A file that says why there is no archive."""
         return self.directory / "no-archive.txt"
 
+    def files(self) -> list[Path]:
+        """Returns all that it may consist of."""
+        return [self.jar, self.archive, self.no_archive, self.directory / RECORD]
+
 
 def jvm_flags(java: Java) -> list[str]:
     """Returns the flags of every JVM that this package starts. An archive is valid with the same flags only.
@@ -118,7 +123,14 @@ def class_path(*entries: Path) -> list[str]:
 def build_key(java: Java, jars: list[Path], lock_file: Path, sources: Path) -> str:
     """Returns a hash of all that a build is made of. Blocks: it reads the sources."""
     digest = hashlib.sha256()
-    for part in (_COMPILE, java.executable, java.description, *jvm_flags(java), lock_file.read_text("utf-8")):
+    for part in (
+        RECORD,
+        _COMPILE,
+        java.executable,
+        java.description,
+        *jvm_flags(java),
+        lock_file.read_text("utf-8"),
+    ):
         digest.update(part.encode() + b"\0")
     for jar in jars:
         # The JVM rejects an archive if the modification time of a jar on the class path has changed.
@@ -146,21 +158,21 @@ async def ensure_build(build: Build, cache: Path) -> None:
 
     Raises:
         SetupFailed: the sources do not compile, or the cache directory cannot be locked.
+        DamageError: a file of the build is not the one that was made.
         Unavailable: another process holds the lock for too long.
         OSError: the cache directory cannot be used.
     """
     if await to_thread.run_sync(_done, build):
         return
     async with locked(cache, "bridge"):
-        if await to_thread.run_sync(status, build.jar) is None:
+        if not await to_thread.run_sync(is_known, build.jar):
             await _compile(build)
         if not await to_thread.run_sync(_done, build):
             await _make_archive(build)
 
 
 def _done(build: Build) -> bool:
-    jar, archive, no_archive = map(status, (build.jar, build.archive, build.no_archive))
-    return bool(jar and (archive or no_archive))
+    return is_known(build.jar) and (is_known(build.archive) or status(build.no_archive) is not None)
 
 
 async def _compile(build: Build) -> None:
@@ -186,6 +198,7 @@ async def _compile(build: Build) -> None:
                 "Otherwise install asyncrestore again, or set JAVA_HOME to another Java.",
             )
         await to_thread.run_sync(_make_jar, classes, result / build.jar.name)
+        await to_thread.run_sync(remember, result / build.jar.name)
         # A directory without the jar is not a build.
         await to_thread.run_sync(lambda: shutil.rmtree(build.directory, ignore_errors=True))
         await to_thread.run_sync(publish, result, build.directory)
@@ -221,6 +234,7 @@ async def _make_archive(build: Build) -> None:
         await to_thread.run_sync(_give_up_archive, build, unfinished, failure)
     else:
         await to_thread.run_sync(publish, unfinished, build.archive)
+        await to_thread.run_sync(remember, build.archive)
 
 
 def _give_up_archive(build: Build, unfinished: Path, failure: str) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +18,25 @@ import platformdirs
 from anyio import to_thread
 
 from asyncrestore.errors import OPEN_FILES_HINT, SetupFailed, Unavailable, has_too_many_open_files
+from asyncrestore.paths import status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
 CACHE_VARIABLE = "ASYNCRESTORE_CACHE_DIR"
 # Longer than another process needs to fetch all jars from a slow repository, or to compile.
 LOCK_TIMEOUT_S = 600.0
 _LOCK_POLL_S = 0.1
+_OTHERS, _GROUP_OR_OTHERS = 0o002, 0o022
+_NO_USER = 65534  # Linux's overflow id: an owner that has no id in this user namespace
 
 
 def cache_dir() -> Path:
-    """Returns the absolute path of the cache directory, which need not exist.
+    """Returns the absolute path, without links, of the cache directory, which is made if it is not there.
 
     Raises:
-        SetupFailed: there is no home directory, or Java could not use the directory.
+        SetupFailed: there is no home directory, Java could not use the directory, or another user could
+            change it: programs are run from it.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     try:
@@ -47,7 +52,55 @@ def cache_dir() -> Path:
             f"The cache directory {cache} has {os.pathsep!r} in its name, which a class path cannot have",
             hint=f"Set {CACHE_VARIABLE} to another directory.",
         )
+    try:
+        _make_private(cache)
+        cache = cache.resolve(strict=True)
+        for path in (cache, *cache.parents):
+            _refuse_others(cache, path, _GROUP_OR_OTHERS if path == cache else _OTHERS)
+    except OSError as exc:
+        raise unusable(cache, exc) from exc
     return cache
+
+
+def refuse_planted(cache: Path, files: Iterable[Path]) -> None:
+    """Refuses files of the cache directory that another user could have put there. Blocks.
+
+    They may be older than the mode of the cache directory, so each is looked at, and each directory between.
+
+    Raises:
+        SetupFailed: one of them belongs to another user, or can be written by all.
+        OSError: one of them cannot be looked at.
+    """
+    # Where nobody else may enter the cache directory, modes in it mean nothing.
+    writers = _OTHERS if cache.stat().st_mode & 0o077 else 0
+    below = (each for file in files for each in (file, *file.parents) if cache in each.parents)
+    for path in dict.fromkeys(below):
+        with suppress(FileNotFoundError):
+            _refuse_others(cache, path, writers)
+
+
+def _make_private(directory: Path) -> None:
+    """Makes a directory, and its parents where they are missing, for this user alone."""
+    if status(directory) is None:
+        _make_private(directory.parent)
+        directory.mkdir(0o700, exist_ok=True)
+
+
+def _refuse_others(cache: Path, path: Path, writers: int) -> None:
+    if sys.platform == "win32":
+        return  # a user's directories are private there by inheritance
+    there, above = path.lstat(), path in cache.parents
+    own = there.st_uid in {0, os.geteuid()} or (above and there.st_uid == _NO_USER)
+    sticky = above and there.st_mode & stat.S_ISVTX
+    if own and (not there.st_mode & writers or sticky or stat.S_ISLNK(there.st_mode)):
+        return
+    why = f"may be written by others (mode {stat.S_IMODE(there.st_mode):o})"
+    raise SetupFailed(
+        f"The cache directory {cache} is not safe to run programs from: {path} "
+        + (why if own else f"belongs to another user (uid {there.st_uid})"),
+        hint=f"Set {CACHE_VARIABLE} to a directory that only you can write to, as `mkdir -m 700` makes one. "
+        f"Or delete {cache} (all in it is made again), correct owner and mode, and run this again.",
+    )
 
 
 def unusable(cache: Path, error: OSError) -> SetupFailed:
@@ -132,7 +185,7 @@ def _sync(path: Path) -> None:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 if sys.platform == "win32":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from anyio import to_thread
 from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
 from asyncrestore.paths import status
+from asyncrestore.redact import redacted
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
 # For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck download ends here.
@@ -134,12 +134,13 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
 async def _download(jars: list[Jar], directory: Path) -> str:
     """Downloads jars into `directory`. Returns why some are missing, or an empty string."""
     coordinates = [jar.coordinate for jar in jars]
-    command = [sys.executable, "-m", "asyncrestore.datomic.fetch", str(directory), *coordinates]
+    # -P: nothing is imported from the working directory.
+    command = [sys.executable, "-P", "-m", "asyncrestore.datomic.fetch", str(directory), *coordinates]
     result = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
     if result.returncode == 0:
         return ""
     # A repository's URL may have a user and a password in it.
-    said = re.sub(r"//[^/\s]*@", "//...@", result.stderr.decode(errors="replace"))
+    said = redacted(result.stderr.decode(errors="replace"))
     lines = said.strip().splitlines()
     return lines[-1] if lines else f"the download ended with exit code {result.returncode}"
 

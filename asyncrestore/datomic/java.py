@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def jvm_environment(*, aws: bool = False) -> dict[str, str]:
 async def find_java() -> Java:
     """Returns the Java runtime to use.
 
-    Starts each candidate at most once: the cache directory remembers its description until its file changes.
+    Starts each candidate at most once: the cache directory remembers its description until its file changes,
+    and never which program to start. So a version manager's script, which chooses one, is asked each time.
 
     Raises:
         SetupFailed: no runtime is new enough, or JAVA_HOME is not the directory of a Java runtime.
@@ -152,7 +153,8 @@ async def _look_at(search_path: str | None) -> Java:
     if java := await to_thread.run_sync(_recall, remembered, path):
         return java
     java = await _probe(path)
-    await to_thread.run_sync(_remember, remembered, path, java)
+    if java.executable == path:
+        await to_thread.run_sync(_remember, remembered, path, java)
     return java
 
 
@@ -214,8 +216,8 @@ def _signature(path: str) -> list[int]:
 def _recall(file: Path, path: str) -> Java | None:
     try:
         entry = json.loads(file.read_text("utf-8"))[path]
-        java = Java(**entry["java"])
-        unchanged = entry["signatures"] == [_signature(path), _signature(java.executable)]
+        java = Java(path, int(entry["feature"]), str(entry["description"]))
+        unchanged = entry["signature"] == _signature(path)
     except (OSError, ValueError, KeyError, TypeError):
         # It only saves time: whatever is wrong with it, starting Java again gives the description.
         return None
@@ -223,7 +225,7 @@ def _recall(file: Path, path: str) -> Java | None:
 
 
 def _remember(file: Path, path: str, java: Java) -> None:
-    entry = {"java": asdict(java), "signatures": [_signature(path), _signature(java.executable)]}
+    entry = {"feature": java.feature, "description": java.description, "signature": _signature(path)}
     try:
         entries: dict[str, Any] = dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError):

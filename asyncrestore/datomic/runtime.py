@@ -9,7 +9,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from asyncrestore.datomic.build import Build, build_key, class_path, ensure_build, jvm_flags
-from asyncrestore.datomic.cache import cache_dir, unusable
+from asyncrestore.datomic.cache import cache_dir, refuse_planted, unusable
 from asyncrestore.datomic.jars import ensure_jars
 from asyncrestore.datomic.java import find_java
 from asyncrestore.datomic.uri import PEER
@@ -31,9 +31,10 @@ async def bridge_command(engine: str = "local") -> list[str]:
     The first call fetches jars and compiles, which takes about 45 s; later calls check them, in about 50 ms.
 
     Raises:
-        SetupFailed: there is no usable Java, the bridge does not compile, or the cache directory is unusable.
+        SetupFailed: there is no usable Java, the bridge does not compile, or the cache directory is unusable
+            or another user's.
         Unavailable: jars are missing and cannot be fetched, or another process holds a lock for too long.
-        DamageError: a jar is not the one that the engine's lock file names.
+        DamageError: a jar is not the one that the engine's lock file names, or a compiled file was altered.
     """
     return await command_for(SOURCES, engine, await to_thread.run_sync(cache_dir))
 
@@ -48,6 +49,7 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
         key = await to_thread.run_sync(build_key, java, jars, lock_file, sources)
         build = Build(engine, java, jars, sources, cache / "bridge" / f"{engine}-{key}")
         await ensure_build(build, cache)
+        await to_thread.run_sync(refuse_planted, cache, [*jars, *build.files()])
         archived = await to_thread.run_sync(status, build.archive)
     except OSError as exc:
         raise unusable(cache, exc) from exc

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from asyncrestore.errors import UsageError
 from asyncrestore.paths import absolute
+from asyncrestore.redact import redacted_uri
 
 SCHEME = "datomic:"
 MEMORY = ":mem"
@@ -18,6 +20,7 @@ LOCAL, PEER = "local", "peer"
 ENGINES = (LOCAL, PEER)
 _EXAMPLE = "A database is named like datomic:local://SYSTEM/DB?storage-dir=DIR"
 _PEER_EXAMPLE = "A database of Datomic Pro is named as there, like datomic:dev://HOST:PORT/DB"
+_ENGINE = re.compile(r"[a-z][a-z0-9-]*")
 _UNSUPPORTED = ("cloud", "peer-server")
 
 
@@ -57,47 +60,49 @@ def parse_uri(text: str) -> DatabaseUri:
             unknown or not Unicode text.
     """
     if not is_database_uri(text):
-        raise UsageError(f"{text!r} is not a Datomic URI", hint=_EXAMPLE)
+        raise UsageError(f"{redacted_uri(text)!r} is not a Datomic URI", hint=_EXAMPLE)
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{_without_options(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
+        raise UsageError(f"{redacted_uri(text)!r} is not in UTF-8", hint=_EXAMPLE) from exc
     kind, found, _ = text.removeprefix(SCHEME).partition("://")
-    if not found or not kind or kind in _UNSUPPORTED:
+    if not found or not _ENGINE.fullmatch(kind) or kind in _UNSUPPORTED:
         raise UsageError(
-            f"{_without_options(text)!r}: the engine {(found and kind) or 'missing'!r} is not supported",
+            f"{redacted_uri(text)!r}: the engine {redacted_uri(found and kind) or 'missing'!r} "
+            "is not supported",
             hint=f"{_EXAMPLE}. {_PEER_EXAMPLE}.",
         )
     return _local(text) if kind == LOCAL else _peer(text)
 
 
 def _local(text: str) -> DatabaseUri:
+    shown = redacted_uri(text)
     # Not by `urlsplit`, which has rules for hosts and drops characters that URIs must not have.
     if "#" in text:
-        raise UsageError(f"{text!r} has a hash in it", hint="Write %23 for it in a URI.")
+        raise UsageError(f"{shown!r} has a hash in it", hint="Write %23 for it in a URI.")
     before, _, query = text.removeprefix(f"{SCHEME}{LOCAL}://").partition("?")
-    system, _, db = map(_unquoted, before.partition("/"))
+    system, _, db = (_unquoted(part, shown) for part in before.partition("/"))
     # A plus stays a plus: a directory may have one in its name.
     given = (option.partition("=") for option in query.split("&") if option)
-    options = {_unquoted(name): _unquoted(value) for name, _, value in given}
+    options = {_unquoted(name, shown): _unquoted(value, shown) for name, _, value in given}
     storage_dir = options.pop("storage-dir", "")
     if options:
-        raise UsageError(f"{text!r}: unknown option {', '.join(sorted(options))}", hint=_EXAMPLE)
+        raise UsageError(f"{shown!r}: unknown option {', '.join(sorted(options))}", hint=_EXAMPLE)
     if not storage_dir:
-        raise UsageError(f"{text!r} does not name its storage directory", hint=_EXAMPLE)
+        raise UsageError(f"{shown!r} does not name its storage directory", hint=_EXAMPLE)
     # Both are names of directories, the database's within the system's.
     if not system or "/" in db or {system, db} & {".", ".."}:
-        raise UsageError(f"{text!r} needs one system and one database", hint=_EXAMPLE)
+        raise UsageError(f"{shown!r} needs one system and one database", hint=_EXAMPLE)
     if storage_dir != MEMORY:
         storage_dir = str(absolute(storage_dir))
-    return DatabaseUri(text, LOCAL, db, {"storage-dir": storage_dir, "system": system, "db": db})
+    return DatabaseUri(shown, LOCAL, db, {"storage-dir": storage_dir, "system": system, "db": db})
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(text: str, uri: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{text!r} is not UTF-8 behind its percent signs", hint=_EXAMPLE) from exc
+        raise UsageError(f"{uri!r} is not UTF-8 behind its percent signs", hint=_EXAMPLE) from exc
 
 
 def _peer(text: str) -> DatabaseUri:
@@ -107,10 +112,4 @@ def _peer(text: str) -> DatabaseUri:
     db = before[start:].removesuffix("*")
     # The peer lists the databases of a URI that has an asterisk in place of the name.
     uri = text if db else f"{before[:start]}*{question}{after}"
-    return DatabaseUri(_without_options(text), PEER, db, {"uri": uri})
-
-
-def _without_options(text: str) -> str:
-    """Hides the options of a URI of Datomic Pro: they may have passwords and keys."""
-    before, question, _ = text.partition("?")
-    return f"{before}?..." if question else text
+    return DatabaseUri(redacted_uri(text), PEER, db, {"uri": uri})

@@ -1,4 +1,4 @@
-"""Stores, opened by URI: a path or `file:///path`, `s3://bucket/prefix`, or `memory:`."""
+"""Stores, opened by URI: a path or `file:///path?mode=640`, `s3://bucket/prefix`, or `memory:`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from asyncrestore.errors import UsageError
 from asyncrestore.paths import absolute
+from asyncrestore.redact import redacted_uri
 from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
+
+_KINDS = "A store is a path, file:///path, s3://bucket/prefix or memory:"
+_MODE = re.compile(r"mode=0?(6[0246][0246])")
 
 
 @asynccontextmanager
@@ -55,28 +59,33 @@ async def _open(uri: str) -> AsyncIterator[Store]:
 def _local_store(uri: str) -> Store:
     if not uri:
         raise UsageError("The store has no name", hint="Name a directory, such as ./backups")
+    shown = redacted_uri(uri)
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
+        if shown != uri and not uri.startswith(("/", ".", "~")):
+            raise UsageError(
+                f"{shown!r} has a user and a password in it, as a URI, but it begins with no scheme",
+                hint=f"{_KINDS}. Begin the path of a directory of that name with ./",
+            )
         return FilesystemStore(absolute(uri))
     if uri == MemoryStore.uri:
         return MemoryStore()
     try:
         parts = urlsplit(uri)
-    except ValueError as exc:  # such as a bracket that is never closed
-        raise UsageError(f"{_without_credentials(uri)!r} is not a URI: {exc}") from exc
+    except ValueError:  # such as a bracket that is never closed; its text may have a password in it
+        raise UsageError(f"{shown!r} is not a URI", hint=_KINDS) from None
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-        if parts.query or parts.fragment:
-            raise UsageError(
-                f"{uri!r} has a question mark or a hash in its path",
-                hint="Write %3F and %23 for them in a URI.",
-            )
-        return FilesystemStore(Path(unquote(parts.path)))
-    raise UsageError(
-        f"{_without_credentials(uri)!r} is not a store this program knows",
-        hint="A store is a path, file:///path, s3://bucket/prefix or memory:",
-    )
+        return _in_directory(parts, shown)
+    raise UsageError(f"{shown!r} is not a store this program knows", hint=_KINDS)
 
 
-def _without_credentials(uri: str) -> str:
-    """Hides what may be secret: the password in a database's URI, or keys before a host."""
-    before, question, _ = uri.partition("?")
-    return re.sub(r"(?<=//)[^/]*@", "...@", before) + ("?..." if question else "")
+def _in_directory(parts: SplitResult, shown: str) -> FilesystemStore:
+    path = Path(unquote(parts.path))
+    if not parts.query and not parts.fragment:
+        return FilesystemStore(path)
+    mode = _MODE.fullmatch(parts.query)
+    if mode is None or parts.fragment:
+        raise UsageError(
+            f"{shown!r} has a question mark or a hash in its path, or an option that is not mode=640",
+            hint="Write %3F and %23 for them in a URI. The mode is of new files, in octal, from 600 to 666.",
+        )
+    return FilesystemStore(path, mode=int(mode[1], 8))

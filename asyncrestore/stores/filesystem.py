@@ -51,38 +51,66 @@ def _errors(path: Path) -> Iterator[None]:
         raise StoreFailed(f"{path}: {exc.strerror or exc}", hint=hint) from exc
 
 
-def _sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable, where the file system can (some network shares cannot)."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(descriptor: int) -> None:
+    """Makes the names in an open directory durable, where it can be done (some network shares cannot)."""
     try:
         os.fsync(descriptor)
     except OSError as exc:
         if exc.errno not in _NO_DIRECTORY_SYNC:
             raise
+
+
+@contextmanager
+def _opened(folder: Path, *, link: bool = False) -> Iterator[int]:
+    """Opens a directory; what is done with it by its number does not depend on its path any more.
+
+    Args:
+        folder: its path.
+        link: also if that is a symbolic link. A backup's directory must be none: whoever may write to the
+            store could have files elsewhere deleted or made.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | (0 if link else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(folder, flags)
+    except OSError as exc:
+        if link or not folder.is_symlink():
+            raise
+        raise StoreFailed(
+            f"{folder} is a link: nothing is written or deleted through it",
+            hint="Name the directory that it leads to as a part of a store, or mount that directory there.",
+        ) from exc
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _make_directories(path: Path) -> None:
+def _make_directories(path: Path, mode: int) -> None:
     """Makes a directory and its parents, each durable."""
     there = status(path)
     if there is None or not stat.S_ISDIR(there.st_mode):
-        _make_directories(path.parent)
-        path.mkdir(exist_ok=True)
-        _sync_directory(path.parent)
+        _make_directories(path.parent, mode)
+        path.mkdir(mode, exist_ok=True)
+        if path.stat().st_mode & mode & 0o077 != mode & 0o077:  # the umask took some of it away
+            path.chmod(mode)
+        with _opened(path.parent, link=True) as parent:
+            _sync(parent)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+def _write_durably(folder: int, name: str, data: bytes, mode: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
+    with os.fdopen(descriptor, "wb") as file:
+        if os.fstat(descriptor).st_mode & mode != mode:  # the umask took some of it away
+            os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
 
 
-def _give_name(temporary: Path, path: Path) -> bool:
+def _give_name(folder: int, temporary: str, name: str) -> bool:
     """Gives a finished file its name, unless that is taken: a hard link never replaces anything."""
     try:
-        os.link(temporary, path)
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         return False
     except OSError as exc:
@@ -90,10 +118,22 @@ def _give_name(temporary: Path, path: Path) -> bool:
             raise
         # No hard links here (exFAT, some network shares). Two writers between these two calls would
         # replace one whole segment by another with the same transactions.
-        if os.path.lexists(path):
+        if _lstat(folder, name) is not None:
             return False
-        temporary.rename(path)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True
+
+
+def _lstat(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _unlink(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 class FilesystemStore:
@@ -101,10 +141,12 @@ class FilesystemStore:
 
     Args:
         root: the store's directory; made when the first object is published.
+        mode: of new files. New directories have it too, and may be entered by whoever may read them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, mode: int = 0o600) -> None:
         self._root = root
+        self._mode = mode
         self.uri = str(root)
 
     async def names(self) -> list[str]:
@@ -142,7 +184,7 @@ class FilesystemStore:
 
         def run() -> bool:
             with _errors(path):
-                return _publish(path, data)
+                return _publish(path, data, self._mode)
 
         return await to_thread.run_sync(run)
 
@@ -222,49 +264,52 @@ def _read(path: Path) -> bytes:
 
 
 def _delete(path: Path) -> None:
-    """Removes a file, and its directory too if that was the last one."""
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()  # somebody put it in a segment's place; it must be empty
-    else:
-        path.unlink(missing_ok=True)
-    with suppress(FileNotFoundError):  # another one deletes the same
-        _sync_directory(path.parent)
-        _remove_if_empty(path.parent)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Removes a backup's directory in which nothing is but what processes that were killed left."""
-    left = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not _TEMPORARY.fullmatch(entry.name):
-                return
-            left.append(folder / entry.name)
-    for path in left:
-        path.unlink(missing_ok=True)
-    # It may be a mount point, or a link, or not ours to remove: an empty one does no harm.
-    with suppress(OSError):
-        folder.rmdir()
-        _sync_directory(folder.parent)
-
-
-def _publish(path: Path, data: bytes) -> bool:
+    """Removes a file, and its directory too if that was the last one. A link is removed, not followed."""
     try:
-        return _publish_once(path, data)
+        with _opened(path.parent) as folder:
+            there = _lstat(folder, path.name)
+            if there is not None and stat.S_ISDIR(there.st_mode):
+                os.rmdir(path.name, dir_fd=folder)  # somebody put it in a segment's place; it must be empty
+            else:
+                _unlink(folder, path.name)
+            _sync(folder)
+            _remove_if_empty(path.parent, folder)
+    except FileNotFoundError:
+        return  # another one deletes the same
+
+
+def _remove_if_empty(path: Path, folder: int) -> None:
+    """Removes a backup's directory in which nothing is but what processes that were killed left."""
+    left = os.listdir(folder)
+    if not all(map(_TEMPORARY.fullmatch, left)):
+        return
+    for name in left:
+        _unlink(folder, name)
+    # It may be a mount point, or not ours to remove: an empty one does no harm.
+    with suppress(OSError):
+        path.rmdir()
+        with _opened(path.parent, link=True) as parent:
+            _sync(parent)
+
+
+def _publish(path: Path, data: bytes, mode: int) -> bool:
+    try:
+        return _publish_once(path, data, mode)
     except FileNotFoundError:
         # A `delete` has just removed the directory with the last object in it: it is made again.
-        return _publish_once(path, data)
+        return _publish_once(path, data, mode)
 
 
-def _publish_once(path: Path, data: bytes) -> bool:
+def _publish_once(path: Path, data: bytes, mode: int) -> bool:
     """Temporary file, fsync, name, fsync of the directory: a power cut leaves all of it or nothing."""
-    _make_directories(path.parent)
+    _make_directories(path.parent, mode | (mode >> 2 & 0o111))
     # With a leading dot, listings pass over what a killed process left behind.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        _write_durably(temporary, data)
-        created = _give_name(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    temporary = f".{path.name}.{secrets.token_hex(8)}"
+    with _opened(path.parent) as folder:
+        try:
+            _write_durably(folder, temporary, data, mode)
+            created = _give_name(folder, temporary, path.name)
+        finally:
+            _unlink(folder, temporary)
+        _sync(folder)
     return created

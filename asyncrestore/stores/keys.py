@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from asyncrestore.stores.cipher import Header
 
 
+CONTEXT = "asyncrestore:name"
+"""Under this name a key service is told the backup's; its logs show it, and its policies can ask for it."""
 KEPT = 64
 """Unwrapped keys that are remembered."""
 
@@ -36,12 +38,16 @@ class KmsKey:
 class Keys(Protocol):
     """The ciphers of a store."""
 
-    async def for_writing(self) -> Cipher:
-        """Returns the cipher for new objects."""
+    async def for_writing(self, name: str | None = None) -> Cipher:
+        """Returns the cipher for new objects of the backup `name`; see `for_reading`."""
         ...
 
-    async def for_reading(self, header: Header) -> Cipher:
+    async def for_reading(self, header: Header, name: str | None = None) -> Cipher:
         """Returns the cipher for an object that has this header.
+
+        Args:
+            header: of the object.
+            name: of its backup, to which a key service has bound the key; None if it was bound to none.
 
         Raises:
             NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
@@ -70,10 +76,10 @@ class _OneKey:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
-    async def for_writing(self) -> Cipher:
+    async def for_writing(self, _name: str | None = None) -> Cipher:
         return self._cipher
 
-    async def for_reading(self, header: Header) -> Cipher:
+    async def for_reading(self, header: Header, _name: str | None = None) -> Cipher:
         if header.wrapped:
             raise NotAuthorized(
                 "it is encrypted with a key service's key", hint="Give that key: --encryption-kms-key."
@@ -82,23 +88,27 @@ class _OneKey:
 
 
 class WrappedKeys:
-    """One new key for all that is written. Each object holds it wrapped, so nothing else must be kept."""
+    """One new key for all that is written to a backup. Each object holds it wrapped, so nothing else is kept.
+
+    A key is bound to the name of the backup, and to nothing else: a store is readable wherever it is copied.
+    """
 
     def __init__(self, service: Any) -> None:
         self._service = service
-        self._writing: Cipher | None = None
+        self._writing: dict[str | None, Cipher] = {}
         # Each run of a backup makes a key of its own, so there may be very many.
-        self.reading: LRUCache[bytes, Cipher] = LRUCache(KEPT)
+        self.reading: LRUCache[tuple[bytes, str | None], Cipher] = LRUCache(KEPT)
         self._asking = anyio.Lock()
 
-    async def for_writing(self) -> Cipher:
+    async def for_writing(self, name: str | None = None) -> Cipher:
         """See `Keys`."""
         async with self._asking:
-            if self._writing is None:
-                self._writing = Cipher(*await self._service.new_key(ENCRYPTION_KEY_BYTES))
-            return self._writing
+            if name not in self._writing:
+                new = await self._service.new_key(ENCRYPTION_KEY_BYTES, _context(name))
+                self._writing[name] = Cipher(*new)
+            return self._writing[name]
 
-    async def for_reading(self, header: Header) -> Cipher:
+    async def for_reading(self, header: Header, name: str | None = None) -> Cipher:
         """See `Keys`."""
         if not header.wrapped:
             raise NotAuthorized(
@@ -106,8 +116,12 @@ class WrappedKeys:
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
         async with self._asking:
-            cipher = self.reading.get(header.wrapped)
+            cipher = self.reading.get((header.wrapped, name))
             if cipher is None:
-                cipher = Cipher(await self._service.unwrap(header.wrapped))
-                self.reading[header.wrapped] = cipher
+                cipher = Cipher(await self._service.unwrap(header.wrapped, _context(name)))
+                self.reading[header.wrapped, name] = cipher
             return cipher
+
+
+def _context(name: str | None) -> dict[str, str]:
+    return {} if name is None else {CONTEXT: name}

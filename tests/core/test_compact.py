@@ -267,7 +267,7 @@ async def test_a_directory_without_permission_to_delete(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.unlink", refuse)  # the tests may run as root, whom no mode stops
+    monkeypatch.setattr("os.unlink", refuse)  # the tests may run as root, whom no mode stops
     with pytest.raises(NotAuthorized, match="Permission denied"):
         await delete(store, NAME, confirmed=True)
 

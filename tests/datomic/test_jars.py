@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -18,10 +20,11 @@ import psutil
 import pytest
 
 from asyncrestore.datomic import jars
-from asyncrestore.datomic.cache import cache_dir, locked
+from asyncrestore.datomic.cache import cache_dir, locked, refuse_planted
 from asyncrestore.datomic.jars import Jar, ensure_jars, read_lock
 from asyncrestore.datomic.runtime import SOURCES
 from asyncrestore.errors import DamageError, SetupFailed, Unavailable
+from tests.support.refused import give_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +120,16 @@ def test_missing_jars_are_fetched_once(repository: Repository, lock_file: Path, 
     assert repository.requests == seen
     assert not leftovers(cache)
     assert "jgo" not in sys.modules  # importing it costs more than the whole check
+
+
+@pytest.mark.usefixtures("repository")
+def test_nothing_of_the_working_directory_is_run(
+    lock_file: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "jgo.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(anyio.run(ensure_jars, lock_file, cache)) == 2
 
 
 @pytest.mark.usefixtures("repository")
@@ -276,6 +289,73 @@ def test_a_place_that_can_be_no_cache_directory(
     with pytest.raises(SetupFailed, match=says) as caught:
         cache_dir()
     assert "ASYNCRESTORE_CACHE_DIR" in caught.value.hint
+
+
+def test_the_cache_directory_is_made_for_this_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", str(tmp_path / "made" / "cache"))
+    cache = cache_dir()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (cache, cache.parent)} == {0o700}
+    (tmp_path / "link").symlink_to(cache)
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", str(tmp_path / "link"))
+    assert cache_dir() == cache, "the link is followed once"
+
+
+@pytest.mark.parametrize(
+    ("mode", "above", "refused"),
+    [
+        (0o700, 0o755, ""),
+        (0o755, 0o1777, ""),
+        (0o777, 0o755, "cache may be written by others (mode 777)"),
+        (0o1777, 0o755, "cache may be written by others (mode 1777)"),
+        (0o770, 0o755, "cache may be written by others (mode 770)"),
+        (0o700, 0o777, "above may be written by others (mode 777)"),
+    ],
+)
+def test_a_cache_directory_that_others_may_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, above: int, refused: str
+) -> None:
+    cache = tmp_path / "above" / "cache"
+    cache.mkdir(parents=True)
+    cache.chmod(mode)
+    cache.parent.chmod(above)
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", str(cache))
+    if not refused:
+        assert cache_dir() == cache
+        return
+    with pytest.raises(SetupFailed, match=re.escape(refused)) as caught:
+        cache_dir()
+    assert f"delete {cache}" in caught.value.hint
+
+
+@pytest.mark.parametrize("whose", ["cache", "above"])
+def test_a_cache_directory_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    cache = tmp_path / "above" / "cache"
+    cache.mkdir(parents=True)
+    give_away(cache if whose == "cache" else cache.parent, monkeypatch)
+    monkeypatch.setenv("ASYNCRESTORE_CACHE_DIR", str(cache))
+    with pytest.raises(SetupFailed, match="belongs to another user"):
+        cache_dir()
+
+
+def test_a_jar_that_another_user_has_planted_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jar = tmp_path / "cache" / "jars" / "one" / "a.jar"
+    jar.parent.mkdir(parents=True)
+    jar.touch()
+    refuse_planted(tmp_path / "cache", [jar])
+    jar.parent.chmod(0o777)
+    with pytest.raises(SetupFailed, match=f"{jar.parent} may be written by others"):
+        refuse_planted(tmp_path / "cache", [jar])
+    (tmp_path / "cache").chmod(0o700)
+    refuse_planted(tmp_path / "cache", [jar])
+    give_away(jar.parent, monkeypatch)
+    with pytest.raises(SetupFailed, match="belongs to another user"):
+        refuse_planted(tmp_path / "cache", [jar])
 
 
 def test_a_lock_file_that_is_not_one(tmp_path: Path) -> None:

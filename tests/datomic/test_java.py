@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from types import ModuleType
@@ -193,7 +194,22 @@ def test_a_version_managers_script_gives_way_to_the_runtime_that_it_starts(
     monkeypatch.setenv("PATH", str(manager / "bin"))
     assert find().executable == str(real / "bin" / "java")
     assert find().executable == str(real / "bin" / "java")
-    assert starts(manager) == 1
+    assert starts(manager) == 2, "it may choose another one, and no file may choose for it"
+
+
+def test_no_program_is_taken_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, planted = make_home(tmp_path / "home", GOOD), make_home(tmp_path / "planted", GOOD)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    found = find()
+    memory = tmp_path / "cache" / "java.json"
+    entries = json.loads(memory.read_text())
+    program = str(planted / "bin" / "java")
+    for entry in list(entries.values()):
+        entry |= {"executable": program, "java": {"executable": program, "feature": 21, "description": "x"}}
+        entry["signatures"] = [entry["signature"], java._signature(program)]
+    memory.write_text(json.dumps(entries))
+    assert find() == found
+    assert not (planted / "starts").exists()
 
 
 def test_a_jvm_gets_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asyncrestore.datomic import build
+from asyncrestore.datomic import build, made
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.jars import ensure_jars, read_lock
 from asyncrestore.datomic.java import find_java, jvm_environment
 from asyncrestore.datomic.runtime import SOURCES, bridge_command, command_for
-from asyncrestore.errors import SetupFailed
+from asyncrestore.errors import DamageError, SetupFailed
 from tests.support.refused import mode, no_more_files, nobody, unprivileged
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_built_once_then_only_looked_at(workshop: Workshop, monkeypatch: pytest.
     command = workshop.command()
     assert output(command) == "ready\n"
     [directory] = workshop.builds()
-    assert sorted(path.stem for path in directory.iterdir()) == ["bridge", "bridge"]
+    assert sorted(path.stem for path in directory.iterdir()) == ["bridge", "bridge", "made"]
     assert str(archive_of(directory)) in " ".join(command)
 
     async def nothing_may_run(*_: object) -> str:
@@ -101,10 +102,34 @@ def test_built_once_then_only_looked_at(workshop: Workshop, monkeypatch: pytest.
     monkeypatch.setattr(build, "_run", nothing_may_run)
     assert workshop.command() == command
 
-    # A rejected archive costs time and nothing else: stdout stays the protocol's.
-    archive = archive_of(directory)
-    archive.chmod(0o644)
-    archive.write_bytes(b"garbage" * 1000)
+    # A copy of it has other stamps, and is known by its hashes.
+    shutil.copytree(directory, workshop.cache / "copy", copy_function=shutil.copy2)
+    shutil.rmtree(directory)
+    (workshop.cache / "copy").rename(directory)
+    hashed: list[Path] = []
+    digest = made._sha256
+
+    def noted(file: Path) -> str:
+        hashed.append(file)
+        return digest(file)
+
+    monkeypatch.setattr(made, "_sha256", noted)
+    assert workshop.command() == command
+    assert [file.name for file in hashed[::2]] == ["bridge.jar", archive_of(directory).name]
+    hashed.clear()
+    assert workshop.command() == command
+    assert hashed == []
+
+    # Another file in the place of one is not run: here, of the same size and times.
+    for file in (directory / "bridge.jar", archive_of(directory)):
+        content, there = file.read_bytes(), file.stat()
+        file.chmod(0o644)
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        os.utime(file, ns=(there.st_atime_ns, there.st_mtime_ns))
+        with pytest.raises(DamageError, match=f"{file} is damaged or was altered") as caught:
+            workshop.command()
+        assert f"Delete {directory}" in caught.value.hint
+        file.write_bytes(content)
     assert output(workshop.command()) == "ready\n"
 
 
@@ -160,7 +185,7 @@ def test_without_an_archive_it_starts_all_the_same(
     assert f"until {workshop.builds()[0] / 'no-archive.txt'} is deleted" in caplog.text
     assert output(command) == "ready\n"
     [directory] = workshop.builds()
-    assert sorted(path.name for path in directory.iterdir()) == ["bridge.jar", "no-archive.txt"]
+    assert sorted(path.name for path in directory.iterdir()) == ["bridge.jar", "made.json", "no-archive.txt"]
     assert workshop.command() == command
     assert workshop.warm_ups() == 2  # it was not tried again
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asyncrestore.errors import UsageError
+from asyncrestore.redact import redacted_uri
 from asyncrestore.stores.s3.uri import parse_s3_uri
 
 TEXT = (Path(__file__).parents[2] / "docs" / "s3.md").read_text()
@@ -25,7 +26,8 @@ def test_policies() -> None:
 
 def test_options() -> None:
     options = re.findall(r"^\| `([a-z-]+)` \|", TEXT, re.MULTILINE)
-    assert len(options) == 9
+    assert len(options) == 10
     for option in options:
         with pytest.raises(UsageError, match=f"{option} must be"):
             parse_s3_uri(f"s3://bucket/prefix?{option}=")
+        assert redacted_uri(f"s3://bucket/prefix?{option}=x").endswith("x"), "it is no secret"

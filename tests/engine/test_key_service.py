@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from asyncrestore.errors import AsyncRestoreError, NotAuthorized, Unavailable, UsageError
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.verify import verify
-from asyncrestore.stores.cipher import Header
-from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys
+from asyncrestore.stores.cipher import Header, read_header
+from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys, open_keys
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.kms import KeyService
@@ -57,13 +57,31 @@ async def test_the_service_is_asked_once_for_each_key(
 
 async def test_the_keys_of_very_many_runs_are_not_all_kept() -> None:
     class Service:
-        async def unwrap(self, wrapped: bytes) -> bytes:
+        async def unwrap(self, wrapped: bytes, _context: dict[str, str]) -> bytes:
             return wrapped.rjust(32, b"\0")
 
     keys = WrappedKeys(Service())
     for number in range(1000):
         await keys.for_reading(Header(b"", b"%d" % number, 0))
     assert len(keys.reading) == KEPT
+
+
+@pytest.mark.usefixtures("kms")
+async def test_a_key_is_unwrapped_for_the_backup_that_it_was_made_for(kms_key: KmsKey) -> None:
+    async with open_keys(kms_key) as keys:
+        music, other, old = [await keys.for_writing(name) for name in ("music", "other", None)]
+        assert await keys.for_writing("music") is music
+    assert len({cipher.key_id for cipher in (music, other, old)}) == 3
+    headers = [read_header(cipher.encrypt(b"content")) for cipher in (music, other, old)]
+    async with open_keys(kms_key) as keys:
+        for header, name in zip(headers, ("music", "other", None), strict=True):
+            assert header is not None
+            for asked in (name, "music", "other", None):
+                if asked == name:
+                    assert (await keys.for_reading(header, asked)).key_id == header.key_id
+                else:
+                    with pytest.raises(NotAuthorized, match="unwrapping a key failed"):
+                        await keys.for_reading(header, asked)
 
 
 async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: KmsKey) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -33,7 +33,7 @@ async def test_filesystem_store(tmp_path: Path) -> None:
 
 
 async def test_filesystem_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def link(*_: object) -> None:
+    def link(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(os, "link", link)
@@ -52,9 +52,9 @@ async def test_durable_order_of_publishing(tmp_path: Path, monkeypatch: pytest.M
         calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name.split(".")[0])
         fsync(descriptor)
 
-    def record_link(source: Path, destination: Path) -> None:
+    def record_link(source: str, destination: str, **folders: Any) -> None:
         calls.append("name")
-        link(source, destination)
+        link(source, destination, **folders)
 
     (tmp_path / "a").mkdir()
     monkeypatch.setattr(os, "fsync", record_fsync)
@@ -250,7 +250,7 @@ async def test_the_root_of_a_disk_is_a_store(tmp_path: Path) -> None:
     [
         ("datomic:dev://host:4334/music?password=secret", "datomic:dev://host:4334/music?..."),
         ("https://key:secret@host/path", "https://...@host/path"),
-        ("S3://key:secret@bucket/prefix?region=secret", "S3://...@bucket/prefix?..."),
+        ("S3://key:secret@bucket/prefix?key=secret&region=r", "S3://...@bucket/prefix?...&region=r"),
     ],
 )
 async def test_no_store_and_no_secret_told(uri: str, shown: str) -> None:
@@ -261,7 +261,16 @@ async def test_no_store_and_no_secret_told(uri: str, shown: str) -> None:
     assert "secret" not in str(caught.value) + caught.value.hint
 
 
-@pytest.mark.parametrize("uri", ["file:///data/a#b", "file:///data/a?b"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///data/a#b",
+        "file:///data/a?b",
+        "file:///a?mode=777",
+        "file:///a?mode=400",
+        "file:///a?mode=640#b",
+    ],
+)
 async def test_a_path_is_not_cut_short(uri: str) -> None:
     with pytest.raises(UsageError, match="a question mark or a hash"):
         async with open_store(uri):
@@ -282,15 +291,72 @@ async def test_a_file_that_the_disk_cannot_give_back_is_damage(
         await store.read("a", "1.parquet")
 
 
-async def test_a_backups_directory_that_cannot_be_removed_is_left_empty(tmp_path: Path) -> None:
-    (tmp_path / "volume").mkdir()
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "a").symlink_to(tmp_path / "volume")
+async def test_a_backups_directory_that_cannot_be_removed_is_left_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+
+    monkeypatch.setattr(Path, "rmdir", refuse)  # as a mount point does
     store = FilesystemStore(tmp_path / "store")
     for key in ("1.parquet", "2.parquet"):
         await store.publish("a", key, b"one")
         await store.delete("a", key)
-    assert list((tmp_path / "volume").iterdir()) == []
+    assert list((tmp_path / "store" / "a").iterdir()) == []
+
+
+async def test_nothing_is_written_or_deleted_through_a_link(tmp_path: Path) -> None:
+    """Whoever may write to a store could have files elsewhere deleted."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.parquet").write_bytes(b"mine")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a").symlink_to(elsewhere)
+    store = FilesystemStore(tmp_path / "store")
+    assert await store.read("a", "1.parquet") == b"mine", "reading does no harm"
+    for request in (store.delete("a", "1.parquet"), store.publish("a", "2.parquet", b"two")):
+        with pytest.raises(StoreFailed, match=f"{tmp_path}/store/a is a link: nothing is written or deleted"):
+            await request
+    assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"mine"]
+
+    # A link in an object's place is removed itself.
+    await store.publish("b", "1.parquet", b"one")
+    (tmp_path / "store" / "b" / "2.parquet").symlink_to(elsewhere / "1.parquet")
+    (tmp_path / "store" / "b" / "3.parquet").symlink_to(elsewhere)
+    for key in ("2.parquet", "3.parquet"):
+        assert not await store.publish("b", key, b"other")
+        await store.delete("b", key)
+    assert [each.key for each in await store.list("b")] == ["1.parquet"]
+    assert (elsewhere / "1.parquet").read_bytes() == b"mine"
+
+    # The store itself may be named by a link.
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    await FilesystemStore(tmp_path / "link").delete("b", "1.parquet")
+    assert not (tmp_path / "store" / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "mask", "file", "directory"),
+    [
+        ("", 0o022, 0o600, 0o700),
+        ("", 0, 0o600, 0o700),
+        ("?mode=640", 0o077, 0o640, 0o750),
+        ("?mode=0664", 0, 0o664, 0o775),
+    ],
+)
+async def test_the_mode_of_what_is_written(
+    tmp_path: Path, option: str, mask: int, file: int, directory: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        async with open_store(f"file://{tmp_path}/made/here{option}") as store:
+            await store.publish("a", "1.parquet", b"one")
+    finally:
+        os.umask(before)
+    folder = tmp_path / "made" / "here" / "a"
+    assert stat.S_IMODE((folder / "1.parquet").stat().st_mode) == file
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (folder, *folder.parents[:2])} == {directory}
+    assert store.uri == f"{tmp_path}/made/here"
 
 
 async def test_directories_that_cannot_be_synced_are_used(
@@ -314,13 +380,13 @@ async def test_a_directory_that_is_deleted_during_a_publishing_is_made_again(
 ) -> None:
     store = FilesystemStore(tmp_path)
     link = os.link
-    deleted: list[Path] = []
+    deleted: list[str] = []
 
-    def after_a_delete(temporary: Path, path: Path) -> None:
+    def after_a_delete(temporary: str, name: str, **folders: Any) -> None:
         if not deleted:
             deleted.append(temporary)
-            shutil.rmtree(temporary.parent)
-        link(temporary, path)
+            shutil.rmtree(tmp_path / "a")
+        link(temporary, name, **folders)
 
     monkeypatch.setattr(os, "link", after_a_delete)
     assert await store.publish("a", "1.parquet", b"one")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pathlib
 import shutil
 import signal
 import sys
@@ -62,16 +61,16 @@ def arm_directory(reached: Callable[[], bool]) -> None:
 
         return run
 
-    def write(path: Path, data: bytes) -> None:
+    def write(folder: int, name: str, data: bytes, mode: int) -> None:
         if reached():
-            path.write_bytes(data[: len(data) // 2])
+            original(folder, name, data[: len(data) // 2], mode)
             die()
-        original(path, data)
+        original(folder, name, data, mode)
 
     original = filesystem._write_durably
     filesystem._write_durably = write
     os.fsync, os.link = around(os.fsync), around(os.link)
-    pathlib.Path.unlink = around(pathlib.Path.unlink)  # type: ignore[method-assign]
+    os.unlink = around(os.unlink)
 
 
 def arm_s3(reached: Callable[[], bool]) -> None:

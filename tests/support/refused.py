@@ -38,8 +38,17 @@ def unprivileged(program: Sequence[str]) -> list[str]:
     return [*AS_NOBODY, *program]
 
 
+_STRANGER = 4242
 AS_NOBODY = ["unshare", "-U"]
 nobody = pytest.mark.skipif(not can("-U", "true"), reason="nobody can become nobody here")
+
+
+def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a file or directory another user's; without privileges, this process another user's."""
+    if os.geteuid() == 0:
+        os.chown(path, _STRANGER, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: _STRANGER)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from asyncrestore.cli.options import (
     segment_size_option,
 )
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
 from asyncrestore.cli.text import duration, noted, ranges, size, table, took
@@ -44,8 +45,8 @@ def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("source")
-@click.argument("store", callback=refuse_memory)
+@click.argument("source", type=PLACE)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @click.option("--name", help=SOURCE_NAME_HELP)
 @segment_size_option
 @click.option("--start-t", type=click.IntRange(min=0), default=0, show_default=True, metavar="T",

@@ -16,6 +16,7 @@ from asyncrestore.cli.options import (
     segment_size_option,
 )
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import CONTINUES, run
 from asyncrestore.cli.text import count, duration, size, table
@@ -34,7 +35,7 @@ Exit codes: 4 a segment is damaged · 10 no such backup
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("store", callback=refuse_memory)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @click.option("--name", help=NAME_HELP)
 @segment_size_option
 @encryption_options

@@ -10,9 +10,10 @@ import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import NAME_HELP, Settings, output_options, parallel_option, refuse_memory
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import CONTINUES, run
-from asyncrestore.cli.text import duration, size, table
+from asyncrestore.cli.text import duration, listed, size, table
 
 if TYPE_CHECKING:
     from asyncrestore.jobs.copy import CopyReport
@@ -29,8 +30,8 @@ Exit codes: 4 not all could be copied, or the copy is not whole · 10 no such ba
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("store", callback=refuse_memory)
-@click.argument("target", callback=refuse_memory)
+@click.argument("store", type=PLACE, callback=refuse_memory)
+@click.argument("target", type=PLACE, callback=refuse_memory)
 @click.option("--name", help=NAME_HELP)
 @click.option("--as-name", metavar="NAME", help="Name of the copy; by default that of the backup.")
 @click.option("--decrypt", is_flag=True, help="Do not encrypt the copy; the key is that of STORE.")
@@ -82,6 +83,4 @@ def _text(report: CopyReport) -> str:
     ]
     problems = [*report.problems, *(report.verified.problems if report.verified else ())]
     where = report.verified.checked if report.verified else "nowhere"
-    return "\n".join(
-        [table(f"{report.source} copied to {where}", rows), *(f"  - {problem}" for problem in problems)]
-    )
+    return "\n".join([table(f"{report.source} copied to {where}", rows), *listed(problems)])

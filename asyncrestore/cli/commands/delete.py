@@ -10,6 +10,7 @@ import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import Settings, output_options, refuse_memory
 from asyncrestore.cli.output import document, start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.run import run
 from asyncrestore.cli.text import count, names, size, table
 from asyncrestore.errors import UsageError
@@ -30,7 +31,7 @@ Exit codes: 2 without --yes · 4 damaged (with --superseded) · 10 no such backu
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("store", callback=refuse_memory)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @click.argument("name")
 @click.option("--superseded", is_flag=True, help="Delete only the segments that nobody reads any more.")
 @click.option("--yes", is_flag=True, help="Really delete.")

@@ -10,8 +10,9 @@ import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import Settings, output_options, refuse_memory
 from asyncrestore.cli.output import document, start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import code_rows, count, instant, names, ranges, size, table
+from asyncrestore.cli.text import code_rows, count, instant, line, names, ranges, size, table
 from asyncrestore.errors import SegmentDamaged
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backu
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("place", metavar="STORE|DATABASE", callback=refuse_memory)
+@click.argument("place", type=PLACE, metavar="STORE|DATABASE", callback=refuse_memory)
 @click.option("--name", help="Describe only the backup of this name.")
 @encryption_options
 @output_options
@@ -54,7 +55,7 @@ def info(settings: Settings, place: str, name: str | None, encryption: Encryptio
 def _text(found: StoreInfo | DatabaseInfo | SystemInfo) -> str:
     if isinstance(found, asyncrestore.SystemInfo):
         title = f"{found.uri} has {count(len(found.databases), 'database')}"
-        return "\n".join([title, *(f"  {name}" for name in found.databases)])
+        return "\n".join([title, *(f"  {line(name)}" for name in found.databases)])
     if isinstance(found, asyncrestore.DatabaseInfo):
         return _database_text(found)
     title = f"{found.store} has {count(len(found.backups), 'backup')}"

@@ -10,6 +10,7 @@ import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.query_rows import grid, json_rows
 from asyncrestore.cli.run import run
 
@@ -27,7 +28,7 @@ Exit codes: 2 DuckDB refuses the SQL · 4 the backup is damaged · 10 no such ba
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("store", callback=refuse_memory)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @click.argument("sql")
 @click.option("--name", help=NAME_HELP)
 @click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",

@@ -17,9 +17,10 @@ from asyncrestore.cli.options import (
     segment_size_option,
 )
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import CONTINUES, run
-from asyncrestore.cli.text import count, duration, ranges, table
+from asyncrestore.cli.text import count, duration, listed, ranges, table
 
 if TYPE_CHECKING:
     from asyncrestore.jobs.repair import RepairReport
@@ -36,8 +37,8 @@ Exit codes: 4 it is still not whole · 10 no such backup or database
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("source")
-@click.argument("store", callback=refuse_memory)
+@click.argument("source", type=PLACE)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @click.option("--name", help=SOURCE_NAME_HELP)
 @segment_size_option
 @parallel_option
@@ -86,6 +87,6 @@ def _text(report: RepairReport) -> str:
         ("now", "whole, verified" if report.ok else "NOT WHOLE"),
         ("took", duration(report.seconds)),
     ]
-    reasons = [f"  - {each.reason}" for each in report.aside]
-    problems = [f"  - still: {problem}" for problem in report.verified.problems]
+    reasons = listed(each.reason for each in report.aside)
+    problems = listed(report.verified.problems, "still: ")
     return "\n".join([table(f"Backup {done.name!r} in {done.store} repaired", rows), *reasons, *problems])

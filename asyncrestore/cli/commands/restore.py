@@ -11,6 +11,7 @@ from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import REWRITE_HELP, filter_arguments, filter_options
 from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
 from asyncrestore.cli.text import code_rows, count, duration, excised_rows, filtered_rows, noted, table, took
@@ -36,8 +37,8 @@ Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore r
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("source", metavar="STORE|SOURCE", callback=refuse_memory)
-@click.argument("target")
+@click.argument("source", type=PLACE, metavar="STORE|SOURCE", callback=refuse_memory)
+@click.argument("target", type=PLACE)
 @click.option("--name", help=NAME_HELP)
 @click.option("--segments", type=click.IntRange(min=1), metavar="N",
               help="Restore at most N segments.")  # fmt: skip

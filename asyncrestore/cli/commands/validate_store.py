@@ -9,6 +9,7 @@ import click
 import asyncrestore
 from asyncrestore.cli.options import Settings, output_options, refuse_memory
 from asyncrestore.cli.output import document, start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.run import run
 from asyncrestore.cli.text import duration, table
 
@@ -26,7 +27,7 @@ Exit codes: 1 a promise was broken · 10 no such bucket · 12 not authorised
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("store", callback=refuse_memory)
+@click.argument("store", type=PLACE, callback=refuse_memory)
 @output_options
 @click.pass_obj
 def validate_store(settings: Settings, store: str) -> None:

@@ -11,9 +11,10 @@ from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import filter_arguments, filter_options
 from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
+from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
 from asyncrestore.cli.run import run
-from asyncrestore.cli.text import count, excised_rows, filtered_rows, noted, table, took
+from asyncrestore.cli.text import count, excised_rows, filtered_rows, listed, noted, table, took
 
 if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport
@@ -34,10 +35,10 @@ Exit codes: 4 something is wrong · 10 no such backup or database
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("source", metavar="STORE|SOURCE", callback=refuse_memory)
-@click.option("--against", metavar="TARGET", help="A database restored from it, to compare with.")
+@click.argument("source", type=PLACE, metavar="STORE|SOURCE", callback=refuse_memory)
+@click.option("--against", type=PLACE, metavar="TARGET", help="A database restored from it, to compare with.")
 @click.option("--name", help=NAME_HELP)
-@click.option("--live", metavar="SOURCE",
+@click.option("--live", type=PLACE, metavar="SOURCE",
               help="The database that the backup is of: its log is read and compared.")  # fmt: skip
 @filter_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
@@ -104,7 +105,7 @@ def _text(report: VerifyReport) -> str:
         *(excised_rows(report.excised) if report.against else ()),
         ("took", took(report.seconds, report.transactions)),
     ]
-    text = [table(title, rows), *(f"  - {problem}" for problem in report.problems)]
+    text = [table(title, rows), *listed(report.problems)]
     if report.problem_count > len(report.problems):
         text.append(f"  and {report.problem_count - len(report.problems):,} more")
     if report.behind:

@@ -14,6 +14,7 @@ from botocore.utils import parse_timestamp
 
 from asyncrestore.stores.s3.errors import OPENING, s3_errors
 from asyncrestore.stores.s3.retry import RetryPolicy
+from asyncrestore.stores.s3.session import DirectSession, send_at_once, warn_of_plain
 from asyncrestore.stores.s3.store import S3Store
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.stores.s3.uri import S3Place
 
+READ_TIMEOUT_S = 60
 _CLOSING_S = 5
 _STYLES = {True: "path", False: "virtual", None: "auto"}
 
@@ -63,8 +65,9 @@ async def open_client(
     config = AioConfig(
         # `persist` makes all attempts: with one rule and one deadline, and it logs each of them.
         retries={"total_max_attempts": 1, "mode": "standard"},
+        http_session_cls=DirectSession,
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=READ_TIMEOUT_S,
         max_pool_connections=32,
         # By default botocore adds checksums in trailers, which many S3 clones do not understand. Each write
         # here sends its checksum in a header.
@@ -80,6 +83,8 @@ async def open_client(
         # The stubs type each service by its literal name.
         opening = aws.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
         client = await opening.__aenter__()
+        send_at_once(client)
+        warn_of_plain(client.meta.endpoint_url)
     try:
         yield client
     finally:

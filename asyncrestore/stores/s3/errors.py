@@ -21,6 +21,7 @@ from asyncrestore.errors import (
     UsageError,
     has_too_many_open_files,
 )
+from asyncrestore.stores.s3.session import Redirected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,7 @@ _WRONG_SETTINGS = (
     boto.ValidationError,
     boto.EndpointProviderError,
     boto.BaseEndpointResolverError,
+    Redirected,
 )
 _NO_ANSWER = (
     boto.HTTPClientError,

@@ -10,7 +10,7 @@ from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.retry import RetryPolicy, persist
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import anyio
 
@@ -39,11 +39,12 @@ class KeyService:
         self._key_id = key_id
         self._policy = policy
 
-    async def new_key(self, size: int) -> tuple[bytes, bytes]:
+    async def new_key(self, size: int, context: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Makes a new key.
 
         Args:
             size: of the key, in bytes.
+            context: with which alone the service unwraps it again.
 
         Returns:
             The key, and the same key wrapped.
@@ -53,19 +54,26 @@ class KeyService:
             Unavailable: no attempt succeeded in time.
         """
         answer = await self._ask(
-            _MAKING, lambda: self._client.generate_data_key(KeyId=self._key_id, NumberOfBytes=size)
+            _MAKING,
+            lambda: self._client.generate_data_key(
+                KeyId=self._key_id, NumberOfBytes=size, EncryptionContext=context
+            ),
         )
         return answer["Plaintext"], answer["CiphertextBlob"]
 
-    async def unwrap(self, wrapped: bytes) -> bytes:
+    async def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """Returns a key that `new_key` has wrapped.
 
         Raises:
-            NotAuthorized: another key of the service has wrapped it, or this one may not be used.
+            NotAuthorized: another key of the service has wrapped it, or in another context, or this one may
+                not be used.
             Unavailable: no attempt succeeded in time.
         """
         answer = await self._ask(
-            _UNWRAPPING, lambda: self._client.decrypt(KeyId=self._key_id, CiphertextBlob=wrapped)
+            _UNWRAPPING,
+            lambda: self._client.decrypt(
+                KeyId=self._key_id, CiphertextBlob=wrapped, EncryptionContext=context
+            ),
         )
         key: bytes = answer["Plaintext"]
         return key

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
+    from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef
 
     from asyncrestore.stores.s3.errors import Action
     from asyncrestore.stores.s3.retry import RetryPolicy
@@ -50,6 +50,8 @@ class S3Store:
     def __init__(self, client: S3Client, place: S3Place, policy: RetryPolicy) -> None:
         self._client = client
         self._place = place
+        # Any: the stubs want each parameter by its name.
+        self._bucket: Any = place.addressing()
         self._policy = policy
         self._conditions_hold = False
         self._checking_conditions = anyio.Lock()
@@ -91,7 +93,7 @@ class S3Store:
         path = self._key(name, key)
 
         async def attempt(_: anyio.CancelScope) -> None:
-            await self._client.delete_object(Bucket=self._place.bucket, Key=path)
+            await self._client.delete_object(**self._bucket, Key=path)
 
         await self._persist(DELETING, path, attempt)
 
@@ -148,7 +150,7 @@ class S3Store:
 
     async def _put(self, path: str, data: bytes, digest: str, writer: str) -> None:
         await self._client.put_object(
-            Bucket=self._place.bucket,
+            **self._bucket,
             Key=path,
             Body=BytesIO(data),  # not the bytes themselves, which aiohttp would send in one piece
             IfNoneMatch="*",
@@ -160,7 +162,7 @@ class S3Store:
 
     async def _writer(self, path: str) -> str | None:
         async def attempt(_: anyio.CancelScope) -> str | None:
-            head = await self._client.head_object(Bucket=self._place.bucket, Key=path)
+            head = await self._client.head_object(**self._bucket, Key=path)
             return head["Metadata"].get(_WRITER)
 
         return await self._persist(READING, path, attempt)
@@ -181,7 +183,7 @@ class S3Store:
         return await self._persist(READING, path, attempt)
 
     async def _get(self, path: str, limit: anyio.CancelScope) -> bytes:
-        answer = await self._client.get_object(Bucket=self._place.bucket, Key=path, ChecksumMode="ENABLED")
+        answer = await self._client.get_object(**self._bucket, Key=path, ChecksumMode="ENABLED")
         self._policy.allow(limit, answer["ContentLength"])
         body = answer["Body"]
         async with body:
@@ -189,8 +191,8 @@ class S3Store:
 
     async def _pages(self, prefix: str) -> AsyncIterator[ListObjectsV2OutputTypeDef]:
         """Yields the pages of a listing, of at most 1,000 keys each."""
-        request: ListObjectsV2RequestTypeDef = {
-            "Bucket": self._place.bucket,
+        request: dict[str, Any] = {
+            **self._bucket,
             "Prefix": prefix,
             "Delimiter": "/",
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from asyncrestore.errors import UsageError
+from asyncrestore.redact import redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ class S3Place:
         storage_class: such as `STANDARD_IA`.
         lock_mode: object lock, `GOVERNANCE` or `COMPLIANCE`.
         lock_days: how long an object is locked, from the moment it is written.
+        owner: id of the AWS account that must own the bucket.
     """
 
     bucket: str
@@ -49,11 +51,17 @@ class S3Place:
     storage_class: str | None = None
     lock_mode: str | None = None
     lock_days: int | None = None
+    owner: str | None = None
 
     @property
     def uri(self) -> str:
         """The URI without options, as messages show it."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def addressing(self) -> dict[str, str]:
+        """Returns the parameters of every request that say which bucket it is for."""
+        owner = {"ExpectedBucketOwner": self.owner} if self.owner else {}
+        return {"Bucket": self.bucket, **owner}
 
     def storing(self) -> dict[str, str | datetime]:
         """Returns the parameters of `PutObject` that say how an object is stored."""
@@ -77,18 +85,18 @@ def parse_s3_uri(text: str) -> S3Place:
     """
     try:
         parts = urlsplit(text)
-    except ValueError as exc:
-        raise UsageError(f"The URI of a store on S3 cannot be read: {exc}", hint=_EXAMPLE) from exc
+    except ValueError:  # its text may have a part of the URI in it
+        raise UsageError(f"{redacted_uri(text)!r} cannot be read", hint=_EXAMPLE) from None
     if "@" in parts.netloc:
         raise UsageError(
             "A store's URI must not hold credentials",
             hint="Put them into the AWS environment: AWS_PROFILE, AWS_ACCESS_KEY_ID and so on.",
         )
     if not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
-        raise UsageError(f"s3://{parts.netloc}{parts.path} does not name a bucket", hint=_EXAMPLE)
+        raise UsageError(f"{redacted_uri(text)} does not name a bucket", hint=_EXAMPLE)
     prefix = unquote(parts.path).strip("/")
     if prefix and any(step in {"", ".", ".."} for step in prefix.split("/")):
-        raise UsageError(f"s3://{parts.netloc}{parts.path}: the prefix has an empty step or dots in it")
+        raise UsageError(f"{redacted_uri(text)}: the prefix has an empty step or dots in it")
     where = f"s3://{parts.netloc}/{prefix}"
     options = _options(parts.query, where)
     place = S3Place(
@@ -113,6 +121,7 @@ def parse_s3_uri(text: str) -> S3Place:
             options, "object-lock", _one_of("GOVERNANCE", "COMPLIANCE"), "GOVERNANCE or COMPLIANCE", where
         ),
         lock_days=int(_take(options, "object-lock-days", _is_days, "a number of days", where) or 0) or None,
+        owner=_take(options, "expected-bucket-owner", _is_account, "an account's id, 12 digits", where),
     )
     if options:
         raise UsageError(
@@ -149,6 +158,10 @@ def _one_of(*values: str) -> Callable[[str], bool]:
 
 def _is_days(value: str) -> bool:
     return value.isdecimal() and 0 < int(value[:9]) <= _LONGEST_LOCK_DAYS
+
+
+def _is_account(value: str) -> bool:
+    return len(value) == 12 and value.isascii() and value.isdecimal()
 
 
 def _is_endpoint(value: str) -> bool:
