@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.differences import Differences, words
 from asyncrestore.history import Part, decoded
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
+from asyncrestore.lineage import digest_of
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from asyncrestore.excised import Excisions
     from asyncrestore.history import LiveHistory
     from asyncrestore.schema import Schema
-    from asyncrestore.segment import Segment
+    from asyncrestore.segment import Segment, SegmentInfo
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class SegmentComparison:
             excision.
         same_ids: how many pieces of the log, or transactions of a piece that differs, show ids of entities
             and are the same.
+        stale: whether the segment was written after another transaction than the one that the source has
+            before it. Where an excision took datoms of that one, this is no difference in itself.
         other_ids: how many transactions show ids of entities, are in both and differ. A source that was made
             again has other ids in nearly all.
     """
@@ -47,6 +50,7 @@ class SegmentComparison:
     excised: int = 0
     same_ids: int = 0
     other_ids: int = 0
+    stale: bool = False
 
 
 async def compare_segment(
@@ -75,6 +79,7 @@ async def compare_segment(
         result.differences.add(
             f"{segment.info.range.key} was written with other attributes than the source's"
         )
+    result.stale = await _is_stale(segment.info, source)
     end = min(segment.info.end, source.end)
     if end <= segment.info.start:
         return result
@@ -90,6 +95,14 @@ async def compare_segment(
         schema = schema or source.schema_as_of(end - 1)
         _compare(ours, theirs, excisions, schema, result)
     return result
+
+
+async def _is_stale(info: SegmentInfo, source: LiveHistory) -> bool:
+    """Returns whether a segment was written after another transaction than the source's."""
+    if info.start > source.end or (info.previous is None and (info.since is None or info.start < info.since)):
+        return False
+    before = await source.last_before(info.start)
+    return info.previous != (digest_of(before) if before else None)
 
 
 async def _until(chunks: AsyncIterator[LogChunk], tx: int) -> AsyncIterator[LogChunk]:

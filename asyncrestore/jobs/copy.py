@@ -9,10 +9,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import MADE_AGAIN
+from asyncrestore.card import agree, read_card
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.commonpast import check_copies
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
+from asyncrestore.lineage import Lineage, OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
 from asyncrestore.tasks import task_group
@@ -105,8 +107,8 @@ async def copy(
     Raises:
         NotFound: the store or the backup does not exist.
         UsageError: a URI is malformed, an option is out of range, or `name` is required.
-        Conflict: under this name `target` has a backup of another database, or of this one with a different
-            past.
+        Conflict: under this name `target` has a backup of another database, of this one with a different
+            past, or another backup of it.
         StoreFailed: a store cannot be read or written.
         NotAuthorized: a store refused the credentials, or is encrypted with another key.
     """
@@ -122,11 +124,14 @@ async def copy(
     ):
         backup = await find_backup(from_store, name)
         there = await list_backup(to_store, as_name or backup.name)
-        await _check_same(backup, there)
+        lineage = await _check_same(backup, there)
+        if lineage is not None:
+            await agree(there, lineage)
         wanted = list(_not_covered(backup, there))
         job = _Copy(
             backup=backup,
             there=there,
+            one_backup=OneBackup(lineage),
             progress=Progress(start_t=0, end_t=sum(each.range.end - each.range.start for each in wanted)),
             on_progress=on_progress,
         )
@@ -146,21 +151,29 @@ async def copy(
     )
 
 
-async def _check_same(backup: Backup, there: Backup) -> None:
-    """Both must be of one database, and of one past of it.
+async def _check_same(backup: Backup, there: Backup) -> Lineage | None:
+    """Both must be of one database, and of one past of it, and the copy of this backup; returns which it is.
 
     Segments that cannot be read are ignored here; copying reports them.
     """
     ours, theirs = await _newest(backup), await _newest(there)
-    if ours is None or theirs is None:
-        return
-    if ours.info.source != theirs.info.source:
+    if ours is not None and theirs is not None:
+        if ours.info.source != theirs.info.source:
+            raise Conflict(
+                f"{there.where()} is a backup of another database ({theirs.info.source}) than "
+                f"{backup.where()} ({ours.info.source})",
+                hint=f"{MADE_AGAIN} Give the copy another name.",
+            )
+        await check_copies(backup, ours, there, theirs)
+    lineage = (ours and Lineage.of(ours.info)) or await read_card(backup)
+    copied = (theirs and Lineage.of(theirs.info)) or await read_card(there)
+    if lineage is not None and copied is not None and lineage != copied:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({theirs.info.source}) than "
-            f"{backup.where()} ({ours.info.source})",
-            hint=f"{MADE_AGAIN} Give the copy another name.",
+            f"{there.where()} is another backup ({copied.backup}) than {backup.where()} ({lineage.backup}), "
+            "though of the same database",
+            hint="Give the copy another name.",
         )
-    await check_copies(backup, ours, there, theirs)
+    return lineage
 
 
 def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
@@ -189,6 +202,7 @@ class _Copy:
     Attributes:
         backup: the backup to copy.
         there: the copy as it was at the beginning.
+        one_backup: knows which backup the segments must be of.
         progress: counted in t that are copied, from 0.
         on_progress: called with `progress`.
         sizes: the segments that were added, with their sizes in bytes.
@@ -197,6 +211,7 @@ class _Copy:
 
     backup: Backup
     there: Backup
+    one_backup: OneBackup
     progress: Progress
     on_progress: OnProgress
     sizes: dict[SegmentRange, int] = field(default_factory=dict)
@@ -214,7 +229,8 @@ class _Copy:
         for stored in segments:
             try:
                 segment = await self.backup.read(stored)
-            except (SegmentDamaged, NotFound) as exc:
+                self.one_backup.check(segment.info, self.backup.where(stored.key))
+            except (SegmentDamaged, NotFound, Conflict) as exc:
                 self.problems.append(str(exc))
                 continue
             if await publish_segment(self.there, stored.range, segment.data):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncrestore.history import Part
     from asyncrestore.opening import AnyStore
     from asyncrestore.schema import Schema
+    from asyncrestore.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
 
 _AHEAD = 4
@@ -71,8 +72,9 @@ async def query(
         NotFound: the store or the backup does not exist.
         SegmentGap: the backup misses segments.
         SegmentDamaged: a segment cannot be used.
+        DamageError: a segment does not follow the one before it.
         Unavailable: a segment was deleted meanwhile.
-        Conflict: the segments are of several databases.
+        Conflict: the segments are of several databases or backups.
         AsyncRestoreError: DuckDB ran out of memory or disk.
     """
     if max_rows is not None and max_rows < 0:
@@ -217,11 +219,12 @@ class _Datoms:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         # DuckDB calls this from threads of its own.
         parts = self._parts()
-        ahead: deque[Future[pa.Table]] = deque()
+        ahead: deque[Future[tuple[Part, Segment, pa.Table]]] = deque()
         try:
             ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, _AHEAD))
             while ahead:
-                table = ahead.popleft().result()
+                part, segment, table = ahead.popleft().result()
+                self._portal.call(self._history.check_follows, part, segment)
                 ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, 1))
                 yield from table.to_batches()
         except Exception as exc:
@@ -238,7 +241,7 @@ class _Datoms:
             yield part, position
             position = part.range.end
 
-    async def _rows(self, part: Part, start: int) -> pa.Table:
-        segment = await self._history.read(part)
-        table = await to_thread.run_sync(segment.table)
-        return await to_thread.run_sync(views.rows, table, start, self.tx_instant, self._hidden)
+    async def _rows(self, part: Part, start: int) -> tuple[Part, Segment, pa.Table]:
+        segment, table = await self._history.table(part)
+        rows = await to_thread.run_sync(views.rows, table, start, self.tx_instant, self._hidden)
+        return part, segment, rows

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from asyncrestore.card import read_card
 from asyncrestore.catalog import StoredSegment, find_backup, list_backup
 from asyncrestore.compare import compare
 from asyncrestore.datomic.base import Database
@@ -26,7 +27,7 @@ from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
 from asyncrestore.held import excised_in
 from asyncrestore.history import LiveHistory, StoredHistory
-from asyncrestore.jobs.inspection import inspect_all
+from asyncrestore.jobs.inspection import broken_links, foreign, inspect_all, lineage_of
 from asyncrestore.opening import as_database, as_history, as_source, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.target import check_filter, recorded_source
@@ -271,9 +272,10 @@ async def _verify_backup(
     notes = [*await _notes(backup), *_excised_notes(excised)]
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
-    for found in await inspect_all(
+    segments = await inspect_all(
         backup, live, limit=differences.limit, progress=progress, on_progress=on_progress
-    ):
+    )
+    for found in segments:
         if found.source is None:
             if isinstance(found.error, SegmentDamaged) or await _is_missed(backup, found.stored):
                 differences.add(str(found.error))
@@ -285,6 +287,13 @@ async def _verify_backup(
             )
         if found.comparison is not None:
             differences.merge(found.comparison.differences)
+    lineage = lineage_of(segments, source, await read_card(backup))
+    others = foreign(segments, source, lineage)
+    for stored, problem in others.items():
+        differences.add(f"{stored.key} {problem}")
+    ours = [each for each in segments if each.source == source and each.stored not in others]
+    for problem in broken_links(backup, ours):
+        differences.add(problem)
     for key in await _hidden(backup, source):
         differences.add(f"{key} was put aside, and no segment holds what it held")
     return VerifyReport(
