@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from asyncrestore.catalog import CARD
+from asyncrestore.lineage import Lineage
 from asyncrestore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -13,11 +15,17 @@ if TYPE_CHECKING:
 
 Objects: TypeAlias = "dict[str, bytes]"
 NAME = "db"
+LINEAGE = Lineage("6fa459ea-ee8a-4ca4-894e-db77e160355e", 0)
 
 
 async def load(store: Store, name: str = NAME) -> Objects:
-    """A backup's objects by key."""
-    return {each.key: await store.read(name, each.key) for each in await store.list(name)}
+    """A backup's objects by key, without the one that says which backup it is: segments say so, too."""
+    return {each.key: await store.read(name, each.key) for each in await store.list(name) if each.key != CARD}
+
+
+async def begin(store: Store, name: str = NAME, lineage: Lineage = LINEAGE) -> None:
+    """Begins a backup whose id is known, so that several are of one."""
+    await store.publish(name, CARD, lineage.to_json())
 
 
 async def store_of(objects: Objects) -> MemoryStore:
