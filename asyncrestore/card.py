@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import CARD
-from asyncrestore.errors import Conflict, DamageError, NotFound
+from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
 from asyncrestore.lineage import Lineage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def read_card(backup: Backup) -> Lineage | None:
     """Returns what the object says; None if there is none, or it cannot be used."""
     if backup.has_card:
-        with suppress(DamageError, Conflict, NotFound):
+        with suppress(DamageError, Conflict, NotFound, NotAuthorized):
             return Lineage.from_json(await backup.store.read(backup.name, CARD))
     return None
 

@@ -53,6 +53,12 @@ def digest(data: bytes | bytearray, place: slice) -> bytes:
     return made.hexdigest().encode("ascii")
 
 
+def is_sealed(data: bytes) -> bool:
+    """Returns whether a file has the digest that it says."""
+    place = digits_of(data, DIGEST_KEY, len(NO_DIGEST))
+    return place is not None and data[place] == digest(data, place)
+
+
 def without_digits(data: bytes) -> Iterator[bytes | memoryview]:
     """Yields a file in pieces, with the digits of its digest and its MAC set to 0."""
     places = [digits_of(data, DIGEST_KEY, len(NO_DIGEST)), digits_of(data, MAC_KEY, len(NO_MAC))]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from asyncrestore.bootstrap import MADE_AGAIN
 from asyncrestore.card import agree, read_card
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
@@ -17,6 +19,7 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.lineage import Lineage, OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
+from asyncrestore.stores.signed import SignedStore
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -86,7 +89,8 @@ async def copy(
 ) -> CopyReport:
     """Copies the segments of a backup that another store does not have yet, and verifies the copy.
 
-    Each segment is read whole, its digest is checked, and it is published byte for byte. Segments that are
+    Each segment is read whole, its digest is checked, and it is published byte for byte (with its signature
+    made anew, where the copy is signed). Segments that are
     superseded, put aside or damaged are not copied. Run it again at any time: it continues, and adds what is
     new.
 
@@ -96,9 +100,10 @@ async def copy(
         name: name of the backup; required if `source` holds several.
         as_name: name of the copy. Default: the name of the backup.
         parallel: how many segments are copied at once.
-        encryption: the key of both stores, 32 bytes or a `KmsKey`. Segments that `source` holds in clear are
-            encrypted in the copy. For two different keys, pass stores that were opened with them.
-        decrypt: do not encrypt the copy; `encryption` is the key of `source`.
+        encryption: the key of both stores, 32 bytes, a `KmsKey` or a `SigningKey`. Segments that `source`
+            holds in clear are encrypted in the copy, those that are not signed are signed. For two different
+            keys, pass stores that were opened with them.
+        decrypt: do not encrypt the copy, nor sign it; `encryption` is the key of `source`.
         on_progress: called with the watermarks: first of copying, then of verifying.
 
     Returns:
@@ -233,8 +238,11 @@ class _Copy:
             except (SegmentDamaged, NotFound, Conflict) as exc:
                 self.problems.append(str(exc))
                 continue
-            if await publish_segment(self.there, stored.range, segment.data):
-                self.sizes[stored.range] = len(segment.data)
+            data = segment.data
+            if isinstance(self.there.store, SignedStore):
+                data = await to_thread.run_sync(segment.with_place_for_mac)
+            if await publish_segment(self.there, stored.range, data):
+                self.sizes[stored.range] = len(data)
             self.progress.transactions += segment.info.transactions
             self.progress.datoms += segment.info.datoms
             self.progress.committed_t += stored.range.end - stored.range.start

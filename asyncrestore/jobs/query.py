@@ -20,6 +20,7 @@ from asyncrestore.errors import AsyncRestoreError, UsageError
 from asyncrestore.history import StoredHistory
 from asyncrestore.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
+from asyncrestore.until import check_reaches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -45,6 +46,7 @@ async def query(
     *,
     name: str | None = None,
     max_rows: int | None = None,
+    expect_t: int | None = None,
     encryption: Encryption | None = None,
 ) -> pa.Table:
     """Runs a SQL query over a backup.
@@ -60,6 +62,7 @@ async def query(
         sql: a query in DuckDB's SQL.
         name: name of the backup; required if the store holds several.
         max_rows: at most this many rows are returned, the first ones. Default: all.
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         encryption: the store's key, if the store is encrypted. Segments are decrypted in memory; what DuckDB
             spills to its temporary directory is not encrypted.
 
@@ -70,7 +73,7 @@ async def query(
         UsageError: DuckDB is not installed or refuses the query, a URI is malformed, `max_rows` is negative,
             or `name` is required.
         NotFound: the store or the backup does not exist.
-        SegmentGap: the backup misses segments.
+        SegmentGap: the backup misses segments, or ends before `expect_t`.
         SegmentDamaged: a segment cannot be used.
         DamageError: a segment does not follow the one before it.
         Unavailable: a segment was deleted meanwhile.
@@ -85,6 +88,7 @@ async def query(
         raise UsageError("Queries need the package duckdb", hint="pip install 'asyncrestore[query]'") from exc
     async with as_store(store, encryption) as opened:
         history = await StoredHistory.open(opened, name)
+        check_reaches(history.where, history.end, expect_t)
         schema = await history.schema()
         with one_error_alone():
             async with BlockingPortal() as portal:

@@ -24,7 +24,7 @@ from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
 from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
-from asyncrestore.until import limit_history
+from asyncrestore.until import check_reaches, limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -97,6 +97,7 @@ async def restore(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    expect_t: int | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
@@ -128,6 +129,7 @@ async def restore(
         until_time: the same as a time: the last transaction not after it is the last one restored.
         keep_excised: also restore what requests for excision in the source cover, as far as it is still
             there. The requests themselves are never replayed.
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
         in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
             the engine does not keep their order, fewer are sent: as many as arrive in order.
@@ -141,7 +143,8 @@ async def restore(
         NotFound: the store, the backup or the source database does not exist.
         UsageError: a URI is malformed, an option is out of range, `name` is required, an attribute cannot be
             left out or rewritten as asked, or the restore cannot end at `until_t` or `until_time`.
-        SegmentGap: the backup misses segments; the target stays at its last whole transaction.
+        SegmentGap: the backup ends before `expect_t`, and nothing was written; or it misses segments, and
+            the target stays at its last whole transaction.
         SegmentDamaged: a segment cannot be used; the target stays at its last whole transaction.
         Conflict: the target holds something else, was restored with another filter, or is written to by
             somebody else.
@@ -165,6 +168,7 @@ async def restore(
         open_connector() as connector,
         as_history(connector, source, name, encryption, until_t) as whole,
     ):
+        check_reaches(whole.where, whole.end, expect_t)
         filter_ = await make_filter(
             whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
         )

@@ -20,6 +20,7 @@ from asyncrestore.errors import (
     NotAuthorized,
     NotFound,
     SegmentDamaged,
+    SegmentGap,
     Unavailable,
     UsageError,
 )
@@ -30,8 +31,9 @@ from asyncrestore.history import LiveHistory, StoredHistory
 from asyncrestore.jobs.inspection import broken_links, foreign, inspect_all, lineage_of
 from asyncrestore.opening import as_database, as_history, as_source, as_store
 from asyncrestore.progress import Progress
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.target import check_filter, recorded_source
-from asyncrestore.until import limit_history
+from asyncrestore.until import check_reaches, limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -122,6 +124,7 @@ async def verify(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    expect_t: int | None = None,
     max_differences: int = 10,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
@@ -149,6 +152,7 @@ async def verify(
         until_time: the time at which the target must end (see `restore`).
         keep_excised: the same as when the target was restored. Without it, what is excised in the source is
             not expected in the target, and is no difference if it is there: the report counts it.
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         max_differences: how many problems the report describes; it counts them all.
         encryption: the store's key, if the store is encrypted.
         on_progress: called with the watermarks.
@@ -162,7 +166,7 @@ async def verify(
         Conflict: the target was restored from another source, with another filter, or not at all.
         RewriteFailed: a value cannot be rewritten.
         SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
-        SegmentGap: the backup that a target is compared with misses segments.
+        SegmentGap: the backup that a target is compared with misses segments, or ends before `expect_t`.
         Unavailable: a segment was deleted meanwhile, and others replace it.
     """
     if max_differences < 1:
@@ -176,6 +180,7 @@ async def verify(
             open_connector() as connector,
             as_history(connector, source, name, encryption, until_t) as whole,
         ):
+            check_reaches(whole.where, whole.end, expect_t)
             filter_ = await make_filter(
                 whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
             )
@@ -204,6 +209,10 @@ async def verify(
     else:
         async with open_connector() as connector, as_store(source, encryption) as store:
             backup = await find_backup(store, name)
+            try:
+                check_reaches("it", backup.end, expect_t)
+            except SegmentGap as exc:
+                differences.add(str(exc))
             history = None if live is None else await LiveHistory.open(await as_source(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
     return replace(report, seconds=monotonic() - started)
@@ -306,8 +315,17 @@ async def _verify_backup(
         problems=differences.first,
         problem_count=differences.count,
         excised=excised,
-        notes=notes,
+        notes=[*notes, *_trust(backup)],
     )
+
+
+def _trust(backup: Backup) -> list[str]:
+    """Says how far a backup that is whole can be trusted."""
+    if isinstance(backup.store, Authenticates):
+        return list(backup.store.remarks())
+    return [
+        "it is neither encrypted nor signed: digests show accidents, not what somebody changed on purpose"
+    ]
 
 
 def _excised_notes(excised: Excised) -> list[str]:
