@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.catalog import CARD
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
 from asyncrestore.lineage import Lineage
+from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
     from asyncrestore.catalog import Backup
@@ -22,8 +23,14 @@ async def read_card(backup: Backup) -> Lineage | None:
     """Returns what the object says; None if there is none, or it cannot be used."""
     if backup.has_card:
         with suppress(DamageError, Conflict, NotFound, NotAuthorized):
-            return Lineage.from_json(await backup.store.read(backup.name, CARD))
+            return await _read(backup)
     return None
+
+
+async def _read(backup: Backup) -> Lineage:
+    data = await backup.store.read(backup.name, CARD)
+    refuse_encrypted(data)
+    return Lineage.from_json(data)
 
 
 async def check_card(backup: Backup, newest: SegmentInfo | None) -> Lineage | None:
@@ -54,6 +61,7 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     Raises:
         Conflict: somebody else has begun another backup here meanwhile.
         DamageError: only the object says it, and it cannot be read.
+        NotAuthorized: the same, because it is encrypted with another key than the one given.
     """
     mine = lineage or Lineage.new(backup.end)
     if backup.has_card and lineage is not None:
@@ -61,7 +69,7 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     if await backup.store.publish(backup.name, CARD, mine.to_json()):
         return mine
     try:
-        winner = Lineage.from_json(await backup.store.read(backup.name, CARD))
+        winner = await _read(backup)
     except DamageError as exc:
         raise DamageError(
             f"{backup.where(CARD)} is damaged: {exc}", hint="Delete it: only a backup that is begun needs it."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from anyio import to_thread
 
 from asyncrestore.bootstrap import ROLLED_BACK, beginning_until
+from asyncrestore.card import read_card
 from asyncrestore.catalog import find_backup
 from asyncrestore.errors import (
     Conflict,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision import Request
+    from asyncrestore.lineage import Lineage
     from asyncrestore.model import Transaction
     from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
@@ -145,12 +147,12 @@ class History(Protocol):
 class StoredHistory:
     """The history in a backup. It has the methods of `History`, which documents them."""
 
-    def __init__(self, backup: Backup, first: Segment) -> None:
+    def __init__(self, backup: Backup, first: Segment, lineage: Lineage | None = None) -> None:
         self._backup = backup
         self._segments = {segment.range: segment for segment in backup.chain()}
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self._schemas = StoredSchema(backup, self._read)
-        self._one_backup = OneBackup()
+        self._one_backup = OneBackup(lineage)
         self._one_backup.check(first.info, backup.where())
         self._links = backup.linked()
         self._numbers = {range_: number for number, range_ in enumerate(self._segments)}
@@ -177,10 +179,11 @@ class StoredHistory:
             SegmentGap: a segment is missing up to `until_t`, or without it before the last segment.
             Unavailable: a segment is gone since the listing.
             SegmentDamaged: its first segment cannot be used.
-            Conflict: its first and its last segment are of different databases or backups.
+            Conflict: its first and its last segment are of different databases or backups, or of another one
+                than `backup.json` says.
         """
         backup = await find_backup(store, name)
-        history = cls(backup, await _read_listed(backup, backup.chain()[0]))
+        history = cls(backup, await _read_listed(backup, backup.chain()[0]), await read_card(backup))
         try:
             backup.check_contiguous(None if until_t is None else until_t + 1)
         except SegmentGap as exc:

@@ -109,13 +109,14 @@ class OneBackup:
 def is_foreign(info: SegmentInfo, lineage: Lineage) -> str:
     """Says of a segment that it is not of a backup, for messages."""
     if info.backup is None:
-        return f"does not say which backup it is of; the others are of {lineage.backup}"
-    return f"is of another backup ({info.backup}) than the others ({lineage.backup})"
+        return f"does not say that it is of this backup ({lineage.backup})"
+    return f"is of another backup ({info.backup}) than this one ({lineage.backup})"
 
 
 def _conflict(text: str) -> Conflict:
     return Conflict(
-        text, hint="Run verify: it names each segment that is of another backup. Repair replaces them."
+        text,
+        hint="Run verify: it names what is of another backup. Repair with the source replaces such segments.",
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.card import read_card
 from asyncrestore.catalog import find_backup, publish_segment
 from asyncrestore.errors import Conflict, DamageError, UsageError
 from asyncrestore.history import PAGE_WEIGHT
@@ -94,7 +95,7 @@ async def compact(
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
         progress = Progress(start_t=0, end_t=backup.end)
-        one_backup = OneBackup()
+        one_backup = OneBackup(await read_card(backup))
 
         async def read(stored: StoredSegment) -> Segment:
             segment = await backup.read(stored)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.bootstrap import MADE_AGAIN
-from asyncrestore.card import agree, read_card
+from asyncrestore.card import agree, check_card
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.commonpast import check_copies
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
-from asyncrestore.lineage import Lineage, OneBackup
+from asyncrestore.lineage import OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
 from asyncrestore.stores.signed import SignedStore
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.lineage import Lineage
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.segment import Segment, SegmentRange
@@ -113,7 +114,7 @@ async def copy(
         NotFound: the store or the backup does not exist.
         UsageError: a URI is malformed, an option is out of range, or `name` is required.
         Conflict: under this name `target` has a backup of another database, of this one with a different
-            past, or another backup of it.
+            past, or another backup of it; or the newest segment of one is of another backup.
         StoreFailed: a store cannot be read or written.
         NotAuthorized: a store refused the credentials, or is encrypted with another key.
     """
@@ -170,8 +171,8 @@ async def _check_same(backup: Backup, there: Backup) -> Lineage | None:
                 hint=f"{MADE_AGAIN} Give the copy another name.",
             )
         await check_copies(backup, ours, there, theirs)
-    lineage = (ours and Lineage.of(ours.info)) or await read_card(backup)
-    copied = (theirs and Lineage.of(theirs.info)) or await read_card(there)
+    lineage = await check_card(backup, ours.info if ours else None)
+    copied = await check_card(there, theirs.info if theirs else None)
     if lineage is not None and copied is not None and lineage != copied:
         raise Conflict(
             f"{there.where()} is another backup ({copied.backup}) than {backup.where()} ({lineage.backup}), "

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncrestore.card import read_card
 from asyncrestore.catalog import CARD, StoredSegment, aside_key, list_backup
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
 from asyncrestore.lineage import OneBackup
@@ -107,7 +108,7 @@ async def _check_whole(backup: Backup) -> str:
     if not backup.segments:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
-    sources, one_backup, links = set(), OneBackup(), backup.linked()
+    sources, one_backup, links = set(), OneBackup(await read_card(backup)), backup.linked()
     for number, stored in enumerate(backup.chain()):
         segment, last = await backup.inspect(stored, links.end_of(number))
         sources.add(segment.info.source)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from asyncrestore.card import read_card
-from asyncrestore.catalog import StoredSegment, find_backup, list_backup
+from asyncrestore.catalog import CARD, StoredSegment, find_backup, list_backup
 from asyncrestore.compare import compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
+    from asyncrestore.jobs.inspection import Inspected
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
@@ -296,12 +297,7 @@ async def _verify_backup(
             )
         if found.comparison is not None:
             differences.merge(found.comparison.differences)
-    lineage = lineage_of(segments, source, await read_card(backup))
-    others = foreign(segments, source, lineage)
-    for stored, problem in others.items():
-        differences.add(f"{stored.key} {problem}")
-    ours = [each for each in segments if each.source == source and each.stored not in others]
-    for problem in broken_links(backup, ours):
+    for problem in await _strangers(backup, segments, source):
         differences.add(problem)
     for key in await _hidden(backup, source):
         differences.add(f"{key} was put aside, and no segment holds what it held")
@@ -317,6 +313,18 @@ async def _verify_backup(
         excised=excised,
         notes=[*notes, *_trust(backup)],
     )
+
+
+async def _strangers(backup: Backup, found: list[Inspected], source: str | None) -> list[str]:
+    """Describes what is of another backup of the same database, and segments that do not follow each other."""
+    card = await read_card(backup)
+    lineage = lineage_of(found, source, card)
+    others = foreign(found, source, lineage)
+    problems = [f"{stored.key} {what}" for stored, what in others.items()]
+    if card is not None and lineage not in {card, None}:
+        problems.append(f"{CARD} is of another backup ({card.backup}): delete it, if the segments are right")
+    ours = [each for each in found if each.source == source and each.stored not in others]
+    return [*problems, *broken_links(backup, ours)]
 
 
 def _trust(backup: Backup) -> list[str]:

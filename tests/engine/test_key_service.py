@@ -62,7 +62,7 @@ async def test_the_keys_of_very_many_runs_are_not_all_kept() -> None:
 
     keys = WrappedKeys(Service())
     for number in range(1000):
-        await keys.for_reading(Header(b"", b"%d" % number, 0))
+        await keys.for_reading(Header(b"", b"%d" % number, 0, knows_place=True))
     assert len(keys.reading) == KEPT
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.catalog import CARD
 from asyncrestore.lineage import Lineage
+from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 Objects: TypeAlias = "dict[str, bytes]"
 NAME = "db"
@@ -23,9 +25,10 @@ async def load(store: Store, name: str = NAME) -> Objects:
     return {each.key: await store.read(name, each.key) for each in await store.list(name) if each.key != CARD}
 
 
-async def begin(store: Store, name: str = NAME, lineage: Lineage = LINEAGE) -> None:
+async def begin(store: Store, name: str = NAME, encryption: Encryption | None = None) -> None:
     """Begins a backup whose id is known, so that several are of one."""
-    await store.publish(name, CARD, lineage.to_json())
+    async with encrypted(store, encryption) as opened:
+        await opened.publish(name, CARD, LINEAGE.to_json())
 
 
 async def store_of(objects: Objects) -> MemoryStore:
