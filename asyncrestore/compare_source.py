@@ -36,8 +36,7 @@ class SegmentComparison:
             since; where only others differ, the segment is wrong.
         excised: how many datoms of the segment the source does not have any more because of a request for
             excision.
-        same_ids: how many pieces of the log, or transactions of a piece that differs, show ids of entities
-            and are the same.
+        same_ids: how many transactions show ids of entities, and are the same.
         stale: whether the segment was written after another transaction than the one that the source has
             before it. Where an excision took datoms of that one, this is no difference in itself.
         other_ids: how many transactions show ids of entities, are in both and differ. A source that was made
@@ -90,7 +89,8 @@ async def compare_segment(
         if ours:
             result.last_t, result.last_differs = tx_to_t(ours.tx[-1]), False
         if ours == theirs:
-            result.same_ids += _shows_ids(ours.e)
+            shown = {tx for tx, e in zip(ours.tx, ours.e, strict=True) if counter_of(e) == ENTITY_COUNTER}
+            result.same_ids += len(shown)
             continue
         schema = schema or source.schema_as_of(end - 1)
         _compare(ours, theirs, excisions, schema, result)

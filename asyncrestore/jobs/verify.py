@@ -316,7 +316,7 @@ async def _verify_backup(
 
 
 async def _strangers(backup: Backup, found: list[Inspected], source: str | None) -> list[str]:
-    """Describes what is of another backup of the same database, and segments that do not follow each other."""
+    """Describes what is of another backup of the same database, and what does not follow."""
     card = await read_card(backup)
     lineage = lineage_of(found, source, card)
     others = foreign(found, source, lineage)
