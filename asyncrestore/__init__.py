@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from asyncrestore.stores.keys import KmsKey as KmsKey
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
     from asyncrestore.stores.promises import Promise as Promise
+    from asyncrestore.stores.signed import SigningKey as SigningKey
     from asyncrestore.values import Keyword as Keyword
     from asyncrestore.values import Symbol as Symbol
     from asyncrestore.values import Uri as Uri
@@ -115,6 +116,7 @@ _HOMES = {
     "stores.keys": ("KmsKey",),
     "stores.memory": ("MemoryStore",),
     "stores.promises": ("Promise",),
+    "stores.signed": ("SigningKey",),
     "values": ("Keyword", "Symbol", "Uri"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

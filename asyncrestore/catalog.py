@@ -19,16 +19,21 @@ from asyncrestore.errors import (
     SegmentMisplaced,
     UsageError,
 )
+from asyncrestore.lineage import Chain
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from asyncrestore.model import Transaction
     from asyncrestore.stores.base import Store
 
 _AGAIN = re.compile(r"(.+)\.([1-9]\d{0,8})\.parquet")
 _ASIDE = ".aside"
+CARD = "backup.json"
+"""The object that says which backup this is (see `card`), for those that write the first segments."""
+
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 
 
@@ -68,8 +73,9 @@ class Backup:
         store: where it is.
         name: its name there.
         segments: sorted by range; without those that were put aside.
-        foreign: keys of objects that are not segments.
+        foreign: keys of objects that do not belong to a backup.
         aside: keys of segments that a repair put aside; they stay where they were and are not read.
+        has_card: whether it has the object `CARD`.
     """
 
     store: Store
@@ -77,6 +83,7 @@ class Backup:
     segments: tuple[StoredSegment, ...]
     foreign: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
+    has_card: bool = False
 
     @property
     def end(self) -> int:
@@ -132,6 +139,10 @@ class Backup:
                 hint="Run backup or repair with the source: they fill gaps.",
             )
 
+    def linked(self) -> Chain:
+        """Returns what checks that the segments to read follow each other."""
+        return Chain([(segment.key, segment.range) for segment in self.chain()])
+
     def where(self, key: str | None = None) -> str:
         """The place of the backup, or of one of its objects, in human-readable form."""
         return "/".join(part for part in (self.store.uri.rstrip("/"), self.name, key) if part)
@@ -158,14 +169,19 @@ class Backup:
             )
         return segment
 
-    async def inspect(self, stored: StoredSegment) -> Segment:
-        """Reads a segment, and decodes and checks all of it; raises what `read` raises."""
+    async def inspect(
+        self, stored: StoredSegment, before: int | None = None
+    ) -> tuple[Segment, Transaction | None]:
+        """Reads a segment, and decodes and checks all of it; raises what `read` raises.
+
+        Returns:
+            The segment, and its last transaction before the t `before`, by default its end.
+        """
         segment = await self.read(stored)
         try:
-            await to_thread.run_sync(segment.check_rows)
+            return segment, await to_thread.run_sync(segment.check_rows, before)
         except SegmentDamaged as exc:
             raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
-        return segment
 
     async def was_ours(self, stored: StoredSegment, source: str) -> bool:
         """Whether a segment that was put aside may have held what its name says of this backup.
@@ -178,7 +194,7 @@ class Backup:
             if not await self.why_aside(stored.key):
                 return False
         try:
-            return (await self.inspect(stored)).info.source == source
+            return (await self.inspect(stored))[0].info.source == source
         except (SegmentMisplaced, NotFound):
             return False
         except (SegmentDamaged, NotAuthorized, Conflict):
@@ -256,17 +272,19 @@ async def list_backup(store: Store, name: str, *, without: Collection[str] = ())
         name: of the backup.
         without: keys of segments to treat as put aside, too.
     """
-    segments, foreign, aside = [], [], set(without)
+    segments, foreign, aside, has_card = [], [], set(without), False
     for stored in await store.list(name):
         segment = StoredSegment.from_key(stored.key, stored.size)
         if segment is not None:
             segments.append(segment)
         elif stored.key.endswith(_ASIDE) and StoredSegment.from_key(stored.key.removesuffix(_ASIDE)):
             aside.add(stored.key.removesuffix(_ASIDE))
+        elif stored.key == CARD:
+            has_card = True
         else:
             foreign.append(stored.key)
     kept = sorted(segment for segment in segments if segment.key not in aside)
-    return Backup(store, name, tuple(kept), tuple(foreign), tuple(sorted(aside)))
+    return Backup(store, name, tuple(kept), tuple(foreign), tuple(sorted(aside)), has_card)
 
 
 async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.differences import Differences, words
 from asyncrestore.history import Part, decoded
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
+from asyncrestore.lineage import digest_of
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.segment import SegmentRange
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from asyncrestore.excised import Excisions
     from asyncrestore.history import LiveHistory
     from asyncrestore.schema import Schema
-    from asyncrestore.segment import Segment
+    from asyncrestore.segment import Segment, SegmentInfo
 
 
 @dataclass(slots=True)
@@ -35,8 +36,9 @@ class SegmentComparison:
             since; where only others differ, the segment is wrong.
         excised: how many datoms of the segment the source does not have any more because of a request for
             excision.
-        same_ids: how many pieces of the log, or transactions of a piece that differs, show ids of entities
-            and are the same.
+        same_ids: how many transactions show ids of entities, and are the same.
+        stale: whether the segment was written after another transaction than the one that the source has
+            before it. Where an excision took datoms of that one, this is no difference in itself.
         other_ids: how many transactions show ids of entities, are in both and differ. A source that was made
             again has other ids in nearly all.
     """
@@ -47,6 +49,7 @@ class SegmentComparison:
     excised: int = 0
     same_ids: int = 0
     other_ids: int = 0
+    stale: bool = False
 
 
 async def compare_segment(
@@ -75,6 +78,7 @@ async def compare_segment(
         result.differences.add(
             f"{segment.info.range.key} was written with other attributes than the source's"
         )
+    result.stale = await _is_stale(segment.info, source)
     end = min(segment.info.end, source.end)
     if end <= segment.info.start:
         return result
@@ -85,11 +89,20 @@ async def compare_segment(
         if ours:
             result.last_t, result.last_differs = tx_to_t(ours.tx[-1]), False
         if ours == theirs:
-            result.same_ids += _shows_ids(ours.e)
+            shown = {tx for tx, e in zip(ours.tx, ours.e, strict=True) if counter_of(e) == ENTITY_COUNTER}
+            result.same_ids += len(shown)
             continue
         schema = schema or source.schema_as_of(end - 1)
         _compare(ours, theirs, excisions, schema, result)
     return result
+
+
+async def _is_stale(info: SegmentInfo, source: LiveHistory) -> bool:
+    """Returns whether a segment was written after another transaction than the source's."""
+    if info.start > source.end or (info.previous is None and (info.since is None or info.start < info.since)):
+        return False
+    before = await source.last_before(info.start)
+    return info.previous != (digest_of(before) if before else None)
 
 
 async def _until(chunks: AsyncIterator[LogChunk], tx: int) -> AsyncIterator[LogChunk]:

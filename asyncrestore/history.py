@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from anyio import to_thread
 
 from asyncrestore.bootstrap import ROLLED_BACK, beginning_until
+from asyncrestore.card import read_card
 from asyncrestore.catalog import find_backup
 from asyncrestore.code import code_attributes, code_in
 from asyncrestore.errors import (
@@ -27,10 +28,11 @@ from asyncrestore.errors import (
 from asyncrestore.excised import Excisions
 from asyncrestore.excision import Components, requests_in
 from asyncrestore.ids import SeenIds
-from asyncrestore.model import tx_to_t
+from asyncrestore.lineage import OneBackup
+from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.scan import SEGMENTS_AT_ONCE, code_of, covered_in, limited, requests_of
 from asyncrestore.schema import SchemaHistory
-from asyncrestore.segment import SegmentRange
+from asyncrestore.segment import SegmentRange, last_before, last_in
 from asyncrestore.state import State
 from asyncrestore.stored_schema import StoredSchema
 from asyncrestore.tasks import task_group
@@ -38,12 +40,15 @@ from asyncrestore.tasks import task_group
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pyarrow as pa
+
     from asyncrestore.bootstrap import Beginning
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.code import Found
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision import Request
-    from asyncrestore.model import LogChunk
+    from asyncrestore.lineage import Lineage
+    from asyncrestore.model import Transaction
     from asyncrestore.schema import Schema
     from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
@@ -111,7 +116,8 @@ class History(Protocol):
 
         Raises:
             SegmentDamaged: the part cannot be used.
-            Conflict: the part belongs to another database.
+            DamageError: it does not follow the one before it; raised when the first chunk is asked for.
+            Conflict: the part belongs to another database or backup.
         """
         ...
 
@@ -150,11 +156,15 @@ class History(Protocol):
 class StoredHistory:
     """The history in a backup. It has the methods of `History`, which documents them."""
 
-    def __init__(self, backup: Backup, first: Segment) -> None:
+    def __init__(self, backup: Backup, first: Segment, lineage: Lineage | None = None) -> None:
         self._backup = backup
         self._segments = {segment.range: segment for segment in backup.chain()}
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self._schemas = StoredSchema(backup, self._read)
+        self._one_backup = OneBackup(lineage)
+        self._one_backup.check(first.info, backup.where())
+        self._links = backup.linked()
+        self._numbers = {range_: number for number, range_ in enumerate(self._segments)}
         self._largest: dict[SegmentRange, tuple[int, int, int]] = {}
         self._base = first.base.base
         self.where = backup.where()
@@ -178,10 +188,11 @@ class StoredHistory:
             SegmentGap: a segment is missing up to `until_t`, or without it before the last segment.
             Unavailable: a segment is gone since the listing.
             SegmentDamaged: its first segment cannot be used.
-            Conflict: its first and its last segment are of different databases.
+            Conflict: its first and its last segment are of different databases or backups, or of another one
+                than `backup.json` says.
         """
         backup = await find_backup(store, name)
-        history = cls(backup, await _read_listed(backup, backup.chain()[0]))
+        history = cls(backup, await _read_listed(backup, backup.chain()[0]), await read_card(backup))
         try:
             backup.check_contiguous(None if until_t is None else until_t + 1)
         except SegmentGap as exc:
@@ -210,12 +221,48 @@ class StoredHistory:
                 f"than the first segment ({self.identity})",
                 hint="Run repair with the source; a backup of another database needs another name.",
             )
+        self._one_backup.check(segment.info, self._backup.where(stored.key))
         self._largest[stored.range] = segment.info.largest
         return segment
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
-        return decoded(await self.read(part))
+        return self._following(part, await self.read(part))
+
+    async def _following(self, part: Part, segment: Segment) -> AsyncIterator[LogChunk]:
+        """Decodes a segment, once it is known to follow the one before it."""
+        await self.check_follows(part, segment)
+        number = self._numbers[part.range]
+        end_tx, last = t_to_tx(self._links.end_of(number)), LogChunk()
+        async for chunk in decoded(segment):
+            if chunk and chunk.tx[0] < end_tx:
+                last = chunk
+            yield chunk
+        self._links.set(number, last_before([last], tx_to_t(end_tx)))
+
+    async def table(self, part: Part) -> tuple[Segment, pa.Table]:
+        """Reads a part and checks it, and returns all its rows too; raises what `load` raises."""
+        segment = await self.read(part)
+        table = await to_thread.run_sync(segment.table)
+        number = self._numbers[part.range]
+        self._links.set(number, await to_thread.run_sync(last_in, table, self._links.end_of(number)))
+        return segment, table
+
+    async def check_follows(self, part: Part, segment: Segment) -> None:
+        """Checks that a part, which was read, follows the one before it.
+
+        Raises:
+            DamageError: it does not.
+        """
+        number = self._numbers[part.range]
+        while (before := self._links.needs(number)) is not None:
+            read = await self.read(self._parts[before])
+            end = self._links.end_of(before)
+            self._links.set(before, await to_thread.run_sync(read.last_before, end))
+        try:
+            self._links.check(number, segment.info)
+        except DamageError as exc:
+            raise DamageError(f"{self.where}: {exc}", hint=exc.hint) from exc
 
     async def state(self, tx: int) -> State:
         """See `History`."""
@@ -344,6 +391,18 @@ class LiveHistory:
         """See `History`."""
         starts = range(start, self.end, LIVE_PART)
         return [Part(SegmentRange(at, min(at + LIVE_PART, self.end)), 0) for at in starts]
+
+    async def last_before(self, t: int) -> Transaction | None:
+        """Returns the last transaction before a t, at most that of `end`; None if there is none."""
+        end, size = min(t, self.end), 1
+        while end > 0:
+            start = max(0, end - size)
+            found = await self._database.transaction_ts(start, end)
+            if found:
+                _, chunk = await self._database.read_log(found[-1], found[-1] + 1, size=1)
+                return last_before([chunk], t)
+            end, size = start, min(64 * size, _COUNTED_T)
+        return None
 
     async def count_from(self, t: int) -> int:
         """Returns how many transactions it has from that t on."""

@@ -14,16 +14,19 @@ segment begins at t 0, or holds at least as many datoms as there are attributes:
 segment does not grow with the schema (`stored_schema` finds the attributes of the others). The base schema is
 always there.
 
+`backup`, `since` and `previous` say whose segment it is (see `lineage`): the id of the backup, from which t
+on its segments have it, and the digest of the last transaction before `start`. Segments that were written
+before there was an id lack the three.
+
 In format 1 `schema` is a JSON object, has the attributes in every segment, and there is no `schema_sha256`.
 
 The digest is the SHA-256 of the whole file with the digest's own digits set to 0, so that a change of any
-byte shows.
+byte shows. Beside it is a place for a MAC, which a signed store fills in (see `seal`).
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import zlib
@@ -41,17 +44,17 @@ from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
+from asyncrestore.seal import DIGEST_KEY, MAC_KEY, NO_DIGEST, NO_MAC, digest, digits_of, mac_in, sealed
 from asyncrestore.values import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from asyncrestore.lineage import Lineage
     from asyncrestore.model import Transaction
 
 FORMAT = 2
 _INFO_KEY = b"asyncrestore"
-_DIGEST_KEY = b"asyncrestore.sha256"
-_NO_DIGEST = b"0" * 64
 _KEY = re.compile(r"(\d{13})-(\d{13})\.parquet")
 
 
@@ -98,6 +101,10 @@ class SegmentInfo:
         schema_sha256: `Schema.digest` of the schema as of before `start`; None in format 1.
         last_excision_t: t of the last request for excision before `start`, -1 if there was none; None where
             nobody knows: in format 1, and in what was compacted of it.
+        backup: id of the backup; None where it had none yet.
+        since: segments of this backup that end after this t have its id (see `Lineage`); None without id.
+        previous: digest of the last transaction before `start` (`lineage.digest_of`), None if there is none,
+            and where nobody knows.
     """
 
     format: int
@@ -113,6 +120,9 @@ class SegmentInfo:
     largest: tuple[int, int, int]
     schema_sha256: str | None
     last_excision_t: int | None
+    backup: str | None
+    since: int | None
+    previous: str | None
 
     @property
     def range(self) -> SegmentRange:
@@ -122,6 +132,9 @@ class SegmentInfo:
 
 _NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None, "last_excision_t": None}
 """The fields of `SegmentInfo` that came later, with the values that they get where format 1 is read."""
+
+_NOT_IN_ALL: dict[str, Any] = {"backup": None, "since": None, "previous": None}
+"""The fields that segments of format 1 lack, and the first ones of format 2."""
 
 
 def encode(
@@ -133,6 +146,8 @@ def encode(
     bootstrap_t: int,
     schema: Schema,
     last_excision_t: int | None = -1,
+    lineage: Lineage | None = None,
+    previous: str | None = None,
 ) -> bytes:
     """Makes a segment's bytes, and reads them back to prove that nothing is lost.
 
@@ -144,6 +159,8 @@ def encode(
         bootstrap_t: t of the source's last bootstrap transaction.
         schema: as of before the range, and moved on to after it.
         last_excision_t: see `SegmentInfo`.
+        lineage: the backup that it belongs to.
+        previous: see `SegmentInfo`.
 
     Raises:
         DamageError: what was read back differs from `chunks`, or these are not in order or not in the range.
@@ -173,10 +190,14 @@ def encode(
         largest=seen.largest,
         schema_sha256=schema_sha256,
         last_excision_t=last_excision_t,
+        backup=lineage.backup if lineage else None,
+        since=lineage.since if lineage else None,
+        previous=previous,
     )
     if info.start > 0 and info.datoms < len(snapshot["attributes"]):
         snapshot = {"base": snapshot["base"]}
-    data = _seal(_write(tables, info, snapshot))
+    document = {**asdict(info), "schema": _pack(snapshot)}
+    data = _write(tables, json.dumps(document, separators=(",", ":")))
     written = Segment(data)
     if (written.info, written.snapshot, list(written.chunks())) != (
         info,
@@ -198,8 +219,7 @@ def _check_order(txs: list[int], range_: SegmentRange) -> None:
         )
 
 
-def _write(tables: list[pa.Table], info: SegmentInfo, snapshot: dict[str, Any]) -> bytearray:
-    document = {**asdict(info), "schema": _pack(snapshot)}
+def _write(tables: Iterable[pa.Table], document: str | bytes) -> bytes:
     sink = pa.BufferOutputStream()
     # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
     with pq.ParquetWriter(
@@ -213,31 +233,10 @@ def _write(tables: list[pa.Table], info: SegmentInfo, snapshot: dict[str, Any]) 
     ) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({_INFO_KEY: json.dumps(document, separators=(",", ":"))})
-        writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
-    return bytearray(sink.getvalue())
-
-
-def _digest_position(data: bytes | bytearray) -> int:
-    """Returns where the digest's 64 digits begin: after its key and two bytes of Thrift (type, length)."""
-    key = data.rfind(_DIGEST_KEY)
-    position = key + len(_DIGEST_KEY) + 2
-    if key < 0 or position + 64 > len(data):
-        raise SegmentDamaged("it has no digest")
-    return position
-
-
-def _digest(data: bytes | bytearray, position: int) -> bytes:
-    digest = hashlib.sha256(memoryview(data)[:position])
-    digest.update(_NO_DIGEST)
-    digest.update(memoryview(data)[position + 64 :])
-    return digest.hexdigest().encode("ascii")
-
-
-def _seal(data: bytearray) -> bytes:
-    position = _digest_position(data)
-    data[position : position + 64] = _digest(data, position)
-    return bytes(data)
+        writer.add_key_value_metadata({_INFO_KEY: document})
+        writer.add_key_value_metadata({DIGEST_KEY: NO_DIGEST})
+        writer.add_key_value_metadata({MAC_KEY: NO_MAC})
+    return sealed(sink.getvalue().to_pybytes())
 
 
 class Segment:
@@ -256,8 +255,10 @@ class Segment:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        position = _digest_position(data)
-        expected, actual = bytes(data[position : position + 64]), _digest(data, position)
+        place = digits_of(data, DIGEST_KEY, len(NO_DIGEST))
+        if place is None:
+            raise SegmentDamaged("it has no digest")
+        expected, actual = data[place], digest(data, place)
         if expected != actual:
             raise SegmentDamaged(
                 f"its SHA-256 is {actual.decode()}, it should be {expected.decode(errors='replace')}"
@@ -349,6 +350,25 @@ class Segment:
                 changes += [transaction for transaction in own if touches(transaction.a)]
         return changes
 
+    def last_before(self, t: int) -> Transaction | None:
+        """Returns the last transaction before a t, None if there is none. It decodes one row group, mostly.
+
+        Raises:
+            SegmentDamaged: a row group cannot be decoded.
+        """
+        return last_before((self.chunk(group) for group in reversed(range(self.groups))), t)
+
+    def with_place_for_mac(self) -> bytes:
+        """Returns its bytes, written anew if they have no place for a MAC: older segments have none."""
+        if mac_in(self.data) is not None:
+            return self.data
+        with _decoding("it"):
+            groups = [self._file.read_row_group(group) for group in range(self.groups)]
+            written = _write(groups, self._file.metadata.metadata[_INFO_KEY])
+        if not self.same_rows(Segment(written)):
+            raise DamageError(f"{self.info.range.key} does not read back as it was written")
+        return written
+
     def table(self) -> pa.Table:
         """Returns all rows and columns, as they are stored.
 
@@ -358,8 +378,14 @@ class Segment:
         with _decoding("it"):
             return self._file.read()
 
-    def check_rows(self) -> None:
+    def check_rows(self, before: int | None = None) -> Transaction | None:
         """Decodes and checks all transactions, and the schema if there is one.
+
+        Args:
+            before: a t. Default: the end.
+
+        Returns:
+            What `last_before` returns for it.
 
         Raises:
             SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not as many as
@@ -367,8 +393,12 @@ class Segment:
         """
         transactions = datoms = 0
         last_t = self.info.start - 1
+        found = LogChunk()
+        until = self.info.end if before is None else before
         for chunk in self.chunks():
             datoms += len(chunk)
+            if chunk and tx_to_t(chunk.tx[0]) < until:
+                found = chunk
             for tx in chunk.txs():
                 if not last_t < tx_to_t(tx) < self.info.end:
                     raise SegmentDamaged(f"t {tx_to_t(tx)} is out of order or out of range")
@@ -377,6 +407,7 @@ class Segment:
         if (transactions, datoms) != (self.info.transactions, self.info.datoms):
             raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
         self._check_schema()
+        return last_before([found], until)
 
     def _check_schema(self) -> None:
         expected = self.info.schema_sha256
@@ -388,18 +419,43 @@ class Segment:
     def same_content(self, other: Segment) -> bool:
         """Returns whether both are of the same transactions of the same database.
 
-        A program may find what an older one wrote: then it counts what both formats know.
+        A program may find what an older one wrote: then it counts what both know.
         """
         ours, theirs = self.info, other.info
         if ours.format != theirs.format:
             ours, theirs = (replace(info, format=FORMAT, **_NOT_IN_FORMAT_1) for info in (ours, theirs))
         if None in {ours.last_excision_t, theirs.last_excision_t}:
             ours, theirs = (replace(info, last_excision_t=None) for info in (ours, theirs))
+        if None in {ours.backup, theirs.backup}:
+            ours, theirs = (replace(info, **_NOT_IN_ALL) for info in (ours, theirs))
         return ours == theirs and self.same_rows(other)
 
     def same_rows(self, other: Segment) -> bool:
         """Returns whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
+
+
+def last_before(chunks: Iterable[LogChunk], t: int) -> Transaction | None:
+    """Returns the last transaction before a t, None if there is none.
+
+    Args:
+        chunks: of a log, the newest first.
+        t: of a transaction after it.
+    """
+    for chunk in chunks:
+        wanted = chunk.until(t_to_tx(t) - 1)
+        if wanted:
+            return next(wanted.after(wanted.tx[-1] - 1).transactions())
+    return None
+
+
+def last_in(table: pa.Table, t: int) -> Transaction | None:
+    """Returns the last transaction before a t in a segment's `table`, None if there is none."""
+    rows = table.filter(pc.less(table.column("tx"), t_to_tx(t)))
+    if not len(rows):
+        return None
+    rows = rows.filter(pc.equal(rows.column("tx"), rows.column("tx")[-1]))
+    return next(arrow.from_table(rows).transactions())
 
 
 @contextmanager
@@ -423,6 +479,10 @@ def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
         document |= _NOT_IN_FORMAT_1
     else:
         snapshot = _unpack(snapshot)
+    document = {**_NOT_IN_ALL, **document}
+    kinds: dict[str, Any] = {"backup": str | None, "since": int | None, "previous": str | None}
+    if not all(isinstance(document[name], kind) for name, kind in kinds.items()):
+        raise TypeError("it does not say which backup it is of")
     return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
 
 

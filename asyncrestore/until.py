@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import UsageError
+from asyncrestore.errors import SegmentGap, UsageError
 from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.values import EPOCH
 
@@ -76,6 +76,24 @@ class LimitedHistory:
     async def code(self, start: int, end: int) -> list[Found]:
         """See `History`."""
         return await self._history.code(start, min(end, self.end))
+
+
+def check_reaches(where: str, end: int, expect_t: int | None) -> None:
+    """Checks that a backup has not lost its end: what is missing there shows nowhere else.
+
+    Args:
+        where: it is, for messages.
+        end: the first t after it.
+        expect_t: the t that it must reach at least; None for any.
+
+    Raises:
+        SegmentGap: it ends before that.
+    """
+    if expect_t is not None and end <= expect_t:
+        raise SegmentGap(
+            f"{where} ends at t {end - 1}, before t {expect_t}, which is expected",
+            hint="Its newest segments are gone, or it is an earlier state of the backup.",
+        )
 
 
 async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:

@@ -17,6 +17,7 @@ from asyncrestore.cli.secret_files import read_secret
 from asyncrestore.errors import NotAuthorized, UsageError
 from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES
 from asyncrestore.stores.keys import KmsKey
+from asyncrestore.stores.signed import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ ENCRYPTION_KEY = "ASYNCRESTORE_ENCRYPTION_KEY"
 _KEY_FILE = "ASYNCRESTORE_ENCRYPTION_KEY_FILE"
 _KEY_COMMAND = "ASYNCRESTORE_ENCRYPTION_KEY_COMMAND"
 _KMS_KEY = "ASYNCRESTORE_ENCRYPTION_KMS_KEY"
+_SIGNING_KEY_FILE = "ASYNCRESTORE_SIGNING_KEY_FILE"
 _COMMAND_TIMEOUT_S = 120  # the command may ask for a password
 _KEY_HINT = (
     f"A key is {ENCRYPTION_KEY_BYTES} random bytes in base64: openssl rand -base64 {ENCRYPTION_KEY_BYTES}"
@@ -43,13 +45,18 @@ def encryption_options(command: _Function) -> _Function:
         encryption_key_file: Path | None,
         encryption_key_command: str | None,
         encryption_kms_key: str | None,
+        signing_key_file: Path | None,
         **options: Any,
     ) -> Any:
         encryption = _encryption(encryption_key_file, encryption_key_command, encryption_kms_key)
+        encryption = _signing(signing_key_file, encryption) or encryption
         return command(*arguments, **options, encryption=encryption)
 
     # The last decorator comes first in the help.
     for option in (
+        click.option("--signing-key-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                     envvar=_SIGNING_KEY_FILE,
+                     help="File with a key to sign segments with, not to encrypt them: 32 bytes in base64."),
         click.option("--encryption-kms-key", metavar="ID", envvar=_KMS_KEY,
                      help="Id, ARN or alias of an AWS KMS key, which wraps the keys of segments."),
         click.option("--encryption-key-command", metavar="COMMAND", envvar=_KEY_COMMAND,
@@ -84,6 +91,25 @@ def _encryption(file: Path | None, command: str | None, kms_key: str | None) -> 
     if command:
         return _key(_printed(command), "what the command for the encryption key printed")
     return _key(os.environ[ENCRYPTION_KEY].encode(), ENCRYPTION_KEY) if given else None
+
+
+def _signing(file: Path | None, encryption: Encryption | None) -> SigningKey | None:
+    """Returns the key to sign with that was given, None if none was.
+
+    Raises:
+        UsageError: a key to encrypt with is given too, or it cannot be read or is not a 32-byte key in
+            base64.
+    """
+    if os.environ.get(_SIGNING_KEY_FILE) is not None and file is None:
+        raise UsageError(f"{_SIGNING_KEY_FILE} is given, but empty", hint="To sign nothing, unset it.")
+    if file is None:
+        return None
+    if encryption is not None:
+        raise UsageError(
+            "A key to encrypt with and one to sign with are given",
+            hint="Give one of them: what is encrypted needs no signature.",
+        )
+    return SigningKey(_key(read_secret(file, "the signing key"), str(file)))
 
 
 def _refuse_empty(command: str | None, kms_key: str | None) -> None:
@@ -132,10 +158,10 @@ def _key(text: bytes, where: str) -> bytes:
     try:
         key = base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
-        raise UsageError(f"{where} is not an encryption key: it is not base64", hint=_KEY_HINT) from None
+        raise UsageError(f"{where} is not a key: it is not base64", hint=_KEY_HINT) from None
     if len(key) != ENCRYPTION_KEY_BYTES:
         raise UsageError(
-            f"{where} is not an encryption key: it has {len(key)} bytes, not {ENCRYPTION_KEY_BYTES}",
+            f"{where} is not a key: it has {len(key)} bytes, not {ENCRYPTION_KEY_BYTES}",
             hint=_KEY_HINT,
         )
     return key

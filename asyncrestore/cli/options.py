@@ -76,6 +76,12 @@ segment_size_option = click.option(
     metavar="TRANSACTIONS",
     help="How many t a new segment covers at most.",
 )
+expect_t_option = click.option(
+    "--expect-t",
+    type=click.IntRange(min=0),
+    metavar="T",
+    help="Refuse a backup that ends before T.",
+)
 parallel_option = click.option(
     "--parallel",
     type=click.IntRange(min=1),

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.bootstrap import MADE_AGAIN, ROLLED_BACK
+from asyncrestore.card import agree, check_card
 from asyncrestore.catalog import list_backup, publish_segment
 from asyncrestore.commonpast import check_source
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.excised import Excised, Excisions
 from asyncrestore.history import PAGE_WEIGHT, LiveHistory
+from asyncrestore.lineage import digest_of
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.segment import SegmentRange, encode, last_before
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 
     from asyncrestore.catalog import Backup
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk
+    from asyncrestore.lineage import Lineage
+    from asyncrestore.model import LogChunk, Transaction
     from asyncrestore.opening import AnyDatabase, AnyStore
     from asyncrestore.progress import OnProgress
+    from asyncrestore.segment import Segment
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 
@@ -110,7 +114,8 @@ async def backup(
         NotFound: the database does not exist.
         UsageError: a URI is malformed, or an option is out of range.
         Conflict: under this name the store has a backup of another database, also of one of this name that
-            was deleted and made again, of a state of this one that was rolled back, or other content.
+            was deleted and made again, of a state of this one that was rolled back, or other content; or its
+            newest segment is of another backup.
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
         SegmentDamaged: the newest segment in the store cannot be read.
@@ -163,11 +168,13 @@ async def fill(
     segments: int | None = None,
     shard: tuple[int, int] = (0, 1),
     without: Collection[str] = (),
+    lineage: Lineage | None = None,
 ) -> BackupReport:
     """Copies what a backup does not hold yet; arguments and errors as those of `backup`.
 
     `without` has keys of segments that count as missing: a repair has damaged ones replaced before it puts
-    them aside. What is still missing at the end is in the report, whatever the bounds.
+    them aside. What is still missing at the end is in the report, whatever the bounds. `lineage` is that of
+    the new segments; by default the backup's own.
     """
     history = await LiveHistory.open(database)
     started = monotonic()
@@ -176,15 +183,20 @@ async def fill(
         # It has only what every database is born with: nothing by which to recognise it later.
         _check_not_ahead(there, database, history.end)
         return BackupReport(source=history.identity, name=name, store=store.uri, end=there.end)
-    await _check_same(there, database, history)
+    newest = await _check_same(there, database, history)
+    lineage = lineage or await check_card(there, newest.info if newest else None)
     excised = _before_requests(there, history)
     # Other backups may already be ahead of history.end.
     gaps = _within(there.gaps(history.end), start_t, min(history.end, end_t or history.end))
     ranges = list(_plan(gaps, segment_size, shard))[:segments]
+    if ranges:
+        lineage = await agree(there, lineage)
     job = _Backup(
         database=database,
         history=history,
         there=there,
+        newest=newest,
+        lineage=lineage,
         progress=Progress(start_t=0, end_t=sum(range_.end - range_.start for range_ in ranges)),
         on_progress=on_progress,
     )
@@ -206,10 +218,10 @@ async def fill(
     )
 
 
-async def _check_same(there: Backup, database: Database, history: LiveHistory) -> None:
-    """The stored backup must be of this database, and not ahead of it."""
+async def _check_same(there: Backup, database: Database, history: LiveHistory) -> Segment | None:
+    """The stored backup must be of this database, and not ahead of it; returns its newest segment."""
     if not there.segments:
-        return
+        return None
     newest = await there.read(there.chain()[-1])
     if newest.info.source != history.identity:
         raise Conflict(
@@ -222,6 +234,7 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
         _check_not_ahead(there, database, await database.basis_t() + 1)
     excisions = Excisions.without_components(history.base, history.requests)
     await check_source(there, newest, database, excisions)
+    return newest
 
 
 def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
@@ -291,6 +304,8 @@ class _Backup:
         database: the source.
         history: the source's history up to where this backup ends.
         there: the backup as it was in the store at the beginning.
+        newest: its newest segment.
+        lineage: of the segments to write.
         progress: counted in t that are copied, from 0.
         on_progress: called with `progress`.
         written: the segments that were added.
@@ -299,6 +314,8 @@ class _Backup:
     database: Database
     history: LiveHistory
     there: Backup
+    newest: Segment | None
+    lineage: Lineage | None
     progress: Progress
     on_progress: OnProgress
     written: list[_Written] = field(default_factory=list)
@@ -314,11 +331,32 @@ class _Backup:
         """Copies ranges until none is left; several of these share the iterator."""
         for range_ in ranges:
             start: int | None = range_.start
+            last = await self._last_before(range_.start)
             while start is not None:
-                start = await self._copy(SegmentRange(start, range_.end))
+                start, last = await self._copy(SegmentRange(start, range_.end), last)
 
-    async def _copy(self, range_: SegmentRange) -> int | None:
-        """Copies a range, or as much as fits into a segment; returns where to go on, None at its end."""
+    async def _last_before(self, t: int) -> Transaction | None:
+        """Returns the last transaction before a t: that of the newest segment, if it ends there.
+
+        The source's may have lost datoms to an excision since, and then nothing in the store is before it.
+        """
+        found = None
+        if self.newest is not None and self.newest.info.end == t:
+            found = await to_thread.run_sync(self.newest.last_before, t)
+        return found or await self.history.last_before(t)
+
+    async def _copy(
+        self, range_: SegmentRange, before: Transaction | None
+    ) -> tuple[int | None, Transaction | None]:
+        """Copies a range, or as much as fits into a segment.
+
+        Args:
+            range_: to copy.
+            before: the last transaction before it.
+
+        Returns:
+            The t to go on from, None at the end of the range; and the last transaction before that.
+        """
         chunks: list[LogChunk] = []
         next_t: int | None = range_.start
         while next_t is not None and sum(chunk.weight for chunk in chunks) < SEGMENT_WEIGHT:
@@ -326,7 +364,8 @@ class _Backup:
             if chunk:
                 chunks.append(chunk)
         covered = SegmentRange(range_.start, range_.end if next_t is None else next_t)
-        data = await to_thread.run_sync(self._encode, chunks, covered)
+        previous = digest_of(before) if before else None
+        data = await to_thread.run_sync(self._encode, chunks, covered, previous)
         transactions, datoms = sum(len(chunk.txs()) for chunk in chunks), sum(map(len, chunks))
         if await publish_segment(self.there, covered, data):
             self.written.append(_Written(covered, transactions, datoms, len(data)))
@@ -334,9 +373,9 @@ class _Backup:
         self.progress.transactions += transactions
         self.progress.datoms += datoms
         self.on_progress(self.progress)
-        return next_t
+        return next_t, last_before(reversed(chunks), covered.end) or before
 
-    def _encode(self, chunks: list[LogChunk], range_: SegmentRange) -> bytes:
+    def _encode(self, chunks: list[LogChunk], range_: SegmentRange, previous: str | None) -> bytes:
         return encode(
             chunks,
             range_,
@@ -345,6 +384,8 @@ class _Backup:
             bootstrap_t=self.history.bootstrap_t,
             schema=self.history.schema_as_of(range_.start - 1),
             last_excision_t=max((r.t for r in self.history.requests if r.t < range_.start), default=-1),
+            lineage=self.lineage,
+            previous=previous,
         )
 
 

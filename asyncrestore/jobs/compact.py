@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.card import read_card
 from asyncrestore.catalog import find_backup, publish_segment
-from asyncrestore.errors import Conflict, UsageError
+from asyncrestore.errors import Conflict, DamageError, UsageError
 from asyncrestore.history import PAGE_WEIGHT
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
+from asyncrestore.lineage import Lineage, OneBackup, digest_of
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.segment import SegmentRange, encode, last_before
 from asyncrestore.stored_schema import StoredSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.opening import AnyStore
@@ -81,8 +83,9 @@ async def compact(
         SegmentDamaged: a segment to be merged cannot be used, or one before it by which the attributes
             changed; what was merged before it stays.
         SegmentGap: a segment by which the attributes changed is missing.
-        DamageError: the segments lead to other attributes than those that the source had.
-        Conflict: two neighbouring segments are of different databases.
+        DamageError: the segments lead to other attributes than those that the source had, or one does not
+            follow the one before it.
+        Conflict: segments are of different databases or backups.
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
     """
@@ -92,10 +95,18 @@ async def compact(
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
         progress = Progress(start_t=0, end_t=backup.end)
-        schemas = StoredSchema(backup, backup.read)
+        one_backup = OneBackup(await read_card(backup))
+
+        async def read(stored: StoredSegment) -> Segment:
+            segment = await backup.read(stored)
+            one_backup.check(segment.info, backup.where(stored.key))
+            return segment
+
+        await read(backup.chain()[-1])  # it says which backup this is
+        schemas = StoredSchema(backup, read)
         sizes: dict[SegmentRange, int] = {}
         for run in _runs(backup.chain(), segment_size):
-            sizes |= await _merge(backup, run, schemas)
+            sizes |= await _merge(backup, run, read, schemas)
             progress.committed_t = run[-1].range.end
             (on_progress or (lambda _: None))(progress)
         now = await find_backup(opened, backup.name)
@@ -127,12 +138,17 @@ def _runs(chain: Iterable[StoredSegment], size: int) -> Iterator[list[StoredSegm
         yield run
 
 
-async def _merge(backup: Backup, run: list[StoredSegment], schemas: StoredSchema) -> dict[SegmentRange, int]:
+async def _merge(
+    backup: Backup,
+    run: list[StoredSegment],
+    read: Callable[[StoredSegment], Awaitable[Segment]],
+    schemas: StoredSchema,
+) -> dict[SegmentRange, int]:
     """Merges as many segments of a run at a time as fit into one; returns the sizes of the new ones."""
     sizes: dict[SegmentRange, int] = {}
     merging: _Merging | None = None
     for stored in run:
-        segment = await backup.read(stored)
+        segment = await read(stored)
         if merging is not None and not merging.has_room(segment.info):
             sizes |= await _publish(backup, merging, schemas)
             merging = None
@@ -166,6 +182,7 @@ class _Merging:
         self.first = first
         self._end = first.info.start
         self._weight = 0
+        self._lineage = Lineage.of(first.info)
         self._chunks: list[LogChunk] = []
         self.segments = 0
 
@@ -182,6 +199,13 @@ class _Merging:
                 f"{info.range.key} is of another database ({info.source}) than its neighbour ({source})",
                 hint="Run repair with the source.",
             )
+        before = last_before(reversed(self._chunks), info.start)
+        if before and info.previous not in {None, digest_of(before)}:
+            raise DamageError(
+                f"{info.range.key} was written after another transaction than the last one before it",
+                hint="Run repair with the source.",
+            )
+        self._lineage = self._lineage or Lineage.of(info)
         for chunk in segment.chunks():
             wanted = chunk.after(t_to_tx(self._end) - 1)
             if wanted:
@@ -206,6 +230,8 @@ class _Merging:
             bootstrap_t=first.bootstrap_t,
             schema=schema,
             last_excision_t=first.last_excision_t,
+            lineage=self._lineage,
+            previous=first.previous,
         )
         return range_, data
 

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from asyncrestore.bootstrap import MADE_AGAIN
+from asyncrestore.card import agree, check_card
 from asyncrestore.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.commonpast import check_copies
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
+from asyncrestore.lineage import OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
+from asyncrestore.stores.signed import SignedStore
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.lineage import Lineage
     from asyncrestore.opening import AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.segment import Segment, SegmentRange
@@ -84,7 +90,8 @@ async def copy(
 ) -> CopyReport:
     """Copies the segments of a backup that another store does not have yet, and verifies the copy.
 
-    Each segment is read whole, its digest is checked, and it is published byte for byte. Segments that are
+    Each segment is read whole, its digest is checked, and it is published byte for byte (with its signature
+    made anew, where the copy is signed). Segments that are
     superseded, put aside or damaged are not copied. Run it again at any time: it continues, and adds what is
     new.
 
@@ -94,9 +101,10 @@ async def copy(
         name: name of the backup; required if `source` holds several.
         as_name: name of the copy. Default: the name of the backup.
         parallel: how many segments are copied at once.
-        encryption: the key of both stores, 32 bytes or a `KmsKey`. Segments that `source` holds in clear are
-            encrypted in the copy. For two different keys, pass stores that were opened with them.
-        decrypt: do not encrypt the copy; `encryption` is the key of `source`.
+        encryption: the key of both stores, 32 bytes, a `KmsKey` or a `SigningKey`. Segments that `source`
+            holds in clear are encrypted in the copy, those that are not signed are signed. For two different
+            keys, pass stores that were opened with them.
+        decrypt: do not encrypt the copy, nor sign it; `encryption` is the key of `source`.
         on_progress: called with the watermarks: first of copying, then of verifying.
 
     Returns:
@@ -105,8 +113,8 @@ async def copy(
     Raises:
         NotFound: the store or the backup does not exist.
         UsageError: a URI is malformed, an option is out of range, or `name` is required.
-        Conflict: under this name `target` has a backup of another database, or of this one with a different
-            past.
+        Conflict: under this name `target` has a backup of another database, of this one with a different
+            past, or another backup of it; or the newest segment of one is of another backup.
         StoreFailed: a store cannot be read or written.
         NotAuthorized: a store refused the credentials, or is encrypted with another key.
     """
@@ -122,11 +130,14 @@ async def copy(
     ):
         backup = await find_backup(from_store, name)
         there = await list_backup(to_store, as_name or backup.name)
-        await _check_same(backup, there)
+        lineage = await _check_same(backup, there)
+        if lineage is not None:
+            await agree(there, lineage)
         wanted = list(_not_covered(backup, there))
         job = _Copy(
             backup=backup,
             there=there,
+            one_backup=OneBackup(lineage),
             progress=Progress(start_t=0, end_t=sum(each.range.end - each.range.start for each in wanted)),
             on_progress=on_progress,
         )
@@ -146,21 +157,29 @@ async def copy(
     )
 
 
-async def _check_same(backup: Backup, there: Backup) -> None:
-    """Both must be of one database, and of one past of it.
+async def _check_same(backup: Backup, there: Backup) -> Lineage | None:
+    """Both must be of one database, and of one past of it, and the copy of this backup; returns which it is.
 
     Segments that cannot be read are ignored here; copying reports them.
     """
     ours, theirs = await _newest(backup), await _newest(there)
-    if ours is None or theirs is None:
-        return
-    if ours.info.source != theirs.info.source:
+    if ours is not None and theirs is not None:
+        if ours.info.source != theirs.info.source:
+            raise Conflict(
+                f"{there.where()} is a backup of another database ({theirs.info.source}) than "
+                f"{backup.where()} ({ours.info.source})",
+                hint=f"{MADE_AGAIN} Give the copy another name.",
+            )
+        await check_copies(backup, ours, there, theirs)
+    lineage = await check_card(backup, ours.info if ours else None)
+    copied = await check_card(there, theirs.info if theirs else None)
+    if lineage is not None and copied is not None and lineage != copied:
         raise Conflict(
-            f"{there.where()} is a backup of another database ({theirs.info.source}) than "
-            f"{backup.where()} ({ours.info.source})",
-            hint=f"{MADE_AGAIN} Give the copy another name.",
+            f"{there.where()} is another backup ({copied.backup}) than {backup.where()} ({lineage.backup}), "
+            "though of the same database",
+            hint="Give the copy another name.",
         )
-    await check_copies(backup, ours, there, theirs)
+    return lineage
 
 
 def _not_covered(backup: Backup, there: Backup) -> Iterator[StoredSegment]:
@@ -189,6 +208,7 @@ class _Copy:
     Attributes:
         backup: the backup to copy.
         there: the copy as it was at the beginning.
+        one_backup: knows which backup the segments must be of.
         progress: counted in t that are copied, from 0.
         on_progress: called with `progress`.
         sizes: the segments that were added, with their sizes in bytes.
@@ -197,6 +217,7 @@ class _Copy:
 
     backup: Backup
     there: Backup
+    one_backup: OneBackup
     progress: Progress
     on_progress: OnProgress
     sizes: dict[SegmentRange, int] = field(default_factory=dict)
@@ -214,11 +235,15 @@ class _Copy:
         for stored in segments:
             try:
                 segment = await self.backup.read(stored)
-            except (SegmentDamaged, NotFound) as exc:
+                self.one_backup.check(segment.info, self.backup.where(stored.key))
+            except (SegmentDamaged, NotFound, Conflict) as exc:
                 self.problems.append(str(exc))
                 continue
-            if await publish_segment(self.there, stored.range, segment.data):
-                self.sizes[stored.range] = len(segment.data)
+            data = segment.data
+            if isinstance(self.there.store, SignedStore):
+                data = await to_thread.run_sync(segment.with_place_for_mac)
+            if await publish_segment(self.there, stored.range, data):
+                self.sizes[stored.range] = len(data)
             self.progress.transactions += segment.info.transactions
             self.progress.datoms += segment.info.datoms
             self.progress.committed_t += stored.range.end - stored.range.start

@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.catalog import StoredSegment, aside_key, list_backup
+from asyncrestore.card import read_card
+from asyncrestore.catalog import CARD, StoredSegment, aside_key, list_backup
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
+from asyncrestore.lineage import OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.stores.base import Deletes
 
@@ -66,17 +68,18 @@ async def delete(
         NotFound: the store or the backup does not exist.
         UsageError: a URI is malformed, or this kind of store cannot delete.
         SegmentDamaged: with `superseded`, a segment that would remain is damaged; nothing was deleted.
+        DamageError: with `superseded`, one does not follow the one before it; nothing was deleted.
         SegmentGap: with `superseded`, the remaining segments have a gap, or none would remain; nothing was
             deleted.
-        Conflict: with `superseded`, the segments are of several databases, or another command changed the
-            backup meanwhile; nothing was deleted.
+        Conflict: with `superseded`, the segments are of several databases or backups, or another command
+            changed the backup meanwhile; nothing was deleted.
         NotAuthorized: the credentials do not allow it. There is no report of what was deleted before.
     """
     async with as_store(store, encryption) as opened:
         if not isinstance(opened, Deletes):
             raise UsageError(f"{opened.uri} is a store that cannot delete")
         backup = await list_backup(opened, name)
-        if not backup.segments and not backup.aside:
+        if not (backup.segments or backup.aside or backup.has_card):
             raise NotFound(f"{opened.uri} holds no backup named {name!r}")
         kept = list(backup.foreign)
         if superseded:
@@ -86,7 +89,7 @@ async def delete(
             keys = list(_to_delete(backup.superseded(), replaced))
             kept += [key for key in backup.aside if key not in replaced]
         else:
-            keys = list(_to_delete(backup.segments, backup.aside))
+            keys = [*_to_delete(backup.segments, backup.aside), *([CARD] if backup.has_card else [])]
         for key in keys if confirmed else ():
             await opened.delete(name, key)
         sizes = {segment.key: segment.size for segment in backup.segments}
@@ -105,10 +108,16 @@ async def _check_whole(backup: Backup) -> str:
     if not backup.segments:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
-    sources = {(await backup.inspect(stored)).info.source for stored in backup.chain()}
+    sources, one_backup, links = set(), OneBackup(await read_card(backup)), backup.linked()
+    for number, stored in enumerate(backup.chain()):
+        segment, last = await backup.inspect(stored, links.end_of(number))
+        sources.add(segment.info.source)
+        one_backup.check(segment.info, backup.where(stored.key))
+        links.set(number, last)
+        links.check(number, segment.info)
     for stored in backup.superseded():
         with suppress(SegmentDamaged, NotFound):
-            sources.add((await backup.inspect(stored)).info.source)
+            sources.add((await backup.inspect(stored))[0].info.source)
     if len(sources) > 1:
         raise Conflict(
             f"{backup.where()} has segments of several databases: {', '.join(sorted(sources))}",

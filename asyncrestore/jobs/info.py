@@ -56,9 +56,10 @@ class BackupInfo:
             restored once.
         superseded: keys of segments that nobody reads, because others cover as much or more.
         aside: keys of segments that a repair put aside.
-        foreign: keys of objects beside the segments that are not segments.
+        foreign: keys of objects beside the segments that do not belong to a backup.
         source: identity of the source database, None if the newest segment is damaged.
         source_name: name of the source database, None if the newest segment is damaged.
+        id: id of the backup, None if the newest segment has none or is damaged.
         first_instant: `:db/txInstant` of the first transaction of the database's own history; None if that is
             empty or was not readable.
         last_instant: `:db/txInstant` of the newest transaction of that history; None in the same cases.
@@ -80,6 +81,7 @@ class BackupInfo:
     foreign: list[str]
     source: str | None = None
     source_name: str | None = None
+    id: str | None = None
     first_instant: datetime | None = None
     last_instant: datetime | None = None
     code: list[Code] = field(default_factory=list)
@@ -192,12 +194,12 @@ def _names_hint(names: list[str]) -> str:
 
 
 async def _backup_info(backup: Backup) -> BackupInfo:
-    source = source_name = first_instant = last_instant = None
+    source = source_name = id_ = first_instant = last_instant = None
     code: list[Code] = []
     problem = ""
     try:
         newest = await backup.read(backup.chain()[-1])
-        source, source_name = newest.info.source, newest.info.name
+        source, source_name, id_ = newest.info.source, newest.info.name, newest.info.backup
         last_instant = await to_thread.run_sync(_last_instant, newest)
         own = newest.info.bootstrap_t + 1
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
@@ -218,6 +220,7 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         foreign=list(backup.foreign),
         source=source,
         source_name=source_name,
+        id=id_,
         first_instant=first_instant,
         last_instant=last_instant,
         code=code,

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import MADE_AGAIN
 from asyncrestore.compare_source import compare_segment
-from asyncrestore.errors import Conflict, NotFound, SegmentDamaged
+from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged
 from asyncrestore.excised import Excisions
 from asyncrestore.held import excisions_of
+from asyncrestore.lineage import Lineage, is_foreign
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.compare_source import SegmentComparison
     from asyncrestore.history import LiveHistory
+    from asyncrestore.model import Transaction
     from asyncrestore.progress import OnProgress, Progress
+    from asyncrestore.segment import SegmentInfo
 
 SEGMENTS_AT_ONCE = 4
 
@@ -28,12 +35,16 @@ class Inspected:
     Attributes:
         stored: the segment.
         source: identity of the database that it is of; None if it cannot be read.
+        info: its metadata; None if it cannot be read.
+        last: its last transaction before the next segment to read begins, None if there is none.
         error: why it cannot be read, or that it is gone since the listing.
         comparison: how it differs from its source, if it was compared with that.
     """
 
     stored: StoredSegment
     source: str | None = None
+    info: SegmentInfo | None = None
+    last: Transaction | None = None
     error: SegmentDamaged | NotFound | None = None
     comparison: SegmentComparison | None = None
 
@@ -51,10 +62,11 @@ async def inspect_all(
         on_progress: called with `progress`.
     """
     excisions = await _excisions(backup, source)
+    ends_of = {before: after.range.start for before, after in pairwise(backup.chain())}
 
     async def inspect(stored: StoredSegment) -> Inspected:
         try:
-            segment = await backup.inspect(stored)
+            segment, last = await backup.inspect(stored, ends_of.get(stored))
         except (SegmentDamaged, NotFound) as error:
             return Inspected(stored=stored, error=error)
         finally:
@@ -65,7 +77,7 @@ async def inspect_all(
             comparison = await compare_segment(segment, source, excisions, limit)
         progress.transactions += info.transactions
         progress.datoms += info.datoms
-        return Inspected(stored=stored, source=info.source, comparison=comparison)
+        return Inspected(stored=stored, source=info.source, info=info, last=last, comparison=comparison)
 
     return await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
 
@@ -84,6 +96,48 @@ def check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) 
             f"{source.where} ({source.identity})",
             hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
         )
+
+
+def lineage_of(found: Iterable[Inspected], source: str | None, card: Lineage | None) -> Lineage | None:
+    """Returns which backup most segments say that they are of; None if none says it.
+
+    Of several that as many say, it is the one that the object beside them names, else the last one.
+
+    Args:
+        found: the segments, in order.
+        source: identity of the database; segments of another one do not count.
+        card: what the object beside them says.
+    """
+    infos = [each.info for each in found if each.info is not None and each.source == source]
+    votes = Counter(lineage for info in infos if (lineage := Lineage.of(info)))
+    last = {lineage: number for number, info in enumerate(infos) if (lineage := Lineage.of(info))}
+    return max(votes, key=lambda each: (votes[each], each == card, last[each]), default=None)
+
+
+def foreign(
+    found: Iterable[Inspected], source: str | None, lineage: Lineage | None
+) -> dict[StoredSegment, str]:
+    """Returns the segments of the source that are not of this backup, and what they say."""
+    return {
+        each.stored: is_foreign(each.info, lineage)
+        for each in found
+        if lineage and each.info and each.source == source and not lineage.allows(each.info)
+    }
+
+
+def broken_links(backup: Backup, found: Iterable[Inspected]) -> list[str]:
+    """Describes each segment to read that does not follow the one before it, where both can be read."""
+    links, infos = backup.linked(), {one.stored: (one.info, one.last) for one in found if one.info}
+    chain = [(number, *infos[stored]) for number, stored in enumerate(backup.chain()) if stored in infos]
+    for number, _, last in chain:
+        links.set(number, last)
+    problems = []
+    for number, info, _ in chain:
+        try:
+            links.check(number, info)
+        except DamageError as exc:
+            problems.append(str(exc))
+    return problems
 
 
 async def _excisions(backup: Backup, source: LiveHistory | None) -> Excisions:

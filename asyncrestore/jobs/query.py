@@ -20,6 +20,7 @@ from asyncrestore.errors import AsyncRestoreError, UsageError
 from asyncrestore.history import StoredHistory
 from asyncrestore.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
+from asyncrestore.until import check_reaches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from asyncrestore.history import Part
     from asyncrestore.opening import AnyStore
     from asyncrestore.schema import Schema
+    from asyncrestore.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
 
 _AHEAD = 4
@@ -44,6 +46,7 @@ async def query(
     *,
     name: str | None = None,
     max_rows: int | None = None,
+    expect_t: int | None = None,
     encryption: Encryption | None = None,
 ) -> pa.Table:
     """Runs a SQL query over a backup.
@@ -59,6 +62,7 @@ async def query(
         sql: a query in DuckDB's SQL.
         name: name of the backup; required if the store holds several.
         max_rows: at most this many rows are returned, the first ones. Default: all.
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         encryption: the store's key, if the store is encrypted. Segments are decrypted in memory; what DuckDB
             spills to its temporary directory is not encrypted.
 
@@ -69,10 +73,11 @@ async def query(
         UsageError: DuckDB is not installed or refuses the query, a URI is malformed, `max_rows` is negative,
             or `name` is required.
         NotFound: the store or the backup does not exist.
-        SegmentGap: the backup misses segments.
+        SegmentGap: the backup misses segments, or ends before `expect_t`.
         SegmentDamaged: a segment cannot be used.
+        DamageError: a segment does not follow the one before it.
         Unavailable: a segment was deleted meanwhile.
-        Conflict: the segments are of several databases.
+        Conflict: the segments are of several databases or backups.
         AsyncRestoreError: DuckDB ran out of memory or disk.
     """
     if max_rows is not None and max_rows < 0:
@@ -83,6 +88,7 @@ async def query(
         raise UsageError("Queries need the package duckdb", hint="pip install 'asyncrestore[query]'") from exc
     async with as_store(store, encryption) as opened:
         history = await StoredHistory.open(opened, name)
+        check_reaches(history.where, history.end, expect_t)
         schema = await history.schema()
         with one_error_alone():
             async with BlockingPortal() as portal:
@@ -217,11 +223,12 @@ class _Datoms:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         # DuckDB calls this from threads of its own.
         parts = self._parts()
-        ahead: deque[Future[pa.Table]] = deque()
+        ahead: deque[Future[tuple[Part, Segment, pa.Table]]] = deque()
         try:
             ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, _AHEAD))
             while ahead:
-                table = ahead.popleft().result()
+                part, segment, table = ahead.popleft().result()
+                self._portal.call(self._history.check_follows, part, segment)
                 ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, 1))
                 yield from table.to_batches()
         except Exception as exc:
@@ -238,7 +245,7 @@ class _Datoms:
             yield part, position
             position = part.range.end
 
-    async def _rows(self, part: Part, start: int) -> pa.Table:
-        segment = await self._history.read(part)
-        table = await to_thread.run_sync(segment.table)
-        return await to_thread.run_sync(views.rows, table, start, self.tx_instant, self._hidden)
+    async def _rows(self, part: Part, start: int) -> tuple[Part, Segment, pa.Table]:
+        segment, table = await self._history.table(part)
+        rows = await to_thread.run_sync(views.rows, table, start, self.tx_instant, self._hidden)
+        return part, segment, rows

@@ -7,12 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from asyncrestore.bootstrap import ROLLED_BACK, has_engines_id
+from asyncrestore.card import read_card
 from asyncrestore.catalog import aside_key, list_backup
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
-from asyncrestore.jobs.inspection import check_mostly_of, inspect_all
+from asyncrestore.jobs.inspection import check_mostly_of, foreign, inspect_all, lineage_of
 from asyncrestore.jobs.verify import verify
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.progress import Progress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.inspection import Inspected
     from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.lineage import Lineage
     from asyncrestore.opening import AnyDatabase, AnyStore
     from asyncrestore.progress import OnProgress
     from asyncrestore.stores.base import Store
@@ -93,7 +95,8 @@ async def repair(
 
     Reads every segment, and compares it with the source's log. The ranges that no good one covers, also at
     the end, are read from the source. Then each segment that is damaged, lies under another's name, is of
-    another database, differs from the source or has what was excised there is put aside: it stays where it
+    another database or backup, differs from the source, has what was excised there, or follows a transaction
+    that the source has otherwise is put aside: it stays where it
     is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that the source
     could not replace is not put aside, for nothing would show its loss. Last, all is verified. Nothing is
     deleted, renamed or replaced. A repair that was killed is simply run again.
@@ -125,7 +128,7 @@ async def repair(
     async with as_store(store, encryption) as opened, open_connector() as connector:
         database = await as_source(connector, source)
         name = name or database.name
-        bad = await _find_bad(database, opened, name, on_progress)
+        bad, lineage = await _find_bad(database, opened, name, on_progress)
         done = await fill(
             database,
             opened,
@@ -133,6 +136,7 @@ async def repair(
             segment_size=segment_size,
             parallel=parallel,
             without={stored.key for stored in bad},
+            lineage=lineage,
             on_progress=on_progress,
         )
         aside = await _put_aside(opened, name, bad, done.source)
@@ -164,8 +168,8 @@ async def repair(
 
 async def _find_bad(
     database: Database, store: Store, name: str, on_progress: OnProgress
-) -> dict[StoredSegment, str]:
-    """Returns the segments that must not be read, and why."""
+) -> tuple[dict[StoredSegment, str], Lineage | None]:
+    """Returns the segments that must not be read, and why; and which backup the others are of."""
     there = await list_backup(store, name)
     if not there.segments and not there.aside:
         raise NotFound(f"{there.where()} holds no segments", hint="Make a backup of the source.")
@@ -178,8 +182,10 @@ async def _find_bad(
         on_progress=on_progress,
     )
     check_mostly_of(found, there, history)
+    lineage = lineage_of(found, history.identity, await read_card(there))
+    bad = {stored: f"it {what}" for stored, what in foreign(found, history.identity, lineage).items()}
+    found = [each for each in found if each.stored not in bad]
     _check_not_diverged(found, there, history)
-    bad: dict[StoredSegment, str] = {}
     for each in found:
         if isinstance(each.error, NewerFormat):
             raise each.error
@@ -192,7 +198,9 @@ async def _find_bad(
         elif each.comparison is not None and each.comparison.excised:
             held = each.comparison.excised
             bad[each.stored] = f"it has {held:,} datom{'' if held == 1 else 's'} that the source has excised"
-    return bad
+        elif each.comparison is not None and each.comparison.stale:
+            bad[each.stored] = f"it does not follow the last transaction of {history.where} before it"
+    return bad, lineage
 
 
 def _differs(comparison: SegmentComparison, source: LiveHistory) -> str:

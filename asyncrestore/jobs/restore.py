@@ -26,7 +26,7 @@ from asyncrestore.progress import Progress
 from asyncrestore.resolve import Resolver
 from asyncrestore.spotcheck import SpotCheck
 from asyncrestore.target import check_empty, prepare_target
-from asyncrestore.until import limit_history
+from asyncrestore.until import check_reaches, limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -104,6 +104,7 @@ async def restore(
     until_time: datetime | None = None,
     keep_excised: bool = False,
     allow_code: Collection[str] = (),
+    expect_t: int | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
     id_cache_size: int = 2_000_000,
@@ -138,6 +139,7 @@ async def restore(
         allow_code: which of the history's code may reach the target: symbols of predicates, as in
             ``my.app/valid?``, and idents of database functions, as in ``:my/function``; ``all`` for a backup
             of your own. Nothing of ``clojure.core`` and the like is ever allowed (see `code`).
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
         in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
             the engine does not keep their order, fewer are sent: as many as arrive in order.
@@ -152,7 +154,8 @@ async def restore(
         UsageError: a URI is malformed, an option is out of range, `name` is required, an attribute cannot be
             left out or rewritten as asked, the restore cannot end at `until_t` or `until_time`, or the
             history has code that is not allowed.
-        SegmentGap: the backup misses segments; the target stays at its last whole transaction.
+        SegmentGap: the backup ends before `expect_t`, and nothing was written; or it misses segments, and
+            the target stays at its last whole transaction.
         SegmentDamaged: a segment cannot be used; the target stays at its last whole transaction.
         Conflict: the target holds something else, was restored with another filter, or is written to by
             somebody else.
@@ -177,6 +180,7 @@ async def restore(
         open_connector() as connector,
         as_history(connector, source, name, encryption, until_t) as whole,
     ):
+        check_reaches(whole.where, whole.end, expect_t)
         filter_ = await make_filter(
             whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
         )

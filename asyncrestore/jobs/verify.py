@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.catalog import StoredSegment, find_backup, list_backup
+from asyncrestore.card import read_card
+from asyncrestore.catalog import CARD, StoredSegment, find_backup, list_backup
 from asyncrestore.compare import compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
@@ -19,6 +20,7 @@ from asyncrestore.errors import (
     NotAuthorized,
     NotFound,
     SegmentDamaged,
+    SegmentGap,
     Unavailable,
     UsageError,
 )
@@ -26,11 +28,12 @@ from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
 from asyncrestore.held import excised_in
 from asyncrestore.history import LiveHistory, StoredHistory
-from asyncrestore.jobs.inspection import check_mostly_of, inspect_all
+from asyncrestore.jobs.inspection import broken_links, check_mostly_of, foreign, inspect_all, lineage_of
 from asyncrestore.opening import as_database, as_history, as_source, as_store
 from asyncrestore.progress import Progress
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.target import check_filter, recorded_source
-from asyncrestore.until import limit_history
+from asyncrestore.until import check_reaches, limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter, FilteredAttribute
     from asyncrestore.history import History
+    from asyncrestore.jobs.inspection import Inspected
     from asyncrestore.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
     from asyncrestore.rewrites import Rewrite
@@ -123,6 +127,7 @@ async def verify(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    expect_t: int | None = None,
     max_differences: int = 10,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
@@ -150,6 +155,7 @@ async def verify(
         until_time: the time at which the target must end (see `restore`).
         keep_excised: the same as when the target was restored. Without it, what is excised in the source is
             not expected in the target, and is no difference if it is there: the report counts it.
+        expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         max_differences: how many problems the report describes; it counts them all.
         encryption: the store's key, if the store is encrypted.
         on_progress: called with the watermarks.
@@ -164,7 +170,7 @@ async def verify(
             the backup's segments are of another database than `live`.
         RewriteFailed: a value cannot be rewritten.
         SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
-        SegmentGap: the backup that a target is compared with misses segments.
+        SegmentGap: the backup that a target is compared with misses segments, or ends before `expect_t`.
         Unavailable: a segment was deleted meanwhile, and others replace it.
     """
     if max_differences < 1:
@@ -178,6 +184,7 @@ async def verify(
             open_connector() as connector,
             as_history(connector, source, name, encryption, until_t) as whole,
         ):
+            check_reaches(whole.where, whole.end, expect_t)
             filter_ = await make_filter(
                 whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
             )
@@ -206,6 +213,10 @@ async def verify(
     else:
         async with open_connector() as connector, as_store(source, encryption) as store:
             backup = await find_backup(store, name)
+            try:
+                check_reaches("it", backup.end, expect_t)
+            except SegmentGap as exc:
+                differences.add(str(exc))
             history = None if live is None else await LiveHistory.open(await as_source(connector, live))
             report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
     return replace(report, seconds=monotonic() - started)
@@ -274,12 +285,12 @@ async def _verify_backup(
     notes = [*await _notes(backup), *_excised_notes(excised)]
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
-    inspected = await inspect_all(
+    segments = await inspect_all(
         backup, live, limit=differences.limit, progress=progress, on_progress=on_progress
     )
     if live is not None:
-        check_mostly_of(inspected, backup, live)
-    for found in inspected:
+        check_mostly_of(segments, backup, live)
+    for found in segments:
         if found.source is None:
             if isinstance(found.error, SegmentDamaged) or await _is_missed(backup, found.stored):
                 differences.add(str(found.error))
@@ -291,6 +302,8 @@ async def _verify_backup(
             )
         if found.comparison is not None:
             differences.merge(found.comparison.differences)
+    for problem in await _strangers(backup, segments, source):
+        differences.add(problem)
     for key in await _hidden(backup, source):
         differences.add(f"{key} was put aside, and no segment holds what it held")
     return VerifyReport(
@@ -303,8 +316,29 @@ async def _verify_backup(
         problems=differences.first,
         problem_count=differences.count,
         excised=excised,
-        notes=notes,
+        notes=[*notes, *_trust(backup)],
     )
+
+
+async def _strangers(backup: Backup, found: list[Inspected], source: str | None) -> list[str]:
+    """Describes what is of another backup of the same database, and what does not follow."""
+    card = await read_card(backup)
+    lineage = lineage_of(found, source, card)
+    others = foreign(found, source, lineage)
+    problems = [f"{stored.key} {what}" for stored, what in others.items()]
+    if card is not None and lineage not in {card, None}:
+        problems.append(f"{CARD} is of another backup ({card.backup}): delete it, if the segments are right")
+    ours = [each for each in found if each.source == source and each.stored not in others]
+    return [*problems, *broken_links(backup, ours)]
+
+
+def _trust(backup: Backup) -> list[str]:
+    """Says how far a backup that is whole can be trusted."""
+    if isinstance(backup.store, Authenticates):
+        return list(backup.store.remarks())
+    return [
+        "it is neither encrypted nor signed: digests show accidents, not what somebody changed on purpose"
+    ]
 
 
 def _excised_notes(excised: Excised) -> list[str]:

@@ -33,7 +33,7 @@ async def open_store(uri: str, *, encryption: Encryption | None = None) -> Async
     Args:
         uri: of the store.
         encryption: a key of 32 bytes or a `KmsKey`. Published objects are encrypted with it; what is read
-            must be encrypted.
+            must be encrypted. With a `SigningKey` they are signed in the same way.
 
     Raises:
         UsageError: the scheme is not known, the URI is malformed, the key does not have 32 bytes, or a

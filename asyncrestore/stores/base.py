@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import quote, unquote
 
 from asyncrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,6 +76,15 @@ class Deletes(Protocol):
 
     async def delete(self, name: str, key: str) -> None:
         """Deletes an object durably. Does nothing if there is no such object."""
+        ...
+
+
+@runtime_checkable
+class Authenticates(Protocol):
+    """A store that tells what somebody with its key wrote from what anybody else did."""
+
+    def remarks(self) -> Sequence[str]:
+        """Returns what is less authentic than it could be, among what was read so far."""
         ...
 
 

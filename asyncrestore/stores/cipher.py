@@ -5,6 +5,9 @@
 The SHA-256 is of all bytes before it: without the key, damage can still be told from encryption with another
 key. The encryption has no random part, so two backups can write the same objects, and a rerun sees that
 nothing is new. It reveals only that two objects are equal, which their names say already.
+
+The name of the backup and the object's key are authenticated too, since version 2: an object that was moved
+does not decrypt. Objects of version 1 are read as before; a segment among them has no id of its backup.
 """
 
 from __future__ import annotations
@@ -21,9 +24,14 @@ if TYPE_CHECKING:
 
 ENCRYPTION_KEY_BYTES = 32
 _NAME = b"asyncrestore encrypted "
-_MAGIC = _NAME + b"1\n"
+_MAGIC = _NAME + b"2\n"
+_OLD_MAGIC = _NAME + b"1\n"
 _ID_BYTES = 8
 _DIGEST_BYTES = 32
+_MOVED = (
+    "If the backup was renamed by hand, give it its old name again, and copy it to the new one (`copy"
+    " --as-name`). Else run repair with the source."
+)
 _GIVE_KEY = "Give the key that it was written with: docs/encryption.md."
 
 
@@ -35,11 +43,13 @@ class Header:
         key_id: identifies the key and reveals nothing about it.
         wrapped: the key, encrypted by a key service; empty if no key service is involved.
         size: of the header, in bytes.
+        knows_place: whether the object's name and key are authenticated.
     """
 
     key_id: bytes
     wrapped: bytes
     size: int
+    knows_place: bool
 
 
 class Cipher:
@@ -63,17 +73,29 @@ class Cipher:
         self._siv = _siv(hmac.digest(key, b"asyncrestore AES-256-SIV", "sha512"))
         self._header = _MAGIC + len(wrapped).to_bytes(2) + wrapped + self.key_id
 
-    def encrypt(self, content: bytes) -> bytes:
-        """Returns the object that holds the content."""
-        data = self._header + self._siv.encrypt(content, [self._header])
+    def encrypt(self, content: bytes, name: str, key: str) -> bytes:
+        """Returns the object that holds the content.
+
+        Args:
+            content: of the object.
+            name: of its backup.
+            key: its own.
+        """
+        data = self._header + self._siv.encrypt(content, [self._header, *_place(name, key)])
         return data + hashlib.sha256(data).digest()
 
-    def decrypt(self, data: bytes, header: Header) -> bytes:
-        """Returns the content of an object whose header is `header` (see `read_header`).
+    def decrypt(self, data: bytes, header: Header, name: str, key: str) -> bytes:
+        """Returns the content of an object.
+
+        Args:
+            data: the object.
+            header: of it (see `read_header`).
+            name: of its backup.
+            key: its own.
 
         Raises:
             NotAuthorized: it was encrypted with another key.
-            SegmentDamaged: it names this key, but was not encrypted with it.
+            SegmentDamaged: it names this key, but was not encrypted with it, or not for this place.
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
 
@@ -85,9 +107,17 @@ class Cipher:
             )
         encrypted = memoryview(data)[header.size : -_DIGEST_BYTES]
         try:
-            return self._siv.decrypt(encrypted, [data[: header.size]])
+            place = _place(name, key) if header.knows_place else []
+            return self._siv.decrypt(encrypted, [data[: header.size], *place])
         except InvalidTag:
-            raise SegmentDamaged("it was not written with the key that it names") from None
+            raise SegmentDamaged(
+                f"it was not written with the key that it names, or not for this place ({name}/{key})",
+                hint=_MOVED if header.knows_place else "",
+            ) from None
+
+
+def _place(name: str, key: str) -> list[bytes]:
+    return [name.encode("utf-8", "surrogatepass"), key.encode("utf-8", "surrogatepass")]
 
 
 def _siv(key: bytes) -> AESSIV:
@@ -112,14 +142,15 @@ def read_header(data: bytes) -> Header | None:
     expected, actual = data[-_DIGEST_BYTES:], hashlib.sha256(memoryview(data)[:-_DIGEST_BYTES]).digest()
     if expected != actual:
         raise SegmentDamaged(f"its SHA-256 is {actual.hex()}, it should be {expected.hex()}")
-    if not data.startswith(_MAGIC):
+    if not data.startswith((_MAGIC, _OLD_MAGIC)):
         raise NewerFormat(
             "its encryption is of a version that this program does not know",
             hint="Use a newer asyncrestore.",
         )
     start = len(_MAGIC) + 2
     size = start + int.from_bytes(data[len(_MAGIC) : start]) + _ID_BYTES
-    return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size)
+    knows_place = data.startswith(_MAGIC)
+    return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size, knows_place)
 
 
 def refuse_encrypted(data: bytes) -> None:

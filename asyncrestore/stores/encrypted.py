@@ -11,15 +11,16 @@ from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDam
 from asyncrestore.stores.base import Deletes
 from asyncrestore.stores.cipher import read_header
 from asyncrestore.stores.keys import KmsKey, open_keys
+from asyncrestore.stores.signed import SignedStore, SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from asyncrestore.stores.base import Store, StoredObject
     from asyncrestore.stores.keys import Keys
 
-Encryption = bytes | KmsKey
-"""A key of 32 bytes, or one of AWS KMS."""
+Encryption = bytes | KmsKey | SigningKey
+"""A key of 32 bytes, or one of AWS KMS, to encrypt with; or one to sign with, which does not encrypt."""
 _PARQUET = b"PAR1"
 
 
@@ -31,14 +32,17 @@ async def encrypted(
 
     Args:
         store: keeps the encrypted objects.
-        encryption: the key.
-        plain_too: also read objects that are not encrypted; otherwise they are refused.
+        encryption: the key. With a `SigningKey` the objects are signed, not encrypted.
+        plain_too: also read objects that are not encrypted, or not signed; otherwise they are refused.
 
     Raises:
         UsageError: the key does not have 32 bytes, or a package is missing.
     """
     if encryption is None:
         yield store
+        return
+    if isinstance(encryption, SigningKey):
+        yield SignedStore(store, encryption, plain_too=plain_too)
         return
     async with open_keys(encryption) as keys:
         yield EncryptedStore(store, keys, plain_too=plain_too)
@@ -54,6 +58,7 @@ class EncryptedStore:
         self._store = store
         self._keys = keys
         self._plain_too = plain_too
+        self._old: set[tuple[str, str]] = set()
         self.uri = store.uri
 
     async def names(self) -> list[str]:
@@ -74,17 +79,27 @@ class EncryptedStore:
         """
         data = await self._store.read(name, key)
         try:
-            return await self._decrypt(data)
+            return await self._decrypt(data, name, key)
         except (NotAuthorized, DamageError, Conflict) as exc:
             where = "/".join((self.uri.rstrip("/"), name, key))
             damaged = " is damaged" if isinstance(exc, DamageError) else ""
             raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
 
-    async def _decrypt(self, data: bytes) -> bytes:
+    def remarks(self) -> Sequence[str]:
+        """See `Authenticates`."""
+        if not self._old:
+            return []
+        several = f"{len(self._old):,} objects were" if len(self._old) > 1 else "1 object was"
+        note = f"{several} encrypted by an older version: nothing shows whether they lie where they were "
+        return [note + "written. `asyncrestore copy` makes new ones of them"]
+
+    async def _decrypt(self, data: bytes, name: str, key: str) -> bytes:
         header = await to_thread.run_sync(read_header, data)
         if header is not None:
-            cipher = await self._keys.for_reading(header)
-            return await to_thread.run_sync(cipher.decrypt, data, header)
+            cipher = await self._keys.for_reading(header, name)
+            if not header.knows_place:
+                self._old.add((name, key))
+            return await to_thread.run_sync(cipher.decrypt, data, header, name, key)
         if self._plain_too:
             return data
         if data.startswith(_PARQUET):
@@ -97,8 +112,9 @@ class EncryptedStore:
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""
-        cipher = await self._keys.for_writing()
-        return await self._store.publish(name, key, await to_thread.run_sync(cipher.encrypt, data))
+        cipher = await self._keys.for_writing(name)
+        encrypted = await to_thread.run_sync(cipher.encrypt, data, name, key)
+        return await self._store.publish(name, key, encrypted)
 
     async def delete(self, name: str, key: str) -> None:
         """See `Deletes`."""

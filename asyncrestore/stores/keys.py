@@ -38,16 +38,16 @@ class KmsKey:
 class Keys(Protocol):
     """The ciphers of a store."""
 
-    async def for_writing(self, name: str | None = None) -> Cipher:
-        """Returns the cipher for new objects of the backup `name`; see `for_reading`."""
+    async def for_writing(self, name: str) -> Cipher:
+        """Returns the cipher for new objects of the backup `name`."""
         ...
 
-    async def for_reading(self, header: Header, name: str | None = None) -> Cipher:
+    async def for_reading(self, header: Header, name: str) -> Cipher:
         """Returns the cipher for an object that has this header.
 
         Args:
             header: of the object.
-            name: of its backup, to which a key service has bound the key; None if it was bound to none.
+            name: of its backup, to which a key service has bound the key, unless the object is an old one.
 
         Raises:
             NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
@@ -76,10 +76,10 @@ class _OneKey:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
-    async def for_writing(self, _name: str | None = None) -> Cipher:
+    async def for_writing(self, _name: str) -> Cipher:
         return self._cipher
 
-    async def for_reading(self, header: Header, _name: str | None = None) -> Cipher:
+    async def for_reading(self, header: Header, _name: str) -> Cipher:
         if header.wrapped:
             raise NotAuthorized(
                 "it is encrypted with a key service's key", hint="Give that key: --encryption-kms-key."
@@ -95,33 +95,30 @@ class WrappedKeys:
 
     def __init__(self, service: Any) -> None:
         self._service = service
-        self._writing: dict[str | None, Cipher] = {}
+        self._writing: dict[str, Cipher] = {}
         # Each run of a backup makes a key of its own, so there may be very many.
-        self.reading: LRUCache[tuple[bytes, str | None], Cipher] = LRUCache(KEPT)
+        self.reading: LRUCache[tuple[bytes, str], Cipher] = LRUCache(KEPT)
         self._asking = anyio.Lock()
 
-    async def for_writing(self, name: str | None = None) -> Cipher:
+    async def for_writing(self, name: str) -> Cipher:
         """See `Keys`."""
         async with self._asking:
             if name not in self._writing:
-                new = await self._service.new_key(ENCRYPTION_KEY_BYTES, _context(name))
+                new = await self._service.new_key(ENCRYPTION_KEY_BYTES, {CONTEXT: name})
                 self._writing[name] = Cipher(*new)
             return self._writing[name]
 
-    async def for_reading(self, header: Header, name: str | None = None) -> Cipher:
+    async def for_reading(self, header: Header, name: str) -> Cipher:
         """See `Keys`."""
         if not header.wrapped:
             raise NotAuthorized(
                 f"it is encrypted with the key {header.key_id.hex()}, not with one of a key service",
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
+        context = {CONTEXT: name} if header.knows_place else {}
         async with self._asking:
             cipher = self.reading.get((header.wrapped, name))
             if cipher is None:
-                cipher = Cipher(await self._service.unwrap(header.wrapped, _context(name)))
+                cipher = Cipher(await self._service.unwrap(header.wrapped, context))
                 self.reading[header.wrapped, name] = cipher
             return cipher
-
-
-def _context(name: str | None) -> dict[str, str]:
-    return {} if name is None else {CONTEXT: name}

@@ -13,6 +13,7 @@ from asyncrestore import segment as segments
 from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.schema import Attribute, Schema
+from asyncrestore.seal import sealed
 from asyncrestore.segment import Segment, SegmentRange, encode
 from tests.strategies import chunks
 from tests.support.altered import chunk_of
@@ -84,7 +85,7 @@ def test_what_says_something_else_of_itself_is_refused() -> None:
     ):
         assert old in SMALL
         with pytest.raises(SegmentDamaged, match="it is not a segment"):
-            Segment(segments._seal(bytearray(SMALL.replace(old, new))))
+            Segment(sealed(SMALL.replace(old, new)))
 
 
 def test_another_schema_than_it_says_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model import LogChunk, tx_to_t
-from asyncrestore.segment import Segment
+from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.support.altered import AlteredDatabase, chunk_of
-from tests.support.damage import NAME, load
+from tests.support.damage import NAME, begin, load
 from tests.support.excision import excised
 
 if TYPE_CHECKING:
@@ -318,10 +318,12 @@ def renamed(rows: list[Row]) -> list[Row]:
 async def test_excised_value_of_the_newest_transaction_is_no_rollback(new_database: NewDatabase) -> None:
     source = await new_source(new_database, f"[{BOB}]", f'[{ANN} {{:db/id "x" :p/name "X"}}]')
     store = MemoryStore()
+    await begin(store, source.database.name)
     await backup(source.database, store)
     await source.do("[{:db/excise #ann}]", '[{:db/id "y" :p/name "Y"}]')
     done = await source.excised()
     later = MemoryStore()
+    await begin(later, done.name)
     await backup(done, later)
     assert (await copy(store, later)).ok  # of the two backups the one has it, the other has not
 
@@ -407,6 +409,29 @@ async def test_repair_and_delete_take_it_out_of_the_backup(new_database: NewData
     target = await new_database(of=PEER)
     await restore(store, target)
     await check(done, target)
+
+
+async def test_a_segment_that_follows_what_was_excised_is_written_anew(new_database: NewDatabase) -> None:
+    source = await new_source(new_database, f"[{BOB}]", f"[{ANN}]", '[{:db/id "x" :p/name "X"}]')
+    store = MemoryStore()
+    await backup(source.database, store, name=NAME, segment_size=1)
+    await source.do("[{:db/excise #ann}]", "[]")
+    done = await source.excised()
+    await backup(done, store, name=NAME, segment_size=1)
+    assert (await verify(store, live=done)).problems == []
+    restored = await new_database(of=PEER)
+    await restore(store, restored)
+
+    # It is the last transaction before each segment up to that of the next one; t is sparse.
+    held, *follow = (SegmentRange(t, t + 1).key for t in range(source.ts[1], source.ts[2] + 1))
+    repaired = await repair(done, store, name=NAME, segment_size=1)
+
+    assert repaired.verified.problems == []
+    assert [each.key for each in repaired.aside] == [held, *follow]
+    assert "does not follow the last transaction" in repaired.aside[-1].reason
+    assert (await verify(store, live=done)).problems == []
+    assert (await repair(done, store, name=NAME, segment_size=1)).aside == []
+    await restore(store, restored)
 
 
 async def test_request_that_was_not_announced_stops_the_restore(new_database: NewDatabase) -> None:

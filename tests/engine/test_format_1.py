@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.catalog import list_backup, publish_segment
+from asyncrestore.catalog import CARD, list_backup, publish_segment
 from asyncrestore.errors import Conflict
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
@@ -19,7 +19,7 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.segment import FORMAT, Segment, SegmentRange
 from asyncrestore.stores.memory import MemoryStore
-from tests.support import small_backup
+from tests.support import damage, small_backup
 from tests.support.format_1 import NAME, OBJECTS, RANGES, make_source
 
 if TYPE_CHECKING:
@@ -48,16 +48,18 @@ async def old_store() -> MemoryStore:
 
 
 async def load(store: Store) -> Objects:
-    return {each.key: await store.read(NAME, each.key) for each in await store.list(NAME)}
+    return await damage.load(store, NAME)
 
 
 def formats(objects: Objects) -> list[int]:
     return [Segment(data).info.format for key, data in sorted(objects.items()) if not key.endswith("aside")]
 
 
-async def in_pieces(source: BridgeDatabase, *ranges: SegmentRange) -> Objects:
-    """What a backup of today writes for these ranges."""
+async def in_pieces(source: BridgeDatabase, *ranges: SegmentRange, of: Store | None = None) -> Objects:
+    """What a backup of today writes for these ranges, in a backup of its own or another one."""
     store = MemoryStore()
+    if of is not None:
+        await store.publish(NAME, CARD, await of.read(NAME, CARD))
     for range_ in ranges:
         await backup(source, store, start_t=range_.start, end_t=range_.end)
     return await load(store)
@@ -140,7 +142,7 @@ async def test_repaired(source: BridgeDatabase, range_: SegmentRange) -> None:
     assert (report.verified.problems, [each.key for each in report.aside]) == ([], [range_.key])
     wanted = [SegmentRange(10, END)] if range_.end == LAST.start else [range_, LAST]
     assert report.backup.segments == wanted
-    assert {*(await in_pieces(source, *wanted)).values()} <= {*(await load(store)).values()}
+    assert {*(await in_pieces(source, *wanted, of=store)).values()} <= {*(await load(store)).values()}
     rows = await query(store, "SELECT count(*) AS count, max(t) AS t FROM transactions")
     assert rows.to_pylist() == [{"count": END - 6, "t": END - 1}]
 
@@ -154,7 +156,7 @@ async def test_compacted_and_copied(source: BridgeDatabase, new_database: NewDat
     report = await compact(store, segment_size=7)
 
     assert report.segments == [SegmentRange(7, 14), LAST]
-    wanted = await in_pieces(source, *report.segments)
+    wanted = await in_pieces(source, *report.segments, of=store)
     now = await load(store)
     for key, data in wanted.items():
         assert Segment(data).same_content(Segment(now[key])), "what a backup writes today"

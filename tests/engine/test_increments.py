@@ -15,7 +15,7 @@ from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.memory import MemoryStore
-from tests.support.damage import NAME, load, store_of
+from tests.support.damage import NAME, begin, load, store_of
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase
@@ -51,6 +51,7 @@ def schema(attributes: int) -> str:
 async def increments(source: BridgeDatabase) -> Objects:
     """A backup of the schema, then one of each transaction."""
     store = MemoryStore()
+    await begin(store)
     await backup(source, store, name=NAME, end_t=FIRST_T + 1)
     await backup(source, store, name=NAME, segment_size=1)
     return await load(store)
@@ -87,12 +88,14 @@ async def test_restored_in_pieces_filtered_compacted(new_database: NewDatabase) 
     assert (await verify(source, against=filtered, exclude=exclude)).problems == []
 
     whole = MemoryStore()
+    await begin(whole)
     await backup(source, whole, name=NAME)
     attributes = "FROM attributes ORDER BY id"
     assert await query(store, attributes) == await query(whole, attributes)
     report = await compact(store, segment_size=3)
     assert report.segments == [SegmentRange(7, 9), SegmentRange(9, 12), SegmentRange(12, 15)]
     thirds = MemoryStore()
+    await begin(thirds)
     for range_ in report.segments:
         await backup(source, thirds, name=NAME, start_t=range_.start, end_t=range_.end)
     assert (await load(thirds)).items() <= (await load(store)).items(), "each is what a backup writes"
@@ -105,6 +108,7 @@ async def test_in_any_order(new_database: NewDatabase) -> None:
     source = await new_database(schema(100), *INCREMENTS)
     objects = await increments(source)
     store = MemoryStore()
+    await begin(store)
     for shard in (2, 0, 1):
         await backup(source, store, name=NAME, segment_size=1, start_t=FIRST_T + 1, shard=(shard, 3))
     await backup(source, store, name=NAME)
@@ -151,6 +155,7 @@ async def test_while_a_neighbour_is_repaired(new_database: NewDatabase) -> None:
             return done
 
     store = Watched()
+    await begin(store)
     for key, data in {**objects, rename.key: b""}.items():
         await store.publish(NAME, key, data)
     with pytest.raises(SegmentDamaged, match=rename.key):

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from asyncrestore.errors import AsyncRestoreError, NotAuthorized, Unavailable, UsageError
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.verify import verify
-from asyncrestore.stores.cipher import Header, read_header
+from asyncrestore.stores.cipher import Cipher, Header, read_header
 from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys, open_keys
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.errors import Action, s3_errors
@@ -62,26 +62,25 @@ async def test_the_keys_of_very_many_runs_are_not_all_kept() -> None:
 
     keys = WrappedKeys(Service())
     for number in range(1000):
-        await keys.for_reading(Header(b"", b"%d" % number, 0))
+        await keys.for_reading(Header(b"", b"%d" % number, 0, knows_place=True), NAME)
     assert len(keys.reading) == KEPT
 
 
-@pytest.mark.usefixtures("kms")
-async def test_a_key_is_unwrapped_for_the_backup_that_it_was_made_for(kms_key: KmsKey) -> None:
+async def test_a_key_is_unwrapped_for_the_backup_that_it_was_made_for(kms: Any, kms_key: KmsKey) -> None:
     async with open_keys(kms_key) as keys:
-        music, other, old = [await keys.for_writing(name) for name in ("music", "other", None)]
+        music, other = [await keys.for_writing(name) for name in ("music", "other")]
         assert await keys.for_writing("music") is music
-    assert len({cipher.key_id for cipher in (music, other, old)}) == 3
-    headers = [read_header(cipher.encrypt(b"content")) for cipher in (music, other, old)]
+    headers = [read_header(each.encrypt(b"content", "music", "1")) for each in (music, other)]
+    # Older versions bound a key to nothing.
+    made = kms.generate_data_key(KeyId=kms_key.id, NumberOfBytes=32)
+    old = Header(b"", made["CiphertextBlob"], 0, knows_place=False)
     async with open_keys(kms_key) as keys:
-        for header, name in zip(headers, ("music", "other", None), strict=True):
+        for header, name in zip(headers, ("music", "other"), strict=True):
             assert header is not None
-            for asked in (name, "music", "other", None):
-                if asked == name:
-                    assert (await keys.for_reading(header, asked)).key_id == header.key_id
-                else:
-                    with pytest.raises(NotAuthorized, match="unwrapping a key failed"):
-                        await keys.for_reading(header, asked)
+            assert (await keys.for_reading(header, name)).key_id == header.key_id
+            with pytest.raises(NotAuthorized, match="unwrapping a key failed"):
+                await keys.for_reading(header, "third")
+        assert (await keys.for_reading(old, "music")).key_id == Cipher(made["Plaintext"]).key_id
 
 
 async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: KmsKey) -> None:

@@ -37,7 +37,7 @@ async def prepare(new_database: NewDatabase, tmp_path: Path, job: str, segment_s
     await record(source, log)
     await backup(source, str(store), name=NAME, segment_size=segment_size)
     if job == "repair":
-        segments = sorted((store / NAME).iterdir())
+        segments = sorted((store / NAME).glob("*.parquet"))
         segments[0].write_bytes(b"")
         segments[1].unlink()
     return [job, str(log), str(store)]

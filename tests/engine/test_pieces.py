@@ -24,6 +24,7 @@ from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
+from tests.support.damage import begin, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,10 +156,12 @@ async def test_overlapping_segments(new_database: NewDatabase) -> None:
         MemoryStore(),
         MemoryStore(),
     )
+    for each in (store, other):
+        await begin(each)
     await backup(source, store, name="db", segment_size=7)
     await backup(source, other, name="db", segment_size=10)
-    for stored in await other.list("db"):
-        await store.publish("db", stored.key, await other.read("db", stored.key))
+    for key, data in (await load(other)).items():
+        await store.publish("db", key, data)
 
     assert (await restore(store, target)).transactions == len(ODD)
     assert (await verify(store, against=target)).problems == []

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from anyio import to_thread
 
+from asyncrestore.catalog import CARD
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
 from asyncrestore.history import StoredHistory
@@ -30,7 +31,7 @@ from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
 from asyncrestore.stores.s3.uri import parse_s3_uri
 from tests.histories import ODD, PEOPLE, SCHEMA
-from tests.support.damage import load
+from tests.support.damage import LINEAGE, begin, load
 from tests.support.s3 import relay
 
 if TYPE_CHECKING:
@@ -50,17 +51,24 @@ SEGMENT_SIZE = 5
 async def segments(database: BridgeDatabase) -> dict[str, bytes]:
     """What a backup of the database is, by key."""
     store = MemoryStore()
+    await begin(store)
     await backup(database, store, segment_size=SEGMENT_SIZE, name="db")
-    return {each.key: await store.read("db", each.key) for each in await store.list("db")}
+    return await load(store)
+
+
+def begin_in(bucket: Bucket, prefix: str = "backups") -> None:
+    bucket.put(f"{prefix}/db/{CARD}", LINEAGE.to_json())
 
 
 def stored(bucket: Bucket) -> dict[str, bytes]:
     prefix = "backups/db/"
-    return {key.removeprefix(prefix): bucket.get(key) for key in bucket.all_keys() if key.startswith(prefix)}
+    keys = [key for key in bucket.all_keys() if key.startswith(prefix) and not key.endswith(CARD)]
+    return {key.removeprefix(prefix): bucket.get(key) for key in keys}
 
 
 async def test_round_trip(new_database: NewDatabase, bucket: Bucket) -> None:
     source, target = await new_database(*ODD), await new_database()
+    begin_in(bucket)
     await backup(source, bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
     assert stored(bucket) == await segments(source)
 
@@ -76,6 +84,7 @@ async def test_round_trip(new_database: NewDatabase, bucket: Bucket) -> None:
 
 async def test_two_backups_at_once(new_database: NewDatabase, bucket: Bucket) -> None:
     source = await new_database(*ODD)
+    begin_in(bucket)
     reports = []
 
     async def run() -> None:
@@ -124,6 +133,7 @@ async def test_killed_while_publishing(
         database = await connector.open(source, create=True)
         await database.transact_edn(ODD)
         wanted = await segments(database)
+    begin_in(moto_bucket)
     publishing, over = threading.Event(), threading.Event()
 
     def hold(exchange: Exchange) -> None:
@@ -235,6 +245,7 @@ async def test_two_at_once_fifty_times(new_database: NewDatabase, moto_bucket: B
     """Two writers, each with connections of its own, end in what one makes; each segment is one's."""
     source = await new_database(SCHEMA, *PEOPLE)
     one = MemoryStore()
+    await begin(one)
     await backup(source, one, segment_size=3, name="db")
     wanted = await load(one)
 
@@ -247,12 +258,15 @@ async def test_two_at_once_fifty_times(new_database: NewDatabase, moto_bucket: B
     async with open_s3(place) as first, open_s3(place) as second:
         for number in range(50):
             uri, written = moto_bucket.uri(f"backups{number}"), list[str]()
+            begin_in(moto_bucket, f"backups{number}")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run, first._client, uri, written)
                 tasks.start_soon(run, second._client, uri, written)
             assert sorted(written) == sorted(wanted)
             prefix = f"backups{number}/db/"
-            keys = [key for key in moto_bucket.all_keys() if key.startswith(prefix)]
+            keys = [
+                key for key in moto_bucket.all_keys() if key.startswith(prefix) and not key.endswith(CARD)
+            ]
             assert {key.removeprefix(prefix): moto_bucket.get(key) for key in keys} == wanted
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncrestore.lineage import digest_of
 from asyncrestore.model import LogChunk, t_to_tx
 from asyncrestore.schema import Attribute, Schema
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.segment import SegmentRange, encode, last_before
 from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from asyncrestore.lineage import Lineage
 
 BASE = {
     10: "db/ident",
@@ -32,10 +35,33 @@ def transaction(t: int, name: str = "name") -> LogChunk:
     return chunk_of([(tx, (tx, 50, "i", t, True)), (tx, (1000 + t, 73, "s", f"{name} {t}", True))])
 
 
-def segment(range_: SegmentRange, source: str = "a-source", *, name: str = "name") -> bytes:
-    """A segment with a transaction for each t from 6 on."""
-    log = LogChunk.join([transaction(t, name) for t in range(max(range_.start, 6), range_.end)])
-    return encode([log] if log else [], range_, source=source, name="db", bootstrap_t=5, schema=schema())
+def log(start: int, end: int, *, name: str = "name", fork_t: int = 0) -> LogChunk:
+    """A transaction for each t from 6 on; those before `fork_t` are the same whatever the name."""
+    names = {t: name if t >= fork_t else "name" for t in range(max(start, 6), end)}
+    return LogChunk.join([transaction(t, each) for t, each in names.items()])
+
+
+def segment(
+    range_: SegmentRange,
+    source: str = "a-source",
+    *,
+    name: str = "name",
+    fork_t: int = 0,
+    lineage: Lineage | None = None,
+) -> bytes:
+    """A segment of such a log; with a lineage it also names the transaction that it follows."""
+    before = last_before([log(0, range_.start, name=name, fork_t=fork_t)], range_.start)
+    rows = log(range_.start, range_.end, name=name, fork_t=fork_t)
+    return encode(
+        [rows] if rows else [],
+        range_,
+        source=source,
+        name="db",
+        bootstrap_t=5,
+        schema=schema(),
+        lineage=lineage,
+        previous=digest_of(before) if before and lineage else None,
+    )
 
 
 def objects(source: str = "a-source", ranges: tuple[SegmentRange, ...] = RANGES) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import click
 
 import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
-from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
+from asyncrestore.cli.options import NAME_HELP, Settings, expect_t_option, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.query_rows import grid, json_rows
@@ -33,6 +33,7 @@ Exit codes: 2 DuckDB refuses the SQL · 4 the backup is damaged · 10 no such ba
 @click.option("--name", help=NAME_HELP)
 @click.option("--max-rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
               help="How many rows are shown as text; --json gives all.")  # fmt: skip
+@expect_t_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -42,6 +43,7 @@ def query(
     sql: str,
     name: str | None,
     max_rows: int,
+    expect_t: int | None,
     encryption: Encryption | None,
 ) -> None:
     """Run SQL over a backup, with DuckDB.
@@ -53,7 +55,9 @@ def query(
     wanted = None if settings.json else max_rows + 1
     found = run(
         output,
-        lambda _: asyncrestore.query(store, sql, name=name, max_rows=wanted, encryption=encryption),
+        lambda _: asyncrestore.query(
+            store, sql, name=name, max_rows=wanted, expect_t=expect_t, encryption=encryption
+        ),
     )
     rows = json_rows(found)
     shown = rows if settings.json else rows[:max_rows]

@@ -9,7 +9,7 @@ import click
 import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import REWRITE_HELP, filter_arguments, filter_options
-from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
+from asyncrestore.cli.options import NAME_HELP, Settings, expect_t_option, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
@@ -53,6 +53,7 @@ Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore r
               metavar="MIB", help="How many MiB of segments are loaded ahead.")  # fmt: skip
 @click.option("--in-flight", type=click.IntRange(1, 65_536), default=1024, show_default=True, metavar="N",
               help="Send at most N transactions before their answers have come.")  # fmt: skip
+@expect_t_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -68,6 +69,7 @@ def restore(
     allow_code: tuple[str, ...],
     prefetch_mib: int,
     in_flight: int,
+    expect_t: int | None,
     encryption: Encryption | None,
     **options: Any,
 ) -> None:
@@ -92,6 +94,7 @@ def restore(
                 allow_code=allow_code,
                 prefetch_bytes=prefetch_mib * 1024 * 1024,
                 in_flight=in_flight,
+                expect_t=expect_t,
                 encryption=encryption,
                 on_progress=on_progress,
                 stop=stop,

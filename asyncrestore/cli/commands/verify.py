@@ -9,7 +9,7 @@ import click
 import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import filter_arguments, filter_options
-from asyncrestore.cli.options import NAME_HELP, Settings, output_options, refuse_memory
+from asyncrestore.cli.options import NAME_HELP, Settings, expect_t_option, output_options, refuse_memory
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
@@ -43,6 +43,7 @@ Exit codes: 4 something is wrong · 10 no such backup or database
 @filter_options
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many problems are described; all are counted.")  # fmt: skip
+@expect_t_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -54,6 +55,7 @@ def verify(
     live: str | None,
     name: str | None,
     max_differences: int,
+    expect_t: int | None,
     encryption: Encryption | None,
     **options: Any,
 ) -> None:
@@ -75,6 +77,7 @@ def verify(
                 name=name,
                 **filters,
                 max_differences=max_differences,
+                expect_t=expect_t,
                 encryption=encryption,
                 on_progress=on_progress,
             ),
