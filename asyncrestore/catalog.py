@@ -19,6 +19,7 @@ from asyncrestore.errors import (
     SegmentMisplaced,
     UsageError,
 )
+from asyncrestore.limits import MAX_REASON_BYTES, check_object_size, max_segment_bytes
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.cipher import refuse_encrypted
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.stores.base import Store
 
-_AGAIN = re.compile(r"(.+)\.([1-9]\d{0,8})\.parquet")
+_AGAIN = re.compile(r"(.+)\.([1-9][0-9]{0,8})\.parquet")
 _ASIDE = ".aside"
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 
@@ -148,13 +149,13 @@ class Backup:
             NotFound: it is gone.
             NotAuthorized: it is encrypted, and the store was opened without a key or with another one.
         """
+        where = self.where(stored.key)
+        check_object_size(where, stored.size)
         data = await self.store.read(self.name, stored.key)
         try:
-            segment = await to_thread.run_sync(_segment, data)
+            segment = await to_thread.run_sync(_segment, data, where)
         except NotAuthorized as exc:
-            raise NotAuthorized(f"{self.where(stored.key)}: {exc}", hint=exc.hint) from exc
-        except SegmentDamaged as exc:
-            raise type(exc)(f"{self.where(stored.key)} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+            raise NotAuthorized(f"{where}: {exc}", hint=exc.hint) from exc
         if segment.info.range != stored.range:
             raise SegmentMisplaced(
                 f"{self.where(stored.key)} holds another segment's transactions: {segment.info.range.key}",
@@ -165,10 +166,7 @@ class Backup:
     async def inspect(self, stored: StoredSegment) -> Segment:
         """Reads a segment, and decodes and checks all of it; raises what `read` raises."""
         segment = await self.read(stored)
-        try:
-            await to_thread.run_sync(segment.check_rows)
-        except SegmentDamaged as exc:
-            raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
+        await to_thread.run_sync(segment.check_rows)
         return segment
 
     async def was_ours(self, stored: StoredSegment, source: str) -> bool:
@@ -196,13 +194,17 @@ class Backup:
         await self.store.publish(self.name, aside_key(stored.key), reason.encode())
 
     async def why_aside(self, key: str) -> str:
-        """Returns the reason for which a segment was put aside."""
-        return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
+        """Returns the reason for which a segment was put aside; of a long one only that it is long."""
+        with max_segment_bytes(MAX_REASON_BYTES):
+            return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
 
 
-def _segment(data: bytes) -> Segment:
-    refuse_encrypted(data)
-    return Segment(data)
+def _segment(data: bytes, where: str) -> Segment:
+    try:
+        refuse_encrypted(data)
+    except SegmentDamaged as exc:
+        raise type(exc)(f"{where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+    return Segment(data, where)
 
 
 def aside_key(key: str) -> str:

@@ -206,7 +206,10 @@ class StoredHistory:
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
-        return decoded(await self.read(part))
+        segment = await self.read(part)
+        # All of it before anything of it is used, ahead of its turn.
+        await to_thread.run_sync(segment.check_rows)
+        return decoded(segment)
 
     async def state(self, tx: int) -> State:
         """See `History`."""

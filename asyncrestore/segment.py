@@ -22,13 +22,9 @@ byte shows.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
-import re
-import zlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -37,90 +33,31 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncrestore import arrow
-from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
+from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
-from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
+from asyncrestore.schema import Schema, snapshot_digest
+from asyncrestore.segment_document import (
+    FORMAT,
+    NOT_IN_FORMAT_1,
+    SegmentInfo,
+    SegmentRange,
+    read_document,
+    write_document,
+)
+from asyncrestore.segment_file import DIGEST_KEY, INFO_KEY, decoding, open_parquet, plain, read_group
+from asyncrestore.segment_rows import RowCheck
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from asyncrestore.model import Transaction
 
-FORMAT = 2
-_INFO_KEY = b"asyncrestore"
-_DIGEST_KEY = b"asyncrestore.sha256"
+
+__all__ = ["FORMAT", "Segment", "SegmentInfo", "SegmentRange", "encode"]
+
 _NO_DIGEST = b"0" * 64
-_KEY = re.compile(r"(\d{13})-(\d{13})\.parquet")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SegmentRange:
-    """The transactions that a segment holds: those with start <= t < end.
-
-    It is a range and not a list, because t is sparse on some editions: only ranges show by arithmetic that a
-    head or middle is missing.
-    """
-
-    start: int
-    end: int
-
-    @property
-    def key(self) -> str:
-        """The segment's file name."""
-        return f"{self.start:013d}-{self.end:013d}.parquet"
-
-    @classmethod
-    def from_key(cls, key: str) -> SegmentRange | None:
-        """Returns the range in a file name, None if it is not the name of a segment."""
-        match = _KEY.fullmatch(key)
-        return cls(int(match[1]), int(match[2])) if match and int(match[1]) < int(match[2]) else None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentInfo:
-    """A segment's metadata.
-
-    Attributes:
-        format: version of the format.
-        source: identity of the source database.
-        name: name of the source database.
-        start: first t that the segment covers.
-        end: first t that it does not cover any more.
-        first_t: t of its first transaction, None if it has none.
-        last_t: t of its last transaction, None if it has none.
-        bootstrap_t: t of the source's last bootstrap transaction.
-        transactions: how many it holds.
-        datoms: how many it holds.
-        largest: largest index of schema elements, transactions and other entities in entity position; -1 for
-            none.
-        schema_sha256: `Schema.digest` of the schema as of before `start`; None in format 1.
-        last_excision_t: t of the last request for excision before `start`, -1 if there was none; None where
-            nobody knows: in format 1, and in what was compacted of it.
-    """
-
-    format: int
-    source: str
-    name: str
-    start: int
-    end: int
-    first_t: int | None
-    last_t: int | None
-    bootstrap_t: int
-    transactions: int
-    datoms: int
-    largest: tuple[int, int, int]
-    schema_sha256: str | None
-    last_excision_t: int | None
-
-    @property
-    def range(self) -> SegmentRange:
-        """The transactions that the segment covers."""
-        return SegmentRange(self.start, self.end)
-
-
-_NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None, "last_excision_t": None}
-"""The fields of `SegmentInfo` that came later, with the values that they get where format 1 is read."""
+_REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 
 
 def encode(
@@ -176,16 +113,23 @@ def encode(
     if info.start > 0 and info.datoms < len(snapshot["attributes"]):
         snapshot = {"base": snapshot["base"]}
     data = _seal(_write(tables, info, snapshot))
-    written = Segment(data)
-    if (written.info, written.snapshot, list(written.chunks())) != (
-        info,
-        snapshot,
-        [chunk for chunk in chunks if len(chunk)],
-    ):
-        raise DamageError(
-            f"Segment {range_.key} of {name} does not read back as it was written; it was not published"
-        )
+    _check_reads_back(data, info, snapshot, [chunk for chunk in chunks if len(chunk)])
     return data
+
+
+def _check_reads_back(
+    data: bytes, info: SegmentInfo, snapshot: dict[str, Any], chunks: list[LogChunk]
+) -> None:
+    segment = f"Segment {info.range.key} of {info.name}"
+    try:
+        written = Segment(data)
+        same = (written.info, written.snapshot, list(written.chunks())) == (info, snapshot, chunks)
+    except SegmentDamaged as exc:
+        raise DamageError(
+            f"{segment} would be refused when it is read, and was not published: {exc}", hint=exc.hint
+        ) from exc
+    if not same:
+        raise DamageError(f"{segment} does not read back as it was written; it was not published")
 
 
 def _check_order(txs: list[int], range_: SegmentRange) -> None:
@@ -198,7 +142,6 @@ def _check_order(txs: list[int], range_: SegmentRange) -> None:
 
 
 def _write(tables: list[pa.Table], info: SegmentInfo, snapshot: dict[str, Any]) -> bytearray:
-    document = {**asdict(info), "schema": _pack(snapshot)}
     sink = pa.BufferOutputStream()
     # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
     with pq.ParquetWriter(
@@ -212,15 +155,15 @@ def _write(tables: list[pa.Table], info: SegmentInfo, snapshot: dict[str, Any]) 
     ) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({_INFO_KEY: json.dumps(document, separators=(",", ":"))})
-        writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
+        writer.add_key_value_metadata({INFO_KEY: write_document(info, snapshot)})
+        writer.add_key_value_metadata({DIGEST_KEY: _NO_DIGEST})
     return bytearray(sink.getvalue())
 
 
 def _digest_position(data: bytes | bytearray) -> int:
     """Returns where the digest's 64 digits begin: after its key and two bytes of Thrift (type, length)."""
-    key = data.rfind(_DIGEST_KEY)
-    position = key + len(_DIGEST_KEY) + 2
+    key = data.rfind(DIGEST_KEY)
+    position = key + len(DIGEST_KEY) + 2
     if key < 0 or position + 64 > len(data):
         raise SegmentDamaged("it has no digest")
     return position
@@ -242,6 +185,10 @@ def _seal(data: bytearray) -> bytes:
 class Segment:
     """A segment read from its bytes; the digest is checked at once, before anything of it is used.
 
+    Args:
+        data: the bytes.
+        where: display name of the object, for errors.
+
     Attributes:
         data: the bytes.
         info: the metadata.
@@ -253,20 +200,33 @@ class Segment:
         SegmentDamaged: the bytes are not what was written.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, where: str = "") -> None:
         self.data = data
+        self._where = where
+        self._checked = False
+        with self._errors():
+            self._open(data)
+
+    def _open(self, data: bytes) -> None:
         position = _digest_position(data)
         expected, actual = bytes(data[position : position + 64]), _digest(data, position)
         if expected != actual:
             raise SegmentDamaged(
                 f"its SHA-256 is {actual.decode()}, it should be {expected.decode(errors='replace')}"
             )
+        self._file = open_parquet(data)
+        self.info, self.snapshot = read_document(self._file.metadata.metadata[INFO_KEY])
+        self.base = Schema.from_json({"base": self.snapshot["base"]})
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Names the segment in errors."""
         try:
-            self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
-            self.info, self.snapshot = _read_document(self._file.metadata.metadata[_INFO_KEY])
-            self.base = Schema.from_json({"base": dict(self.snapshot["base"])})
-        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError, zlib.error) as exc:
-            raise SegmentDamaged(f"it is not a segment: {exc}") from exc
+            yield
+        except SegmentDamaged as exc:
+            if not self._where:
+                raise
+            raise type(exc)(f"{self._where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
 
     def schema(self) -> Schema | None:
         """Returns the schema as of before the segment, None if the segment holds only its base."""
@@ -278,18 +238,14 @@ class Segment:
         return int(self._file.num_row_groups)
 
     def chunk(self, group: int) -> LogChunk:
-        """Returns the transactions of one row group.
-
-        Raises:
-            SegmentDamaged: they cannot be decoded.
-        """
-        with _decoding(f"row group {group}"):
-            return arrow.from_table(self._file.read_row_group(group, columns=arrow.NEEDED))
+        """Returns the transactions of one row group; raises what `check_rows` raises."""
+        self.check_rows()
+        return arrow.from_table(self._read(group))
 
     def chunks(self) -> Iterator[LogChunk]:
-        """Yields all transactions in order, a row group at a time."""
-        for group in range(self.groups):
-            yield self.chunk(group)
+        """Yields all transactions in order, a row group at a time; raises what `check_rows` raises."""
+        for table in self._tables():
+            yield arrow.from_table(table)
 
     def some(self, attributes: Collection[int]) -> LogChunk:
         """Returns the datoms of a few attributes, in order; row groups that have none are not decoded.
@@ -297,15 +253,15 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
+        self.check_rows()
         wanted, column = pa.array(attributes, pa.int64()), arrow.SCHEMA.get_field_index("a")
         found = []
-        with _decoding("it"):
-            for group in range(self.groups):
-                there = self._file.metadata.row_group(group).column(column).statistics
-                if there is None or any(there.min <= a <= there.max for a in attributes):
-                    table = self._file.read_row_group(group, columns=arrow.NEEDED)
-                    rows = table.filter(pc.is_in(table.column("a"), wanted))
-                    found += [arrow.from_table(rows)] if len(rows) else []
+        for group in range(self.groups):
+            there = self._file.metadata.row_group(group).column(column).statistics
+            if there is None or any(there.min <= a <= there.max for a in attributes):
+                table = self._read(group)
+                rows = table.filter(pc.is_in(table.column("a"), wanted))
+                found += [arrow.from_table(rows)] if len(rows) else []
         return LogChunk.join(found)
 
     def schema_changes(self) -> list[Transaction]:
@@ -319,11 +275,9 @@ class Segment:
         """
         touches = self.base.touches
         changes: list[Transaction] = []
-        for group in range(self.groups):
-            with _decoding(f"row group {group}"):
-                attributes = self._file.read_row_group(group, columns=["a"]).column("a").unique().to_pylist()
-            if touches(attributes):
-                own = self.chunk(group).after(t_to_tx(self.info.bootstrap_t)).transactions()
+        for table in self._tables():
+            if touches(table.column("a").unique().to_pylist()):
+                own = arrow.from_table(table).after(t_to_tx(self.info.bootstrap_t)).transactions()
                 changes += [transaction for transaction in own if touches(transaction.a)]
         return changes
 
@@ -333,28 +287,38 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        with _decoding("it"):
-            return self._file.read()
+        return pa.concat_tables(self._tables(), promote_options="default").unify_dictionaries()
 
     def check_rows(self) -> None:
-        """Decodes and checks all transactions, and the schema if there is one.
+        """Decodes and checks all transactions, and the schema if there is one, unless that was done.
+
+        Everything that gives rows does this first. So nothing of a segment is used that `verify` refuses.
 
         Raises:
-            SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not as many as
-                the metadata says; or the schema is not the one that the metadata says.
+            SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not what the
+                metadata says; or the schema is not the one that the metadata says.
         """
-        transactions = datoms = 0
-        last_t = self.info.start - 1
-        for chunk in self.chunks():
-            datoms += len(chunk)
-            for tx in chunk.txs():
-                if not last_t < tx_to_t(tx) < self.info.end:
-                    raise SegmentDamaged(f"t {tx_to_t(tx)} is out of order or out of range")
-                last_t = tx_to_t(tx)
-                transactions += 1
-        if (transactions, datoms) != (self.info.transactions, self.info.datoms):
-            raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
-        self._check_schema()
+        if not self._checked:
+            for _ in self._tables():
+                pass
+
+    def _tables(self) -> Iterator[pa.Table]:
+        """Yields the rows of each row group, checked; at the end all of them together are."""
+        with self._errors():
+            self._check_schema()
+            check = RowCheck(self.info, self.base.base, self.schema())
+        for group in range(self.groups):
+            with self._errors(), decoding(f"row group {group}"):
+                table = read_group(self._file, group)
+                check.add(table)
+            yield plain(table)
+        with self._errors():
+            check.finish()
+        self._checked = True
+
+    def _read(self, group: int) -> pa.Table:
+        """Returns the rows of one row group, which were checked."""
+        return plain(read_group(self._file, group))
 
     def _check_schema(self) -> None:
         expected = self.info.schema_sha256
@@ -370,7 +334,7 @@ class Segment:
         """
         ours, theirs = self.info, other.info
         if ours.format != theirs.format:
-            ours, theirs = (replace(info, format=FORMAT, **_NOT_IN_FORMAT_1) for info in (ours, theirs))
+            ours, theirs = (replace(info, format=FORMAT, **NOT_IN_FORMAT_1) for info in (ours, theirs))
         if None in {ours.last_excision_t, theirs.last_excision_t}:
             ours, theirs = (replace(info, last_excision_t=None) for info in (ours, theirs))
         return ours == theirs and self.same_rows(other)
@@ -378,36 +342,3 @@ class Segment:
     def same_rows(self, other: Segment) -> bool:
         """Returns whether both hold the same datoms in the same order, however they are grouped."""
         return LogChunk.join(list(self.chunks())) == LogChunk.join(list(other.chunks()))
-
-
-@contextmanager
-def _decoding(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as exc:
-        raise SegmentDamaged(f"{what} cannot be decoded: {exc}") from exc
-
-
-def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
-    """Reads the document in the metadata of any format: what it says, and the schema as plain data."""
-    document = json.loads(text)
-    if document["format"] > FORMAT:
-        raise NewerFormat(
-            f"its format is version {document['format']}, this program knows those up to {FORMAT}",
-            hint="Use a newer asyncrestore.",
-        )
-    snapshot = document.pop("schema")
-    if document["format"] == 1:
-        document |= _NOT_IN_FORMAT_1
-    else:
-        snapshot = _unpack(snapshot)
-    return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
-
-
-def _pack(snapshot: dict[str, Any]) -> str:
-    return base64.b64encode(zlib.compress(snapshot_text(snapshot).encode(), 9)).decode()
-
-
-def _unpack(packed: str) -> dict[str, Any]:
-    snapshot: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
-    return snapshot
