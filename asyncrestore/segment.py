@@ -36,6 +36,7 @@ from asyncrestore import arrow
 from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
+from asyncrestore.parquet import DIGEST_KEY, INFO_KEY
 from asyncrestore.schema import Schema, snapshot_digest
 from asyncrestore.segment_document import (
     FORMAT,
@@ -45,7 +46,7 @@ from asyncrestore.segment_document import (
     read_document,
     write_document,
 )
-from asyncrestore.segment_file import DIGEST_KEY, INFO_KEY, decoding, open_parquet, plain, read_group
+from asyncrestore.segment_file import decoding, open_parquet, plain, read_group
 from asyncrestore.segment_rows import RowCheck
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class Segment:
         self.data = data
         self._where = where
         self._checked = False
+        self._attributes: list[tuple[int, int]] = []
         with self._errors():
             self._open(data)
 
@@ -214,8 +216,8 @@ class Segment:
             raise SegmentDamaged(
                 f"its SHA-256 is {actual.decode()}, it should be {expected.decode(errors='replace')}"
             )
-        self._file = open_parquet(data)
-        self.info, self.snapshot = read_document(self._file.metadata.metadata[INFO_KEY])
+        self._file, document = open_parquet(data)
+        self.info, self.snapshot = read_document(document)
         self.base = Schema.from_json({"base": self.snapshot["base"]})
 
     @contextmanager
@@ -254,11 +256,10 @@ class Segment:
             SegmentDamaged: they cannot be decoded.
         """
         self.check_rows()
-        wanted, column = pa.array(attributes, pa.int64()), arrow.SCHEMA.get_field_index("a")
+        wanted = pa.array(attributes, pa.int64())
         found = []
-        for group in range(self.groups):
-            there = self._file.metadata.row_group(group).column(column).statistics
-            if there is None or any(there.min <= a <= there.max for a in attributes):
+        for group, (least, most) in enumerate(self._attributes):
+            if any(least <= a <= most for a in attributes):
                 table = self._read(group)
                 rows = table.filter(pc.is_in(table.column("a"), wanted))
                 found += [arrow.from_table(rows)] if len(rows) else []
@@ -287,7 +288,8 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        return pa.concat_tables(self._tables(), promote_options="default").unify_dictionaries()
+        tables = list(self._tables()) or [plain(arrow.STORED.empty_table())]
+        return pa.concat_tables(tables).unify_dictionaries()
 
     def check_rows(self) -> None:
         """Decodes and checks all transactions, and the schema if there is one, unless that was done.
@@ -314,6 +316,7 @@ class Segment:
             yield plain(table)
         with self._errors():
             check.finish()
+        self._attributes = check.attributes
         self._checked = True
 
     def _read(self, group: int) -> pa.Table:

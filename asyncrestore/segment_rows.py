@@ -60,6 +60,9 @@ class RowCheck:
         info: what the segment says of itself.
         base: idents of the base schema by entity id.
         schema: as of the segment's start, if the segment holds it; it is moved on.
+
+    Attributes:
+        attributes: least and largest attribute id of each row group.
     """
 
     def __init__(self, info: SegmentInfo, base: Mapping[int, str], schema: Schema | None) -> None:
@@ -70,6 +73,7 @@ class RowCheck:
         self._first_tx: int | None = None
         self._last_tx = t_to_tx(info.start) - 1
         self._largest = [-1, -1, -1]
+        self.attributes: list[tuple[int, int]] = []
 
     def add(self, table: pa.Table) -> None:
         """Checks the rows of the next row group.
@@ -146,6 +150,8 @@ class RowCheck:
             ids = pc.min_max(columns[name]).as_py()
             if ids["min"] is not None and not 0 <= ids["min"] <= ids["max"] <= LARGEST_ID:
                 raise SegmentDamaged(f"column {name} has a number that is no entity id")
+            if name == "a":
+                self.attributes.append((ids["min"], ids["max"]))
         entities = columns["e"]
         partitions, indexes = pc.shift_right(entities, INDEX_BITS), pc.bit_wise_and(entities, INDEX_MASK)
         schema, tx = pc.equal(partitions, 0), pc.equal(partitions, TX_PARTITION)

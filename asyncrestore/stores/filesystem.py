@@ -203,7 +203,7 @@ def _read(path: Path) -> bytes:
         raise _no_file(path)
     try:
         # Something else may have come into its place since: a pipe must not be waited for.
-        with open(path, "rb", opener=_open) as file:  # noqa: PTH123 - with an opener
+        with open(path, "rb", opener=_open) as file:
             opened = os.fstat(file.fileno())
             if not stat.S_ISREG(opened.st_mode):
                 raise _no_file(path)
