@@ -77,7 +77,7 @@ def check_file(data: bytes) -> bytes:
         if texts.keys() != {INFO_KEY, DIGEST_KEY} or len(footer[5]) != len(texts):
             raise SegmentDamaged("it has other metadata than a segment")
         document = texts[INFO_KEY]
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
         raise SegmentDamaged(f"its footer lacks a field, or has one of another type: {exc}") from exc
     if not isinstance(document, bytes):
         raise SegmentDamaged("its metadata is not text")

@@ -62,8 +62,11 @@ def outcome(data: bytes) -> str:
 
 
 def _restore(segment: Segment, chunk: LogChunk, schema: Schema) -> None:
-    own = chunk.after(t_to_tx(segment.info.bootstrap_t))
-    resolver = Resolver(State(schema, SeenIds()), IdCache(4096), t_to_tx(segment.info.start), 0)
+    bootstrap_tx = t_to_tx(segment.info.bootstrap_t)
+    state = State(schema, SeenIds())
+    state.advance(chunk, bootstrap_tx)
+    own = chunk.after(bootstrap_tx)
+    resolver = Resolver(state, IdCache(4096), bootstrap_tx, 0)
     for transaction in own.transactions():
         transaction.instant(resolver.schema.id_of("db/txInstant"))
         frames.encode(batch_columns([resolver.resolve(transaction)]))

@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.utils import parse_timestamp
 
+from asyncrestore.stores.s3.answers import BoundedSession
 from asyncrestore.stores.s3.errors import OPENING, s3_errors
 from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store
@@ -66,6 +67,7 @@ async def open_client(
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=32,
+        http_session_cls=BoundedSession,
         # By default botocore adds checksums in trailers, which many S3 clones do not understand. Each write
         # here sends its checksum in a header.
         request_checksum_calculation="when_required",
