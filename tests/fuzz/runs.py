@@ -17,7 +17,7 @@ from tests.fuzz.mutations import generated, mutated
 from tests.fuzz.reading import outcome
 from tests.support import forged
 
-BATCH = 1000
+BATCH = 2500
 SLOW_S = 2.0
 FAILED = "failed"
 KEPT = Path("failed-segments")
@@ -78,4 +78,5 @@ def run_all(counts: dict[str, int], seed: int, first: int, processes: int) -> tu
                 continue
             total += tally
             memory = max(memory, most)
+            print(f"{sum(total.values()):,} of {sum(counts.values()):,}", flush=True)
     return total, memory
