@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from asyncrestore.errors import SegmentDamaged
 from asyncrestore.values import KINDS, NUMERIC_KINDS, is_unicode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LARGEST_ID = (1 << 62) - 1
 """The largest entity id (see `positions`)."""
@@ -27,10 +31,12 @@ _PATH = rf"(?:[A-Za-z0-9_.!~'()*:@&=+$,;/-]|{_HEX}|{_OTHER})*"
 _ANY = rf"(?:[A-Za-z0-9_.!~'()*:@&=+$,;/?\[\]-]|{_HEX}|{_OTHER})"
 _AUTHORITY = rf"(?:{_REGISTERED}+|(?:{_SEGMENT}*@)?\[[0-9A-Fa-f:.]+\](?::[0-9]*)?)"
 _END = rf"(?:\?{_ANY}*)?(?:#{_ANY}*)?"
-_HIERARCHICAL = rf"(?:///?(?:/{_PATH})?|//{_AUTHORITY}(?:/{_PATH})?|/(?:{_SEGMENT}|:){_PATH}|/)"
+_HIERARCHICAL = rf"(?:///{_PATH}|//{_AUTHORITY}(?:/{_PATH})?|/(?:{_SEGMENT}|:){_PATH}|/)"
 _URI = (
     rf"(?:[A-Za-z][A-Za-z0-9+.-]*:(?:{_HIERARCHICAL}{_END}|(?:[:?\[\]]|{_SEGMENT}){_ANY}*(?:#{_ANY}*)?)"
-    rf"|(?:{_HIERARCHICAL}|{_SEGMENT}+(?:/{_PATH})?)?{_END})"
+    rf"|(?:{_HIERARCHICAL}|{_SEGMENT}+(?:/{_PATH})?)?{_END}"
+    # Nothing may be where the host would be, if something follows.
+    rf"|(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:\?{_ANY}*(?:#{_ANY}*)?|#{_ANY}*))"
 )
 
 PATTERNS = {
@@ -44,6 +50,7 @@ PATTERNS = {
 
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in PATTERNS.items()}
 _EXPONENT = re.compile("[.]?([0-9]*)E([+-]?[0-9]+)")
+_ADDRESS = re.compile(r"[^/?#]*//[^/?#\[]*\[([^\]]*)\]")
 _RANGES = {
     "b": (0, 1),
     "f": (-(1 << 31), (1 << 31) - 1),
@@ -66,9 +73,10 @@ def check_texts(kind: str, texts: pa.StringArray) -> None:
         good = pc.match_substring_regex(texts, rf"\A(?:{PATTERNS[kind]})\z")
         if not pc.all(good).as_py():
             raise _no_value(kind, texts.filter(pc.invert(good))[0].as_py())
-        if kind == "m":
-            for text in texts.filter(pc.match_substring(texts, "E")).to_pylist():
-                _check_scale(text)
+        if kind in _FURTHER:
+            character, check = _FURTHER[kind]
+            for text in texts.filter(pc.match_substring(texts, character)).to_pylist():
+                check(text)
 
 
 def _parsed(text: str) -> Any:
@@ -102,8 +110,8 @@ def _is_value(kind: object, raw: object) -> bool:
     pattern = _COMPILED.get(kind)
     if pattern is not None and not pattern.fullmatch(raw):
         return False
-    if kind == "m":
-        _check_scale(raw)
+    if kind in _FURTHER:
+        _FURTHER[kind][1](raw)
     return is_unicode(raw)
 
 
@@ -114,9 +122,25 @@ def _check_scale(text: str) -> None:
         raise _no_value("m", text)
 
 
+def _check_address(text: str) -> None:
+    """Checks that what is in brackets at the place of a URI's host is an address."""
+    found = _ADDRESS.match(text)
+    if found:
+        try:
+            IPv6Address(found[1])
+        except ValueError:
+            raise _no_value("o", text) from None
+
+
 def _no_value(kind: str, text: str) -> SegmentDamaged:
     return SegmentDamaged(f"{text[:60]!r} is not the text of a {KINDS[kind]}")
 
 
 CHECKED_TEXTS: frozenset[str] = frozenset(PATTERNS) | {"t"}
 """The kinds whose texts `check_texts` looks at."""
+
+_FURTHER: dict[str, tuple[str, Callable[[str], None]]] = {
+    "m": ("E", _check_scale),
+    "o": ("[", _check_address),
+}
+"""What regular expressions cannot say of a kind's texts, and the character that those texts have."""
