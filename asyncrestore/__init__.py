@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.validate import validate_store as validate_store
     from asyncrestore.jobs.verify import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
+    from asyncrestore.limits import max_segment_bytes as max_segment_bytes
     from asyncrestore.progress import OnProgress as OnProgress
     from asyncrestore.progress import Progress as Progress
     from asyncrestore.rewrites import Rewrite as Rewrite
@@ -106,6 +107,7 @@ _HOMES = {
     "jobs.restore": ("RestoreReport", "restore"),
     "jobs.validate": ("ValidateReport", "validate_store"),
     "jobs.verify": ("VerifyReport", "verify"),
+    "limits": ("max_segment_bytes",),
     "progress": ("OnProgress", "Progress"),
     "rewrites": ("Rewrite",),
     "segment": ("SegmentRange",),

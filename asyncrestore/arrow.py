@@ -34,8 +34,13 @@ SCHEMA = pa.schema(
     ]
 )
 
-NEEDED = [name for name in SCHEMA.names if name not in {"t", "attribute"}]
-"""The columns that `from_table` reads; the others are there for queries."""
+STORED = pa.schema(
+    [
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
+        for field in SCHEMA
+    ]
+)
+"""The columns as they are read, with all texts as dictionaries: these are never larger than the file says."""
 
 _LETTERS = pa.array([ord(kind) for kind in KINDS], pa.uint8())
 _TYPES = pa.array(KINDS.values(), pa.string())
@@ -76,7 +81,7 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> LogChunk:
-    """Turns a table, with the columns `NEEDED` at least, back into a chunk."""
+    """Turns a table back into a chunk. Texts may be dictionaries; `t` and `attribute` are for queries."""
 
     def column(name: str) -> pa.Array:
         return table.column(name).combine_chunks()
@@ -97,8 +102,7 @@ def from_table(table: pa.Table) -> LogChunk:
     if "t" in kind_text:
         text_kinds = (kind for kind in kind_text if kind not in NUMERIC_KINDS)
         texts = [
-            _slots(json.loads(text)) if kind == "t" else text
-            for kind, text in zip(text_kinds, texts, strict=True)
+            slots_of(text) if kind == "t" else text for kind, text in zip(text_kinds, texts, strict=True)
         ]
     added = pc.if_else(column("added"), pa.scalar(ord("+"), pa.uint8()), pa.scalar(ord("-"), pa.uint8()))
     return LogChunk(
@@ -117,7 +121,7 @@ def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
     pieces: list[pa.Array] = []
     a = _longs(chunk.a)
     start = 0
-    for position, transaction in _changes(chunk, schema):
+    for position, transaction in changes_in(chunk, schema):
         pieces.append(_named(a[start:position], schema))
         schema.apply(transaction)
         start = position
@@ -125,7 +129,7 @@ def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:
     return pa.concat_arrays(piece.dictionary_decode() for piece in pieces).dictionary_encode()
 
 
-def _changes(chunk: LogChunk, schema: Schema) -> list[tuple[int, list[Any]]]:
+def changes_in(chunk: LogChunk, schema: Schema) -> list[tuple[int, list[Any]]]:
     """Returns the transactions that change the schema: the position just after each, and its datoms."""
     if not schema.touches(set(chunk.a)):
         return []
@@ -149,6 +153,11 @@ def _spread(texts: list[Any], mask: pa.Array) -> pa.Array:
     values = pa.array([text if isinstance(text, str) else json.dumps(text) for text in texts], pa.string())
     positions = pc.subtract(pc.cumulative_sum(mask.cast(pa.int64())), 1)
     return pc.take(values, pc.if_else(mask, positions, pa.scalar(None, pa.int64())))
+
+
+def slots_of(text: str) -> Any:
+    """Returns the raw form of a tuple from its text."""
+    return _slots(json.loads(text))
 
 
 def _slots(value: Any) -> Any:

@@ -19,6 +19,7 @@ from asyncrestore.errors import (
     SegmentMisplaced,
     UsageError,
 )
+from asyncrestore.limits import MAX_REASON_BYTES, check_object_size, max_segment_bytes
 from asyncrestore.lineage import Chain
 from asyncrestore.segment import Segment, SegmentRange
 from asyncrestore.stores.cipher import refuse_encrypted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from asyncrestore.model import Transaction
     from asyncrestore.stores.base import Store
 
-_AGAIN = re.compile(r"(.+)\.([1-9]\d{0,8})\.parquet")
+_AGAIN = re.compile(r"(.+)\.([1-9][0-9]{0,8})\.parquet")
 _ASIDE = ".aside"
 CARD = "backup.json"
 """The object that says which backup this is (see `card`), for those that write the first segments."""
@@ -155,13 +156,13 @@ class Backup:
             NotFound: it is gone.
             NotAuthorized: it is encrypted, and the store was opened without a key or with another one.
         """
+        where = self.where(stored.key)
+        check_object_size(where, stored.size)
         data = await self.store.read(self.name, stored.key)
         try:
-            segment = await to_thread.run_sync(_segment, data)
+            segment = await to_thread.run_sync(_segment, data, where)
         except NotAuthorized as exc:
-            raise NotAuthorized(f"{self.where(stored.key)}: {exc}", hint=exc.hint) from exc
-        except SegmentDamaged as exc:
-            raise type(exc)(f"{self.where(stored.key)} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+            raise NotAuthorized(f"{where}: {exc}", hint=exc.hint) from exc
         if segment.info.range != stored.range:
             raise SegmentMisplaced(
                 f"{self.where(stored.key)} holds another segment's transactions: {segment.info.range.key}",
@@ -178,10 +179,9 @@ class Backup:
             The segment, and its last transaction before the t `before`, by default its end.
         """
         segment = await self.read(stored)
-        try:
-            return segment, await to_thread.run_sync(segment.check_rows, before)
-        except SegmentDamaged as exc:
-            raise SegmentDamaged(f"{self.where(stored.key)} is damaged: {exc}", hint=_REPAIR) from exc
+        await to_thread.run_sync(segment.check_rows)
+        last = await to_thread.run_sync(segment.last_before, stored.range.end if before is None else before)
+        return segment, last
 
     async def was_ours(self, stored: StoredSegment, source: str) -> bool:
         """Whether a segment that was put aside may have held what its name says of this backup.
@@ -208,13 +208,17 @@ class Backup:
         await self.store.publish(self.name, aside_key(stored.key), reason.encode())
 
     async def why_aside(self, key: str) -> str:
-        """Returns the reason for which a segment was put aside."""
-        return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
+        """Returns the reason for which a segment was put aside; of a long one only that it is long."""
+        with max_segment_bytes(MAX_REASON_BYTES):
+            return (await self.store.read(self.name, aside_key(key))).decode(errors="replace")
 
 
-def _segment(data: bytes) -> Segment:
-    refuse_encrypted(data)
-    return Segment(data)
+def _segment(data: bytes, where: str) -> Segment:
+    try:
+        refuse_encrypted(data)
+    except SegmentDamaged as exc:
+        raise type(exc)(f"{where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+    return Segment(data, where)
 
 
 def aside_key(key: str) -> str:

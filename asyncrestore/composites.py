@@ -10,6 +10,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.errors import DamageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -55,6 +57,9 @@ class Composites:
         Args:
             datoms: of one transaction.
 
+        Raises:
+            DamageError: a composite's value has not a slot for each component.
+
         Yields:
             Assertions of what an entity has already, or of what Local will drop; retractions of decimals that
             it holds in another spelling.
@@ -66,6 +71,10 @@ class Composites:
             by_entity.setdefault(datom[0], []).append(datom)
         for e, a, _, raw, added in datoms:
             if a in self._ids and isinstance(raw, tuple):
+                if len(raw) != len(self._components(a)):
+                    raise DamageError(
+                        f"entity {e}: a value of the composite {a} has other components than it"
+                    )
                 mine = by_entity[e]
                 slots = zip(self._components(a), raw, strict=True)
                 filled = {component: slot for component, slot in slots if slot is not None}

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _TOP_LABEL = r"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = rf"(?:{_LABEL}\.)*{_TOP_LABEL}\.?|\d+(?:\.\d+){{3}}|\[[^]/?#]*\]"
+_HOST = rf"(?:{_LABEL}\.)*{_TOP_LABEL}\.?|[0-9]+(?:\.[0-9]+){{3}}|\[[^]/?#]*\]"
 _START = re.compile(
-    rf"([A-Za-z][A-Za-z0-9+.-]*:)?(?:(//(?:[^/?#@]*@)?)({_HOST})(?::(?:0*(\d+))?)?(?=[/?#]|\Z))?"
+    rf"([A-Za-z][A-Za-z0-9+.-]*:)?(?:(//(?:[^/?#@]*@)?)({_HOST})(?::(?:0*([0-9]+))?)?(?=[/?#]|\Z))?"
 )
 """Scheme; slashes and user; host; port. An authority of another form is compared as it is."""
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")

@@ -227,7 +227,10 @@ class StoredHistory:
 
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """See `History`."""
-        return self._following(part, await self.read(part))
+        segment = await self.read(part)
+        # All of it before anything of it is used, ahead of its turn.
+        await to_thread.run_sync(segment.check_rows)
+        return self._following(part, segment)
 
     async def _following(self, part: Part, segment: Segment) -> AsyncIterator[LogChunk]:
         """Decodes a segment, once it is known to follow the one before it."""

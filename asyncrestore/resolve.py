@@ -171,7 +171,7 @@ class Resolver:
             if a in skipped:
                 self._handle_skipped(work, datoms, e, a, raw)
                 continue
-            if a not in attributes:
+            if a not in attributes and a not in self.base:
                 raise DamageError(f"t {tx_to_t(tx)}: entity {e} has a datom of the unknown attribute {a}")
             if not added and replaced and replaced.get((e, a)) == (kind, raw):
                 # The target retracts the old value of a cardinality-one attribute by itself. If that was sent

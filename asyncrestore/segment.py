@@ -26,12 +26,8 @@ byte shows. Beside it is a place for a MAC, which a signed store fills in (see `
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-import zlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +36,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncrestore import arrow
-from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
+from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.ids import SeenIds
 from asyncrestore.model import LogChunk, t_to_tx, tx_to_t
-from asyncrestore.schema import Schema, snapshot_digest, snapshot_text
+from asyncrestore.parquet import INFO_KEY
+from asyncrestore.schema import Schema, snapshot_digest
 from asyncrestore.seal import DIGEST_KEY, MAC_KEY, NO_DIGEST, NO_MAC, digest, digits_of, mac_in, sealed
+from asyncrestore.segment_document import (
+    FORMAT,
+    NOT_IN_ALL,
+    NOT_IN_FORMAT_1,
+    SegmentInfo,
+    SegmentRange,
+    read_document,
+    write_document,
+)
+from asyncrestore.segment_file import decoding, open_parquet, plain, read_group
+from asyncrestore.segment_rows import RowCheck
 from asyncrestore.values import KINDS
 
 if TYPE_CHECKING:
@@ -53,88 +61,10 @@ if TYPE_CHECKING:
     from asyncrestore.lineage import Lineage
     from asyncrestore.model import Transaction
 
-FORMAT = 2
-_INFO_KEY = b"asyncrestore"
-_KEY = re.compile(r"(\d{13})-(\d{13})\.parquet")
 
+__all__ = ["FORMAT", "Segment", "SegmentInfo", "SegmentRange", "encode"]
 
-@dataclass(frozen=True, slots=True, order=True)
-class SegmentRange:
-    """The transactions that a segment holds: those with start <= t < end.
-
-    It is a range and not a list, because t is sparse on some editions: only ranges show by arithmetic that a
-    head or middle is missing.
-    """
-
-    start: int
-    end: int
-
-    @property
-    def key(self) -> str:
-        """The segment's file name."""
-        return f"{self.start:013d}-{self.end:013d}.parquet"
-
-    @classmethod
-    def from_key(cls, key: str) -> SegmentRange | None:
-        """Returns the range in a file name, None if it is not the name of a segment."""
-        match = _KEY.fullmatch(key)
-        return cls(int(match[1]), int(match[2])) if match and int(match[1]) < int(match[2]) else None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentInfo:
-    """A segment's metadata.
-
-    Attributes:
-        format: version of the format.
-        source: identity of the source database.
-        name: name of the source database.
-        start: first t that the segment covers.
-        end: first t that it does not cover any more.
-        first_t: t of its first transaction, None if it has none.
-        last_t: t of its last transaction, None if it has none.
-        bootstrap_t: t of the source's last bootstrap transaction.
-        transactions: how many it holds.
-        datoms: how many it holds.
-        largest: largest index of schema elements, transactions and other entities in entity position; -1 for
-            none.
-        schema_sha256: `Schema.digest` of the schema as of before `start`; None in format 1.
-        last_excision_t: t of the last request for excision before `start`, -1 if there was none; None where
-            nobody knows: in format 1, and in what was compacted of it.
-        backup: id of the backup; None where it had none yet.
-        since: segments of this backup that end after this t have its id (see `Lineage`); None without id.
-        previous: digest of the last transaction before `start` (`lineage.digest_of`), None if there is none,
-            and where nobody knows.
-    """
-
-    format: int
-    source: str
-    name: str
-    start: int
-    end: int
-    first_t: int | None
-    last_t: int | None
-    bootstrap_t: int
-    transactions: int
-    datoms: int
-    largest: tuple[int, int, int]
-    schema_sha256: str | None
-    last_excision_t: int | None
-    backup: str | None
-    since: int | None
-    previous: str | None
-
-    @property
-    def range(self) -> SegmentRange:
-        """The transactions that the segment covers."""
-        return SegmentRange(self.start, self.end)
-
-
-_NOT_IN_FORMAT_1: dict[str, Any] = {"schema_sha256": None, "last_excision_t": None}
-"""The fields of `SegmentInfo` that came later, with the values that they get where format 1 is read."""
-
-_NOT_IN_ALL: dict[str, Any] = {"backup": None, "since": None, "previous": None}
-"""The fields that segments of format 1 lack, and the first ones of format 2."""
+_REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 
 
 def encode(
@@ -196,18 +126,24 @@ def encode(
     )
     if info.start > 0 and info.datoms < len(snapshot["attributes"]):
         snapshot = {"base": snapshot["base"]}
-    document = {**asdict(info), "schema": _pack(snapshot)}
-    data = _write(tables, json.dumps(document, separators=(",", ":")))
-    written = Segment(data)
-    if (written.info, written.snapshot, list(written.chunks())) != (
-        info,
-        snapshot,
-        [chunk for chunk in chunks if len(chunk)],
-    ):
-        raise DamageError(
-            f"Segment {range_.key} of {name} does not read back as it was written; it was not published"
-        )
+    data = _write(tables, write_document(info, snapshot))
+    _check_reads_back(data, info, snapshot, [chunk for chunk in chunks if len(chunk)])
     return data
+
+
+def _check_reads_back(
+    data: bytes, info: SegmentInfo, snapshot: dict[str, Any], chunks: list[LogChunk]
+) -> None:
+    segment = f"Segment {info.range.key} of {info.name}"
+    try:
+        written = Segment(data)
+        same = (written.info, written.snapshot, list(written.chunks())) == (info, snapshot, chunks)
+    except SegmentDamaged as exc:
+        raise DamageError(
+            f"{segment} would be refused when it is read, and was not published: {exc}", hint=exc.hint
+        ) from exc
+    if not same:
+        raise DamageError(f"{segment} does not read back as it was written; it was not published")
 
 
 def _check_order(txs: list[int], range_: SegmentRange) -> None:
@@ -233,7 +169,7 @@ def _write(tables: Iterable[pa.Table], document: str | bytes) -> bytes:
     ) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({_INFO_KEY: document})
+        writer.add_key_value_metadata({INFO_KEY: document})
         writer.add_key_value_metadata({DIGEST_KEY: NO_DIGEST})
         writer.add_key_value_metadata({MAC_KEY: NO_MAC})
     return sealed(sink.getvalue().to_pybytes())
@@ -241,6 +177,10 @@ def _write(tables: Iterable[pa.Table], document: str | bytes) -> bytes:
 
 class Segment:
     """A segment read from its bytes; the digest is checked at once, before anything of it is used.
+
+    Args:
+        data: the bytes.
+        where: display name of the object, for errors.
 
     Attributes:
         data: the bytes.
@@ -253,8 +193,15 @@ class Segment:
         SegmentDamaged: the bytes are not what was written.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, where: str = "") -> None:
         self.data = data
+        self._where = where
+        self._checked = False
+        self._attributes: list[tuple[int, int]] = []
+        with self._errors():
+            self._open(data)
+
+    def _open(self, data: bytes) -> None:
         place = digits_of(data, DIGEST_KEY, len(NO_DIGEST))
         if place is None:
             raise SegmentDamaged("it has no digest")
@@ -263,12 +210,19 @@ class Segment:
             raise SegmentDamaged(
                 f"its SHA-256 is {actual.decode()}, it should be {expected.decode(errors='replace')}"
             )
+        self._file, self._document = open_parquet(data)
+        self.info, self.snapshot = read_document(self._document)
+        self.base = Schema.from_json({"base": self.snapshot["base"]})
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Names the segment in errors."""
         try:
-            self._file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["attribute", "type"])
-            self.info, self.snapshot = _read_document(self._file.metadata.metadata[_INFO_KEY])
-            self.base = Schema.from_json({"base": dict(self.snapshot["base"])})
-        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError, zlib.error) as exc:
-            raise SegmentDamaged(f"it is not a segment: {exc}") from exc
+            yield
+        except SegmentDamaged as exc:
+            if not self._where:
+                raise
+            raise type(exc)(f"{self._where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
 
     def schema(self) -> Schema | None:
         """Returns the schema as of before the segment, None if the segment holds only its base."""
@@ -280,18 +234,14 @@ class Segment:
         return int(self._file.num_row_groups)
 
     def chunk(self, group: int) -> LogChunk:
-        """Returns the transactions of one row group.
-
-        Raises:
-            SegmentDamaged: they cannot be decoded.
-        """
-        with _decoding(f"row group {group}"):
-            return arrow.from_table(self._file.read_row_group(group, columns=arrow.NEEDED))
+        """Returns the transactions of one row group; raises what `check_rows` raises."""
+        self.check_rows()
+        return arrow.from_table(self._read(group))
 
     def chunks(self) -> Iterator[LogChunk]:
-        """Yields all transactions in order, a row group at a time."""
-        for group in range(self.groups):
-            yield self.chunk(group)
+        """Yields all transactions in order, a row group at a time; raises what `check_rows` raises."""
+        for table in self._tables():
+            yield arrow.from_table(table)
 
     def some(self, attributes: Collection[int]) -> LogChunk:
         """Returns the datoms of a few attributes, in order; row groups that have none are not decoded.
@@ -299,36 +249,36 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        wanted, column = pa.array(attributes, pa.int64()), arrow.SCHEMA.get_field_index("a")
+        self.check_rows()
+        wanted = pa.array(attributes, pa.int64())
         found = []
-        with _decoding("it"):
-            for group in range(self.groups):
-                there = self._file.metadata.row_group(group).column(column).statistics
-                if there is None or any(there.min <= a <= there.max for a in attributes):
-                    table = self._file.read_row_group(group, columns=arrow.NEEDED)
-                    rows = table.filter(pc.is_in(table.column("a"), wanted))
-                    found += [arrow.from_table(rows)] if len(rows) else []
+        for group, (least, most) in enumerate(self._attributes):
+            if any(least <= a <= most for a in attributes):
+                table = self._read(group)
+                rows = table.filter(pc.is_in(table.column("a"), wanted))
+                found += [arrow.from_table(rows)] if len(rows) else []
         return LogChunk.join(found)
 
     def code(self, attributes: Collection[int]) -> LogChunk:
         """Returns the datoms of a few attributes and all functions, in order.
 
-        It looks at each row: whoever made a file may have made its statistics, too.
+        Other rows are not checked, so that a look ahead costs little. Whatever they hide is found when it is
+        restored.
 
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
         wanted, function = pa.array(attributes, pa.int64()), KINDS["c"]
         found = []
-        with _decoding("it"):
-            for group in range(self.groups):
-                looked = self._file.read_row_group(group, columns=["a", "type"])
+        for group in range(self.groups):
+            with self._errors(), decoding(f"row group {group}"):
+                looked = self._file.read_row_group(group, columns=["a", "type"], use_threads=False)
                 there = pc.is_in(looked.column("a"), wanted)
                 if function in looked.column("type").unique().to_pylist():
                     there = pc.or_(there, pc.equal(looked.column("type").cast(pa.string()), function))
                 if pc.any(there).as_py():
-                    table = self._file.read_row_group(group, columns=arrow.NEEDED).filter(there)
-                    found.append(arrow.from_table(table))
+                    self.check_rows()
+                    found.append(arrow.from_table(self._read(group).filter(there)))
         return LogChunk.join(found)
 
     def schema_changes(self) -> list[Transaction]:
@@ -342,19 +292,17 @@ class Segment:
         """
         touches = self.base.touches
         changes: list[Transaction] = []
-        for group in range(self.groups):
-            with _decoding(f"row group {group}"):
-                attributes = self._file.read_row_group(group, columns=["a"]).column("a").unique().to_pylist()
-            if touches(attributes):
-                own = self.chunk(group).after(t_to_tx(self.info.bootstrap_t)).transactions()
+        for table in self._tables():
+            if touches(table.column("a").unique().to_pylist()):
+                own = arrow.from_table(table).after(t_to_tx(self.info.bootstrap_t)).transactions()
                 changes += [transaction for transaction in own if touches(transaction.a)]
         return changes
 
     def last_before(self, t: int) -> Transaction | None:
-        """Returns the last transaction before a t, None if there is none. It decodes one row group, mostly.
+        """Returns the last transaction before a t, None if there is none.
 
         Raises:
-            SegmentDamaged: a row group cannot be decoded.
+            SegmentDamaged: the rows cannot be decoded.
         """
         return last_before((self.chunk(group) for group in reversed(range(self.groups))), t)
 
@@ -362,9 +310,7 @@ class Segment:
         """Returns its bytes, written anew if they have no place for a MAC: older segments have none."""
         if mac_in(self.data) is not None:
             return self.data
-        with _decoding("it"):
-            groups = [self._file.read_row_group(group) for group in range(self.groups)]
-            written = _write(groups, self._file.metadata.metadata[_INFO_KEY])
+        written = _write(self._tables(), self._document)
         if not self.same_rows(Segment(written)):
             raise DamageError(f"{self.info.range.key} does not read back as it was written")
         return written
@@ -375,39 +321,40 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        with _decoding("it"):
-            return self._file.read()
+        tables = list(self._tables()) or [plain(arrow.STORED.empty_table())]
+        return pa.concat_tables(tables).unify_dictionaries()
 
-    def check_rows(self, before: int | None = None) -> Transaction | None:
-        """Decodes and checks all transactions, and the schema if there is one.
+    def check_rows(self) -> None:
+        """Decodes and checks all transactions, and the schema if there is one, unless that was done.
 
-        Args:
-            before: a t. Default: the end.
-
-        Returns:
-            What `last_before` returns for it.
+        Everything that gives rows does this first. So nothing of a segment is used that `verify` refuses.
 
         Raises:
-            SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not as many as
-                the metadata says; or the schema is not the one that the metadata says.
+            SegmentDamaged: they cannot be decoded, are out of order or out of range, or are not what the
+                metadata says; or the schema is not the one that the metadata says.
         """
-        transactions = datoms = 0
-        last_t = self.info.start - 1
-        found = LogChunk()
-        until = self.info.end if before is None else before
-        for chunk in self.chunks():
-            datoms += len(chunk)
-            if chunk and tx_to_t(chunk.tx[0]) < until:
-                found = chunk
-            for tx in chunk.txs():
-                if not last_t < tx_to_t(tx) < self.info.end:
-                    raise SegmentDamaged(f"t {tx_to_t(tx)} is out of order or out of range")
-                last_t = tx_to_t(tx)
-                transactions += 1
-        if (transactions, datoms) != (self.info.transactions, self.info.datoms):
-            raise SegmentDamaged(f"it has {transactions} transactions and {datoms} datoms, not what it says")
-        self._check_schema()
-        return last_before([found], until)
+        if not self._checked:
+            for _ in self._tables():
+                pass
+
+    def _tables(self) -> Iterator[pa.Table]:
+        """Yields the rows of each row group, checked; at the end all of them together are."""
+        with self._errors():
+            self._check_schema()
+            check = RowCheck(self.info, self.base.base, self.schema())
+        for group in range(self.groups):
+            with self._errors(), decoding(f"row group {group}"):
+                table = read_group(self._file, group)
+                check.add(table)
+            yield plain(table)
+        with self._errors():
+            check.finish()
+        self._attributes = check.attributes
+        self._checked = True
+
+    def _read(self, group: int) -> pa.Table:
+        """Returns the rows of one row group, which were checked."""
+        return plain(read_group(self._file, group))
 
     def _check_schema(self) -> None:
         expected = self.info.schema_sha256
@@ -423,11 +370,11 @@ class Segment:
         """
         ours, theirs = self.info, other.info
         if ours.format != theirs.format:
-            ours, theirs = (replace(info, format=FORMAT, **_NOT_IN_FORMAT_1) for info in (ours, theirs))
+            ours, theirs = (replace(info, format=FORMAT, **NOT_IN_FORMAT_1) for info in (ours, theirs))
         if None in {ours.last_excision_t, theirs.last_excision_t}:
             ours, theirs = (replace(info, last_excision_t=None) for info in (ours, theirs))
         if None in {ours.backup, theirs.backup}:
-            ours, theirs = (replace(info, **_NOT_IN_ALL) for info in (ours, theirs))
+            ours, theirs = (replace(info, **NOT_IN_ALL) for info in (ours, theirs))
         return ours == theirs and self.same_rows(other)
 
     def same_rows(self, other: Segment) -> bool:
@@ -456,40 +403,3 @@ def last_in(table: pa.Table, t: int) -> Transaction | None:
         return None
     rows = rows.filter(pc.equal(rows.column("tx"), rows.column("tx")[-1]))
     return next(arrow.from_table(rows).transactions())
-
-
-@contextmanager
-def _decoding(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as exc:
-        raise SegmentDamaged(f"{what} cannot be decoded: {exc}") from exc
-
-
-def _read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
-    """Reads the document in the metadata of any format: what it says, and the schema as plain data."""
-    document = json.loads(text)
-    if document["format"] > FORMAT:
-        raise NewerFormat(
-            f"its format is version {document['format']}, this program knows those up to {FORMAT}",
-            hint="Use a newer asyncrestore.",
-        )
-    snapshot = document.pop("schema")
-    if document["format"] == 1:
-        document |= _NOT_IN_FORMAT_1
-    else:
-        snapshot = _unpack(snapshot)
-    document = {**_NOT_IN_ALL, **document}
-    kinds: dict[str, Any] = {"backup": str | None, "since": int | None, "previous": str | None}
-    if not all(isinstance(document[name], kind) for name, kind in kinds.items()):
-        raise TypeError("it does not say which backup it is of")
-    return SegmentInfo(**{**document, "largest": tuple(document["largest"])}), snapshot
-
-
-def _pack(snapshot: dict[str, Any]) -> str:
-    return base64.b64encode(zlib.compress(snapshot_text(snapshot).encode(), 9)).decode()
-
-
-def _unpack(packed: str) -> dict[str, Any]:
-    snapshot: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
-    return snapshot

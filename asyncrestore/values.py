@@ -150,6 +150,15 @@ def _bits(layout: str, number_layout: str) -> Callable[[float], int]:
     return bits
 
 
+def is_unicode(text: str) -> bool:
+    """Returns whether UTF-8 can hold a text, which it cannot if that has half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _text(value: str) -> str:
     value.encode()  # raises a ValueError for half a surrogate pair, which is not text
     return value

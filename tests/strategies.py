@@ -35,7 +35,11 @@ scalars = st.one_of(
     st.tuples(st.just("d"), double_bits),
     st.tuples(st.just("f"), float_bits),
     st.tuples(st.just("i"), longs),
-    st.tuples(st.sampled_from("skyuo"), texts),
+    st.tuples(st.sampled_from("sky"), texts),
+    st.tuples(st.just("u"), st.uuids().map(str)),
+    st.tuples(
+        st.just("o"), st.sampled_from(["", "a/b?c#d", "http://user@[::1]:80/%20ü", "urn:x:y", "file:///a"])
+    ),
     st.tuples(st.just("n"), st.integers().map(str)),
     st.tuples(st.just("m"), st.decimals(allow_nan=False, allow_infinity=False).map(str)),
     st.tuples(st.just("x"), st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode())),
@@ -61,7 +65,7 @@ def rows(draw: st.DrawFn, *, start: int = 0, end: int = 1000, max_transactions: 
     """Datoms of some transactions with start <= t < end, in order."""
     ts = sorted(draw(st.sets(st.integers(start, end - 1), max_size=max_transactions)))
     datoms = st.lists(
-        st.builds(_datom, entity_ids, st.integers(0, 200), values, texts, entity_ids, st.booleans()),
+        st.builds(_datom, entity_ids, st.integers(100, 200), values, texts, entity_ids, st.booleans()),
         min_size=1,
         max_size=8,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from asyncrestore.errors import UsageError
+from asyncrestore.limits import LEAST_SEGMENT_BYTES, max_segment_bytes
 from asyncrestore.redact import redacted, redacted_uri, secrets_of
 
 if TYPE_CHECKING:
@@ -50,11 +52,29 @@ def _set(context: click.Context, parameter: click.Parameter, value: bool) -> Non
         setattr(context.ensure_object(Settings), parameter.name, True)
 
 
+def _set_limit(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    match = re.fullmatch("([0-9]{1,12})([KMG]?)", value)
+    size = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]] if match else 0
+    if size < LEAST_SEGMENT_BYTES:
+        raise click.BadParameter(f"{value!r} is not a size of 1M or more, such as 512M or 2G")
+    context.with_resource(max_segment_bytes(size))
+
+
 def output_options(command: _Decorated) -> _Decorated:
-    """Adds the options that fill `Settings`, before or after the command's name.
+    """Adds the options that every command has, before or after the command's name.
 
     They are read before all others, so that an error in one of those is reported as they ask.
     """
+    command = click.option(
+        "--max-segment-size",
+        metavar="SIZE",
+        is_eager=True,
+        expose_value=False,
+        callback=_set_limit,
+        help="How much a segment may take, as it is stored and in memory: 512M, 2G. Default: 128M.",
+    )(command)
     # The last decorator comes first in the help.
     for name, help_text in (
         ("--no-progress", "No progress bar or lines."),

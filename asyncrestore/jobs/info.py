@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -23,11 +23,10 @@ from asyncrestore.scan import code_of
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.segment import SegmentRange
 from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
-from asyncrestore.values import EPOCH
+from asyncrestore.values import to_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from asyncrestore.catalog import Backup, StoredSegment
     from asyncrestore.code import Code
@@ -240,7 +239,8 @@ def _joined(chain: Iterable[StoredSegment]) -> list[SegmentRange]:
 
 def _instant(transaction: Transaction, tx_instant: int) -> datetime | None:
     milliseconds = transaction.instant(tx_instant)
-    return None if milliseconds is None else EPOCH + timedelta(milliseconds=milliseconds)
+    instant = None if milliseconds is None else to_python("i", milliseconds)
+    return instant if isinstance(instant, datetime) else None  # Datomic has years that datetime lacks
 
 
 def _first_instant(segment: Segment) -> datetime | None:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import deque
 from contextlib import asynccontextmanager, closing
+from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +209,7 @@ class _Datoms:
     def __init__(self, history: StoredHistory, schema: Schema, portal: BlockingPortal) -> None:
         self._history = history
         self._portal = portal
+        self._context = copy_context()
         self._hidden = views.hidden_attributes(schema)
         self.schema = schema
         self.tx_instant = schema.id_of("db/txInstant")
@@ -225,11 +227,11 @@ class _Datoms:
         parts = self._parts()
         ahead: deque[Future[tuple[Part, Segment, pa.Table]]] = deque()
         try:
-            ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, _AHEAD))
+            ahead.extend(self._start(*each) for each in islice(parts, _AHEAD))
             while ahead:
                 part, segment, table = ahead.popleft().result()
-                self._portal.call(self._history.check_follows, part, segment)
-                ahead.extend(self._portal.start_task_soon(self._rows, *each) for each in islice(parts, 1))
+                self._context.copy().run(self._portal.call, self._history.check_follows, part, segment)
+                ahead.extend(self._start(*each) for each in islice(parts, 1))
                 yield from table.to_batches()
         except Exception as exc:
             self.failure = exc
@@ -237,6 +239,10 @@ class _Datoms:
         finally:
             for future in ahead:
                 future.cancel()
+
+    def _start(self, part: Part, start: int) -> Future[tuple[Part, Segment, pa.Table]]:
+        # In the context of the query, which has the limit of sizes: DuckDB's threads have another one.
+        return self._context.copy().run(self._portal.start_task_soon, self._rows, part, start)
 
     def _parts(self) -> Iterator[tuple[Part, int]]:
         """Yields the segments, each with the t from which it is wanted, because they may overlap."""

@@ -48,7 +48,8 @@ class Store(Protocol):
 
         Raises:
             NotFound: there is no such object.
-            SegmentDamaged: something else has the object's place, such as a directory.
+            SegmentDamaged: something else has the object's place, such as a directory; or the object is
+                larger than `limits.object_limit()`, of which it is not read further.
         """
         ...
 

@@ -21,6 +21,7 @@ from asyncrestore.errors import (
     StoreFailed,
     has_too_many_open_files,
 )
+from asyncrestore.limits import check_object_size
 from asyncrestore.paths import status
 from asyncrestore.stores.base import StoredObject, folder_of, name_of
 
@@ -248,19 +249,34 @@ def _size(entry: os.DirEntry[str]) -> int:
 def _read(path: Path) -> bytes:
     """The content of a file. Anything else is damage: a pipe would be waited for without end.
 
-    So is a file that the disk cannot give back: a command that looks at all of them must come to the next.
+    So is a file that the disk cannot give back, or one too large for a segment: a command that looks at all
+    of them must come to the next.
     """
     there = status(path)
     if os.path.lexists(path) if there is None else not stat.S_ISREG(there.st_mode):
-        raise SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
+        raise _no_file(path)
     try:
-        return path.read_bytes()
+        # Something else may have come into its place since: a pipe must not be waited for.
+        with open(path, "rb", opener=_open) as file:
+            opened = os.fstat(file.fileno())
+            if not stat.S_ISREG(opened.st_mode):
+                raise _no_file(path)
+            check_object_size(str(path), opened.st_size)
+            return file.read(opened.st_size)
     except OSError as exc:
         if exc.errno not in _UNREADABLE:
             raise
         raise SegmentDamaged(
             f"{path}: {exc.strerror}", hint="Check the disk, then run repair with the source."
         ) from exc
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _no_file(path: Path) -> SegmentDamaged:
+    return SegmentDamaged(f"{path} is not a file, nor a link to one", hint="Run repair with the source.")
 
 
 def _delete(path: Path) -> None:

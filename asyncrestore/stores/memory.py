@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncrestore.errors import NotFound
+from asyncrestore.limits import check_object_size
 from asyncrestore.stores.base import StoredObject
 
 
@@ -27,9 +28,11 @@ class MemoryStore:
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`."""
         try:
-            return self._objects[name, key]
+            data = self._objects[name, key]
         except KeyError:
             raise NotFound(f"{self.uri} has no object {name}/{key}") from None
+        check_object_size(f"{self.uri}{name}/{key}", len(data))
+        return data
 
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import NotAuthorized, NotFound
+from asyncrestore.errors import NotAuthorized, NotFound, SegmentDamaged
+from asyncrestore.limits import max_segment_bytes
 from asyncrestore.stores.base import Deletes
 from asyncrestore.stores.promises import UPLOADS_CHECKED, check_promises
 from asyncrestore.testing.assertions import must
@@ -21,6 +22,7 @@ async def check_store(store: Store) -> None:
     """
     await _check_names(store)
     await _check_deletion(store)
+    await _check_sizes(store)
     for promise in await check_promises(store, "promises"):
         # The server alone keeps that last one, not the store.
         kept = promise.kept or promise.text == UPLOADS_CHECKED
@@ -58,6 +60,17 @@ async def _check_deletion(store: Store) -> None:
     for key in ("1.parquet", "2.parquet"):
         await store.delete("deletions", key)
     must("deletions" not in await store.names(), "a backup without objects has no name")
+
+
+async def _check_sizes(store: Store) -> None:
+    """Checks that what is too large for a segment is not read."""
+    await store.publish("sizes", "1.parquet", b"x" * 200_000)
+    with max_segment_bytes(1):
+        try:
+            await store.read("sizes", "1.parquet")
+        except SegmentDamaged:
+            return
+    must(False, "an object that is larger than a segment may be is refused")
 
 
 async def _is_missing(store: Store, name: str, key: str) -> bool:

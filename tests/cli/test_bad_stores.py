@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore import segment
+from asyncrestore.seal import sealed
 from tests.support import small_backup
 from tests.support.cli import Ran
 from tests.support.refused import can, confined, mode, nobody
@@ -153,13 +153,10 @@ def test_an_unwritable_directory(store: Path) -> None:
     assert sorted(path.name for path in (store / "db").iterdir()) == sorted(small_backup.objects())
 
 
-def test_a_newer_version_s_store(
-    capsys: pytest.CaptureFixture[str], store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segment, "FORMAT", 3)
+def test_a_newer_version_s_store(capsys: pytest.CaptureFixture[str], store: Path) -> None:
     for key, data in small_backup.objects().items():
-        (store / "db" / key).write_bytes(data)
-    monkeypatch.undo()
+        newer = data.replace(b'"format":2', b'"format":3')
+        (store / "db" / key).write_bytes(sealed(newer))
     for arguments in (["compact"], ["info"], ["copy", str(store.parent / "spare")], ["verify"]):
         name, *more = arguments
         ran = Ran(capsys, name, str(store), *more, "--quiet")

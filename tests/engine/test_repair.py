@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore import segment as segments
 from asyncrestore.catalog import StoredSegment
 from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.jobs.backup import backup
@@ -17,6 +16,7 @@ from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.seal import sealed
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
@@ -218,14 +218,13 @@ async def test_another_database_mends_nothing(
         await repair(source, store, name="none")
 
 
-async def test_a_newer_version_s_segments_are_not_damaged(
-    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, store = await new_database(*ODD), MemoryStore()
-    monkeypatch.setattr(segments, "FORMAT", 3)
-    await backup(source, store, name=NAME)
-    monkeypatch.undo()
-    before = await load(store)
+async def test_a_newer_version_s_segments_are_not_damaged(new_database: NewDatabase) -> None:
+    source, written = await new_database(*ODD), MemoryStore()
+    await backup(source, written, name=NAME)
+    before = {
+        key: sealed(data.replace(b'"format":2', b'"format":3')) for key, data in (await load(written)).items()
+    }
+    store = await store_of(before)
     with pytest.raises(NewerFormat, match="version 3"):
         await repair(source, store, name=NAME)
     assert await load(store) == before

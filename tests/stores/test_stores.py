@@ -283,10 +283,13 @@ async def test_a_file_that_the_disk_cannot_give_back_is_damage(
     store = FilesystemStore(tmp_path)
     await store.publish("a", "1.parquet", b"one")
 
-    def fail(path: Path) -> bytes:
-        raise OSError(errno.EIO, "Input/output error", str(path))
+    def fail(path: str, flags: int, *rest: int) -> int:
+        if path.endswith("1.parquet"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return opened(path, flags, *rest)
 
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    opened = os.open
+    monkeypatch.setattr(os, "open", fail)
     with pytest.raises(SegmentDamaged, match=r"1.parquet: Input/output error"):
         await store.read("a", "1.parquet")
 

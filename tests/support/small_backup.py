@@ -27,7 +27,10 @@ RANGES = (SegmentRange(0, 10), SegmentRange(10, 20), SegmentRange(20, 25))
 
 
 def schema() -> Schema:
-    return Schema(dict(BASE), {73: Attribute("artist/name", "db.type/string")})
+    return Schema(
+        dict(BASE),
+        {50: Attribute("db/txInstant", "db.type/instant"), 73: Attribute("artist/name", "db.type/string")},
+    )
 
 
 def transaction(t: int, name: str = "name") -> LogChunk:

@@ -9,9 +9,10 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import HTTPClientError
 from botocore.handlers import add_expect_header
+
+from asyncrestore.stores.s3.answers import BoundedSession
 
 _REDIRECTIONS = frozenset({300, 301, 302, 303, 305, 307, 308})
 _HEADER, _REGION = "x-amz-bucket-region", re.compile(r"[a-z0-9-]{1,63}")
@@ -24,7 +25,7 @@ class Redirected(HTTPClientError):
     fmt = "it redirects to {host}, where no request is sent"
 
 
-class DirectSession(AIOHTTPSession):
+class DirectSession(BoundedSession):
     """Sends each request to the host that it is for, and to no other.
 
     aiohttp follows redirects, and takes `Authorization` out of a request to another host, but not the token

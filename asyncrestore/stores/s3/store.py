@@ -18,6 +18,7 @@ from anyio import to_thread
 from botocore.exceptions import ClientError, FlexibleChecksumError
 
 from asyncrestore.errors import SegmentDamaged, StoreFailed, Unavailable
+from asyncrestore.limits import check_object_size
 from asyncrestore.stores.base import StoredObject, folder_of, name_of
 from asyncrestore.stores.s3.errors import DELETING, LISTING, READING, WRITING, s3_errors, status_of
 from asyncrestore.stores.s3.retry import persist
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from asyncrestore.stores.s3.uri import S3Place
 
 _Result = TypeVar("_Result")
+_PIECE = 1 << 20
+_MOST_PAGES = 2_000
+"""Of at most 1,000 names each, in one listing: a segment a minute for four years, never compacted."""
+
 _WRITER = "asyncrestore-writer"
 _CONDITIONS_KEY = ".asyncrestore"
 _CONDITIONS_TEXT = b"asyncrestore creates this object again and again, to see that the store refuses it.\n"
@@ -184,13 +189,21 @@ class S3Store:
 
     async def _get(self, path: str, limit: anyio.CancelScope) -> bytes:
         answer = await self._client.get_object(**self._bucket, Key=path, ChecksumMode="ENABLED")
-        self._policy.allow(limit, answer["ContentLength"])
+        where, size = self._where(path), answer.get("ContentLength", 0)
         body = answer["Body"]
         async with body:
-            return await body.read()
+            check_object_size(where, size)
+            self._policy.allow(limit, size)
+            data = bytearray()
+            # By pieces: a server that does not say how much it sends may send without end.
+            while piece := await body.read(_PIECE):
+                data += piece
+                check_object_size(where, len(data))
+            return bytes(data)
 
     async def _pages(self, prefix: str) -> AsyncIterator[ListObjectsV2OutputTypeDef]:
         """Yields the pages of a listing, of at most 1,000 keys each."""
+        tokens: set[str] = set()
         request: dict[str, Any] = {
             **self._bucket,
             "Prefix": prefix,
@@ -203,8 +216,14 @@ class S3Store:
             if not page.get("IsTruncated"):
                 return
             token = page.get("NextContinuationToken", "")
-            if token in {"", request.get("ContinuationToken")}:
+            if not token or token in tokens:
                 raise StoreFailed(f"{self.uri}: the server cuts off a listing without saying how to continue")
+            if len(tokens) == _MOST_PAGES:
+                raise StoreFailed(
+                    f"{self._where(prefix)} has more than {_MOST_PAGES} pages of names, which no backup has",
+                    hint="Look at what lies there, or whether the server repeats itself.",
+                )
+            tokens.add(token)
             request["ContinuationToken"] = token
 
     async def _persist(

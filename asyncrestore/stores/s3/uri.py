@@ -157,7 +157,7 @@ def _one_of(*values: str) -> Callable[[str], bool]:
 
 
 def _is_days(value: str) -> bool:
-    return value.isdecimal() and 0 < int(value[:9]) <= _LONGEST_LOCK_DAYS
+    return value.isascii() and value.isdecimal() and 0 < int(value[:9]) <= _LONGEST_LOCK_DAYS
 
 
 def _is_account(value: str) -> bool:
