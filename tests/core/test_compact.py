@@ -252,7 +252,7 @@ async def test_another_past_s_copy_is_refused(*, ahead: bool) -> None:
         for range_ in ranges
     }
     target = await store_of(parted)
-    with pytest.raises(Conflict, match=r"have diverged: t 2\d differs"):
+    with pytest.raises(Conflict, match=r"have diverged: t \d+ differs"):
         await copy(await store_of(small_backup.objects()), target)
     assert await load(target) == parted
 
