@@ -48,12 +48,12 @@ async def test_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Several writers fail at once; the report names the promise all the same."""
     link, left = os.link, 10
 
-    def fill(*arguments: Any) -> None:
+    def fill(*arguments: Any, **options: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        link(*arguments)
+        link(*arguments, **options)
 
     monkeypatch.setattr(os, "link", fill)
     report = await asyncrestore.validate_store(str(tmp_path))
