@@ -15,7 +15,7 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, SCHEMA
-from tests.support.damage import NAME, load
+from tests.support.damage import NAME, begin, load
 
 if TYPE_CHECKING:
     from tests.support.databases import NewDatabase
@@ -31,6 +31,8 @@ async def test_frequent_backups_compacted_are_one_backup(new_database: NewDataba
         MemoryStore(),
         MemoryStore(),
     )
+    for store in (often, once):
+        await begin(store)
     for transaction in ODD:
         await source.transact_edn([transaction])
         await backup(source, often, name=NAME)
@@ -52,6 +54,8 @@ async def test_frequent_backups_compacted_are_one_backup(new_database: NewDataba
 
 async def test_pieces_compacted_are_larger_pieces(new_database: NewDatabase) -> None:
     source, small, large = await new_database(*ODD), MemoryStore(), MemoryStore()
+    for store in (small, large):
+        await begin(store)
     await backup(source, small, name=NAME, segment_size=2)
     await backup(source, large, name=NAME, segment_size=10)
     await compact(small, segment_size=10)
