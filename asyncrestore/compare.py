@@ -13,29 +13,32 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from asyncrestore.differences import Differences, words
-from asyncrestore.excised import Given, Surplus
+from asyncrestore.excised import Excisions, Given, Surplus
 from asyncrestore.ids import TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model import Transaction, t_to_tx, tx_to_t
 from asyncrestore.pipeline.budget import ByteBudget
 from asyncrestore.pipeline.prefetch import prefetch
+from asyncrestore.progress import Progress
 from asyncrestore.schema import ORIGINAL_ID
 from asyncrestore.target import own_attributes
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.excised import Excisions
     from asyncrestore.filters import Filter
     from asyncrestore.history import History, LiveHistory
     from asyncrestore.model import Datom, LogChunk
-    from asyncrestore.progress import OnProgress, Progress
+    from asyncrestore.progress import OnProgress
     from asyncrestore.schema import Schema
 
 PREFETCH_BYTES = 16 * 1024 * 1024
+
+_RECENT_WEIGHT = 1 << 20
+"""Of the newest transactions that are read at once: a hundred of an import, or one very large one."""
 
 
 class TargetReader:
@@ -266,6 +269,11 @@ class Comparison:
         for text in self._surplus.settle():
             self._differences.add(text)
 
+    def compare_some(self, pairs: Iterable[tuple[Transaction, Transaction | None]]) -> None:
+        """Compares some transactions, each with the target's, None where that is missing."""
+        for transaction, found in pairs:
+            self._compare(transaction, found)
+
     def _unexpected(self, source_tx: int | None, found: Transaction) -> None:
         if source_tx is None:
             self._differences.add(f"target t {found.t}: a transaction that no restore wrote")
@@ -319,6 +327,47 @@ class Comparison:
         return {d[:2] for d in there if not d[4] and d in wanted and d[:2] in changed}
 
 
+async def first_difference(
+    recent: Sequence[Transaction], schema: Schema, target: Database, found: LiveHistory, target_t: int
+) -> str | None:
+    """Compares the newest transactions of a target with those that they were restored from.
+
+    Args:
+        recent: of the source, in order; the target's transaction at `target_t` is of the last one.
+        schema: of the source, the same at each of them.
+        target: the restored database.
+        found: the target's own history.
+        target_t: t of its newest transaction that was restored.
+
+    Returns:
+        What differs first, None if nothing does, of those that are among the target's last ones.
+    """
+    own = own_attributes(await target.schema_history())
+    differences = Differences(1)
+    reader = _reader(schema, target, found, own, differences)
+    start = max(found.bootstrap_t, target_t - len(recent)) + 1
+    _, chunk = await target.read_log(start, target_t + 1, size=_RECENT_WEIGHT)
+    send, receive = anyio.create_memory_object_stream["LogChunk"](1)
+    async with send, receive:
+        await send.send(chunk)
+        await send.aclose()
+        pairs = [pair async for pair in reader.read(receive)]
+    restored = {source_tx: each for source_tx, each in pairs if source_tx is not None}
+    comparison = Comparison(
+        schema,
+        excisions=Excisions({}),
+        filter_=None,
+        may_be_ahead=False,
+        differences=differences,
+        progress=Progress(start_t=0, end_t=0),
+        on_progress=lambda _: None,
+    )
+    # A page may have a part of them.
+    read = [each for each in recent if restored and min(restored) <= each.tx <= max(restored)]
+    comparison.compare_some((each, restored.get(each.tx)) for each in read)
+    return differences.first[0] if differences.count else None
+
+
 async def compare(
     history: History,
     target: Database,
@@ -353,16 +402,7 @@ async def compare(
     """
     own = own_attributes(await target.schema_history())
     state = await history.state(t_to_tx(history.bootstrap_t))
-    target_base = found.schema_as_of(found.bootstrap_t).base
-    source_ids = {ident: entity for entity, ident in state.schema.base.items()}
-    base = {entity: source_ids[ident] for entity, ident in target_base.items() if ident in source_ids}
-    reader = TargetReader(
-        target,
-        original_id=own[ORIGINAL_ID],
-        own=frozenset(own.values()),
-        base=base,
-        differences=differences,
-    )
+    reader = _reader(state.schema, target, found, own, differences)
     comparison = Comparison(
         state.schema,
         excisions=excisions,
@@ -383,3 +423,18 @@ async def compare(
             )
         await comparison.run(expected, reader.read(actual))
     return comparison.ahead
+
+
+def _reader(
+    schema: Schema, target: Database, found: LiveHistory, own: Mapping[str, int], differences: Differences
+) -> TargetReader:
+    """Makes a reader of a target; `schema` is the source's, `own` as `own_attributes` returns it."""
+    target_base = found.schema_as_of(found.bootstrap_t).base
+    source_ids = {ident: entity for entity, ident in schema.base.items()}
+    return TargetReader(
+        target,
+        original_id=own[ORIGINAL_ID],
+        own=frozenset(own.values()),
+        base={entity: source_ids[ident] for entity, ident in target_base.items() if ident in source_ids},
+        differences=differences,
+    )

@@ -441,7 +441,8 @@ class LiveHistory:
         async for chunk in self._pages(SegmentRange(0, tx_to_t(tx) + 1)):
             state.seen.add_all(chunk.e)
             if chunk and chunk.tx[-1] == tx:
-                *_, state.last = chunk.transactions()
+                for state.last in chunk.transactions():
+                    state.remember(state.last)
         return state
 
     async def schema(self) -> Schema:

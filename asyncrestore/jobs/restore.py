@@ -12,11 +12,13 @@ from asyncrestore.bootstrap import ROLLED_BACK
 from asyncrestore.code import AllowedCode
 from asyncrestore.codecheck import CodeCheck
 from asyncrestore.commonpast import check_target
+from asyncrestore.compare import first_difference
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, NotFound, StoppedEarly, UsageError
 from asyncrestore.excised import Excised
 from asyncrestore.filters import make_filter
+from asyncrestore.history import LiveHistory
 from asyncrestore.ids import IdCache
 from asyncrestore.model import t_to_tx, tx_to_t
 from asyncrestore.opening import as_database, as_history
@@ -240,6 +242,9 @@ async def _restore(
     state = await history.state(marker.source_tx)
     _check_newest(history, target, marker, state)
     await check_target(history, target, marker)
+    if filter_ is None and excisions.cover_nothing and state.recent:
+        # What is left out or rewritten is not known to be the same each time.
+        await _check_recent(history, target, marker, state)
     if filter_ is not None:
         filter_.hide(state.schema)
     resolver = Resolver(state, cache, marker.source_tx, t_to_tx(marker.target_t) - marker.source_tx)
@@ -335,5 +340,19 @@ def _check_newest(history: History, target: Database, marker: Marker, state: Sta
         differs = "has another instant in each" if last else "is in the first one only"
         raise Conflict(
             f"{target.uri} and {history.where} have diverged: t {tx_to_t(marker.source_tx)} {differs}",
+            hint=f"{ROLLED_BACK} Restore into a new database.",
+        )
+
+
+async def _check_recent(history: History, target: Database, marker: Marker, state: State) -> None:
+    """The target's newest transactions must have the source's content.
+
+    A source that was rolled back may have gone on with the same instants, as an import has.
+    """
+    found = await LiveHistory.open(target)
+    differs = await first_difference(state.recent, state.schema, target, found, marker.target_t)
+    if differs is not None:
+        raise Conflict(
+            f"{target.uri} and {history.where} have diverged: {differs}",
             hint=f"{ROLLED_BACK} Restore into a new database.",
         )

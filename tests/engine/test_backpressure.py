@@ -49,8 +49,8 @@ async def test_a_slow_target_stops_the_prefetcher(
 ) -> None:
     source, inner, store = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database(), CountingStore()
     await backup(source, store, segment_size=SEGMENT)
-    # A restore begins with the first, the card and the last, asks the last for requests, looks for code in all
-    # but holds none of them, and reads all again.
+    # A restore begins with the first, the card and the last, asks the last for requests, looks for code in
+    # all but holds none of them, and reads all again.
     looked_at = 4 + len([each for each in await store.list(source.name) if each.key != CARD])
     store.read_count, store.ahead = -looked_at, []
 

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from asyncrestore.bootstrap import beginning_until
+from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, Overtaken
 from asyncrestore.history import LiveHistory
 from asyncrestore.jobs.backup import backup
@@ -280,3 +281,33 @@ async def test_copy_that_was_put_back_and_continued_again(
         await backup(put_back, store)
     with pytest.raises(Conflict, match="have diverged"):
         await restore(put_back, target)
+
+
+def dated(day: int, data: str) -> str:
+    return f'[{{:db/id "datomic.tx" :db/txInstant #inst "2024-05-{day}"}} {data}]'
+
+
+async def test_a_directory_that_is_put_back_and_gone_on_otherwise(
+    connector: Connector, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """With the same instants, as an import gives them; the newest transaction is the same, too."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    async with open_connector() as own:
+        await durable(own, first, *SCRIPT)
+    shutil.copytree(first, again)
+    anne, bob = '{:db/id [:p/email "10@x"] :p/name "Anne"}', '{:db/id [:p/email "15@x"] :p/name "Bob"}'
+    source = await durable(connector, first, dated(10, anne), dated(11, bob))
+    target, from_store, store = await new_database(), await new_database(), MemoryStore()
+    await restore(source, target)
+    await restore(source, from_store)
+
+    other = await durable(connector, again, dated(10, anne.replace("Anne", "Anna")), dated(11, bob))
+    await other.transact_edn([dated(12, '{:db/id [:p/email "20@x"] :p/name "Eve"}')])
+    await backup(other, store)
+    before = await target.basis_t()
+    for its_source, copy_ in ((other, target), (store, from_store)):
+        with pytest.raises(Conflict, match=r"have diverged: t \d+: missing in the target: .* 'Anna'"):
+            await restore(its_source, copy_)
+    assert await target.basis_t() == before
+    await source.transact_edn([dated(12, '{:db/id [:p/email "20@x"] :p/name "Eve"}')])
+    assert (await restore(source, target)).transactions == 1
