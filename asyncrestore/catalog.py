@@ -22,6 +22,7 @@ from asyncrestore.errors import (
 from asyncrestore.limits import MAX_REASON_BYTES, check_object_size, max_segment_bytes
 from asyncrestore.lineage import Chain
 from asyncrestore.segment import Segment, SegmentRange
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
@@ -169,6 +170,18 @@ class Backup:
                 hint=_REPAIR,
             )
         return segment
+
+    def check_may_add(self, segment: Segment) -> None:
+        """Checks that segments can be added to those of which this is one.
+
+        Raises:
+            NotAuthorized: it is signed, and the store was opened without a key.
+        """
+        if segment.signed and not isinstance(self.store, Authenticates):
+            raise NotAuthorized(
+                f"{self.where(segment.info.range.key)} is signed, and no key was given",
+                hint="Give the key that it was signed with: --signing-key-file.",
+            )
 
     async def inspect(
         self, stored: StoredSegment, before: int | None = None

@@ -229,6 +229,11 @@ class Segment:
         return Schema.from_json(self.snapshot) if "attributes" in self.snapshot else None
 
     @property
+    def signed(self) -> bool:
+        """Whether it has a MAC, which was checked if the store was opened with the key."""
+        return mac_in(self.data) not in {None, NO_MAC}
+
+    @property
     def groups(self) -> int:
         """How many row groups it has."""
         return int(self._file.num_row_groups)

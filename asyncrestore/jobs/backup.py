@@ -223,6 +223,7 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
     if not there.segments:
         return None
     newest = await there.read(there.chain()[-1])
+    there.check_may_add(newest)
     if newest.info.source != history.identity:
         raise Conflict(
             f"{there.where()} is a backup of another database ({newest.info.source}) than "

@@ -149,6 +149,7 @@ async def _merge(
     merging: _Merging | None = None
     for stored in run:
         segment = await read(stored)
+        backup.check_may_add(segment)
         if merging is not None and not merging.has_room(segment.info):
             sizes |= await _publish(backup, merging, schemas)
             merging = None

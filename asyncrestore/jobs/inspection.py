@@ -36,6 +36,7 @@ class Inspected:
         stored: the segment.
         source: identity of the database that it is of; None if it cannot be read.
         info: its metadata; None if it cannot be read.
+        signed: whether it is signed.
         last: its last transaction before the next segment to read begins, None if there is none.
         error: why it cannot be read, or that it is gone since the listing.
         comparison: how it differs from its source, if it was compared with that.
@@ -44,6 +45,7 @@ class Inspected:
     stored: StoredSegment
     source: str | None = None
     info: SegmentInfo | None = None
+    signed: bool = False
     last: Transaction | None = None
     error: SegmentDamaged | NotFound | None = None
     comparison: SegmentComparison | None = None
@@ -77,7 +79,14 @@ async def inspect_all(
             comparison = await compare_segment(segment, source, excisions, limit)
         progress.transactions += info.transactions
         progress.datoms += info.datoms
-        return Inspected(stored=stored, source=info.source, info=info, last=last, comparison=comparison)
+        return Inspected(
+            stored=stored,
+            source=info.source,
+            info=info,
+            signed=segment.signed,
+            last=last,
+            comparison=comparison,
+        )
 
     return await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
 

@@ -110,7 +110,8 @@ class VerifyReport:
             )
         raise HistoryDiffers(
             f"{self.against} differs from {self.checked}: {problems}, the first: {self.problems[0]}",
-            hint="Do not use the target in the source's place. Restore into a new database and verify that.",
+            hint="If it lacks the newest transactions alone, run restore: it continues. Otherwise do not use "
+            "the target in the source's place: restore into a new database, and verify that.",
         )
 
 
@@ -316,7 +317,7 @@ async def _verify_backup(
         problems=differences.first,
         problem_count=differences.count,
         excised=excised,
-        notes=[*notes, *_trust(backup)],
+        notes=[*notes, *_trust(backup, signed=any(each.signed for each in segments))],
     )
 
 
@@ -332,10 +333,12 @@ async def _strangers(backup: Backup, found: list[Inspected], source: str | None)
     return [*problems, *broken_links(backup, ours)]
 
 
-def _trust(backup: Backup) -> list[str]:
+def _trust(backup: Backup, *, signed: bool) -> list[str]:
     """Says how far a backup that is whole can be trusted."""
     if isinstance(backup.store, Authenticates):
         return list(backup.store.remarks())
+    if signed:
+        return ["it is signed, and no key was given: the signatures were not checked"]
     return [
         "it is neither encrypted nor signed: digests show accidents, not what somebody changed on purpose"
     ]

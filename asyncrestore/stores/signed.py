@@ -118,7 +118,8 @@ class SignedStore:
             raise Conflict(
                 "it is not signed, and a signing key was given",
                 hint="Give no key for a backup that is not signed; `asyncrestore copy` with the key makes a "
-                "signed copy of it.",
+                "signed copy of it. If this object alone is not signed, others made it: delete it, and run "
+                "repair.",
             )
         if not digits.startswith(self._id):
             raise NotAuthorized(

@@ -414,6 +414,7 @@ async def test_repair_and_delete_take_it_out_of_the_backup(new_database: NewData
 async def test_a_segment_that_follows_what_was_excised_is_written_anew(new_database: NewDatabase) -> None:
     source = await new_source(new_database, f"[{BOB}]", f"[{ANN}]", '[{:db/id "x" :p/name "X"}]')
     store = MemoryStore()
+    await backup(source.database, store, name=NAME, end_t=source.ts[0])
     await backup(source.database, store, name=NAME, segment_size=1)
     await source.do("[{:db/excise #ann}]", "[]")
     done = await source.excised()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentGap
+from asyncrestore.errors import AsyncRestoreError, Conflict, NotAuthorized, SegmentGap
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.info import DatabaseInfo, info
@@ -18,6 +18,7 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.signed import SigningKey
 from tests.support.damage import NAME, Objects, load, store_of
+from tests.support.databases import EndingAt
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase, Connector
@@ -33,6 +34,9 @@ SCHEMA = (
     "[{:db/ident :p/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}"
     ' [:db/add "datomic.tx" :db/txInstant #inst "2024-01-01"]]'
 )
+
+
+NAMES = tuple(f'[{{:p/name "{name}"}}]' for name in ("Ann", "Bob", "Eve", "Joe"))
 
 
 @dataclass
@@ -153,6 +157,17 @@ async def test_one_key_and_one_name_for_both(
     [merged] = (await load(ours)).keys() - sound.keys()
     laid = {merged: await theirs.read(NAME, merged), "backup.json": await ours.read(NAME, "backup.json")}
     assert await refused_by(lines, laid, await new_database(), encryption) == [*READING, "backup"]
+
+
+async def test_without_its_key_nothing_is_added_to_a_signed_backup(new_database: NewDatabase) -> None:
+    source, store, key = await new_database(SCHEMA, *NAMES), MemoryStore(), SigningKey(bytes(32))
+    await backup(EndingAt(source, await source.basis_t() - 3), store, name=NAME, encryption=key)
+    before = await load(store)
+    for job in (backup, repair):
+        with pytest.raises(NotAuthorized, match="is signed, and no key was given"):
+            await job(source, store, name=NAME)
+    assert await load(store) == before
+    assert (await backup(source, store, name=NAME, encryption=key)).transactions == 3
 
 
 async def test_a_dropped_tail_is_refused_before_anything_is_written(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -104,9 +105,12 @@ async def test_credentials_expire_on_the_way(
     source, target = await new_database(*ODD), await new_database()
     await backup(source, moto_bucket.uri(), segment_size=SEGMENT_SIZE, name="db")
     late = sorted(stored(moto_bucket))[3:-1]  # the last is looked at when the backup is opened
+    asked = Counter[str]()
 
     def expire(exchange: Exchange) -> None:
-        if any(key in exchange.path for key in late):
+        asked.update(key for key in late if key in exchange.path)
+        # The first time it looks for code in all of them.
+        if any(key in exchange.path and asked[key] > 1 for key in late):
             exchange.refuse(400, "ExpiredToken")
         else:
             relay(exchange)

@@ -115,7 +115,8 @@
           (< (System/currentTimeMillis) (long deadline)) (do (Thread/sleep 100) (recur))
           :else (throw (anomaly :cognitect.anomalies/busy
                                 (str (.getMessage ^Exception result)
-                                     " A Datomic Local database belongs to one process at a time."))))))))
+                                     " A Datomic Local database belongs to one process at a time: stop the other"
+                                     " one, or use a snapshot of the directory."))))))))
 
 (defn- telling-percent
   "A writer for what Local prints while it makes the indexes that a database lacks on disk: \"Loading\", and a dot for each
