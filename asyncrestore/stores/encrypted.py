@@ -106,8 +106,8 @@ class EncryptedStore:
             raise Conflict(
                 "it is not encrypted, and a key was given",
                 hint="Give no key for a backup that is not encrypted; `asyncrestore copy` with the key "
-                "makes an encrypted copy of it. If this object alone is not encrypted, others made it: delete "
-                "it, and run repair.",
+                "makes an encrypted copy of it. If this object alone is not encrypted, others made it: "
+                "delete it, and run repair.",
             )
         raise SegmentDamaged("it is not an encrypted object")
 
