@@ -42,6 +42,9 @@ STORED = pa.schema(
 )
 """The columns as they are read, with all texts as dictionaries: these are never larger than the file says."""
 
+NEEDED = [name for name in SCHEMA.names if name not in {"t", "attribute"}]
+"""The columns that `from_table` reads; the others are there for queries."""
+
 _LETTERS = pa.array([ord(kind) for kind in KINDS], pa.uint8())
 _TYPES = pa.array(KINDS.values(), pa.string())
 _NUMERIC = pa.array([ord(kind) for kind in sorted(NUMERIC_KINDS)], pa.uint8())
@@ -81,13 +84,13 @@ def to_table(chunk: LogChunk, schema: Schema) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> LogChunk:
-    """Turns a table back into a chunk. Texts may be dictionaries; `t` and `attribute` are for queries."""
+    """Turns a table, with the columns `NEEDED` at least, back into a chunk. Texts may be dictionaries."""
 
     def column(name: str) -> pa.Array:
         return table.column(name).combine_chunks()
 
     types = column("type")
-    kinds = pc.take(_LETTERS, pc.index_in(types.dictionary_decode(), _TYPES))
+    kinds = pc.take(pc.take(_LETTERS, pc.index_in(types.dictionary, _TYPES)), types.indices)
     numbers = pc.coalesce(
         column("value_ref"),
         column("value_long"),
@@ -98,12 +101,6 @@ def from_table(table: pa.Table) -> LogChunk:
         pa.scalar(0, pa.int64()),
     )
     kind_text = _text(kinds)
-    texts = column("value_text").drop_null().to_pylist()
-    if "t" in kind_text:
-        text_kinds = (kind for kind in kind_text if kind not in NUMERIC_KINDS)
-        texts = [
-            slots_of(text) if kind == "t" else text for kind, text in zip(text_kinds, texts, strict=True)
-        ]
     added = pc.if_else(column("added"), pa.scalar(ord("+"), pa.uint8()), pa.scalar(ord("-"), pa.uint8()))
     return LogChunk(
         tx=_array(column("tx")),
@@ -112,8 +109,20 @@ def from_table(table: pa.Table) -> LogChunk:
         numbers=_array(numbers),
         kinds=kind_text,
         added=_text(added),
-        texts=texts,
+        texts=_texts(column("value_text").drop_null(), kind_text),
     )
+
+
+def _texts(column: pa.Array, kinds: str) -> list[Any]:
+    """Returns the values that are text, tuples in their raw form; what is there often, only once."""
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    distinct, indexes = column.dictionary.to_pylist(), column.indices.to_pylist()
+    if "t" not in kinds:
+        return [distinct[index] for index in indexes]
+    text_kinds = (kind for kind in kinds if kind not in NUMERIC_KINDS)
+    pairs = list(zip(text_kinds, indexes, strict=True))
+    tuples = {index: slots_of(distinct[index]) for index in {i for kind, i in pairs if kind == "t"}}
+    return [tuples[index] if kind == "t" else distinct[index] for kind, index in pairs]
 
 
 def _idents(chunk: LogChunk, schema: Schema) -> pa.Array:

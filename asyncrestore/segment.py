@@ -277,7 +277,7 @@ class Segment:
         found = []
         for group in range(self.groups):
             with self._errors(), decoding(f"row group {group}"):
-                looked = self._file.read_row_group(group, columns=["a", "type"], use_threads=False)
+                looked = read_group(self._file, group, ["a", "type"])
                 there = pc.is_in(looked.column("a"), wanted)
                 if function in looked.column("type").unique().to_pylist():
                     there = pc.or_(there, pc.equal(looked.column("type").cast(pa.string()), function))
@@ -315,7 +315,7 @@ class Segment:
         """Returns its bytes, written anew if they have no place for a MAC: older segments have none."""
         if mac_in(self.data) is not None:
             return self.data
-        written = _write(self._tables(), self._document)
+        written = _write(map(plain, self._tables()), self._document)
         if not self.same_rows(Segment(written)):
             raise DamageError(f"{self.info.range.key} does not read back as it was written")
         return written
@@ -326,7 +326,7 @@ class Segment:
         Raises:
             SegmentDamaged: they cannot be decoded.
         """
-        tables = list(self._tables()) or [plain(arrow.STORED.empty_table())]
+        tables = list(map(plain, self._tables())) or [plain(arrow.STORED.empty_table())]
         return pa.concat_tables(tables).unify_dictionaries()
 
     def check_rows(self) -> None:
@@ -351,15 +351,15 @@ class Segment:
             with self._errors(), decoding(f"row group {group}"):
                 table = read_group(self._file, group)
                 check.add(table)
-            yield plain(table)
+            yield table
         with self._errors():
             check.finish()
         self._attributes = check.attributes
         self._checked = True
 
     def _read(self, group: int) -> pa.Table:
-        """Returns the rows of one row group, which were checked."""
-        return plain(read_group(self._file, group))
+        """Returns what `arrow.from_table` needs of the rows of one row group, which were checked."""
+        return read_group(self._file, group, arrow.NEEDED)
 
     def _check_schema(self) -> None:
         expected = self.info.schema_sha256

@@ -40,9 +40,15 @@ def open_parquet(data: bytes) -> tuple[pq.ParquetFile, bytes]:
     return file, document
 
 
-def read_group(file: pq.ParquetFile, group: int) -> pa.Table:
-    """Returns the rows of a row group, with texts as dictionaries; raises what Arrow raises."""
-    return file.read_row_group(group, use_threads=False)
+def read_group(file: pq.ParquetFile, group: int, columns: list[str] | None = None) -> pa.Table:
+    """Returns the rows of a row group, with texts as dictionaries; raises what Arrow raises.
+
+    Args:
+        file: what `open_parquet` returned.
+        group: number of the row group.
+        columns: names of those to read. Default: all.
+    """
+    return file.read_row_group(group, columns=columns, use_threads=False)
 
 
 def plain(table: pa.Table) -> pa.Table:
