@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import CARD
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
+from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
 from asyncrestore.lineage import Lineage
 from asyncrestore.stores.cipher import refuse_encrypted
 
@@ -28,7 +29,8 @@ async def read_card(backup: Backup) -> Lineage | None:
 
 
 async def _read(backup: Backup) -> Lineage:
-    data = await backup.store.read(backup.name, CARD)
+    with max_segment_bytes(MAX_REASON_BYTES):
+        data = await backup.store.read(backup.name, CARD)
     refuse_encrypted(data)
     return Lineage.from_json(data)
 

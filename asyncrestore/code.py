@@ -32,6 +32,8 @@ _SYMBOL, _FUNCTION = "y", "c"
 _NEVER = (
     "clojure", "java", "javax", "jdk", "sun", "com.sun", "cognitect", "com.cognitect", "datomic",
     "com.datomic", "asyncrestore",
+    # The engines look a symbol up in clojure.core, which has this alias for clojure.java.io.
+    "jio",
 )  # fmt: skip
 """First parts of the namespaces of which nothing is ever allowed: what every JVM of a target has."""
 

@@ -27,7 +27,7 @@ LEAST_SEGMENT_BYTES = 1 << 20
 """The least limit that can be set."""
 
 MAX_REASON_BYTES = 64 << 10
-"""How large the object may be that says why a segment was put aside."""
+"""How large an object may be that is no segment: why one was put aside, or which backup this is."""
 
 _ENVELOPE_BYTES = 68 << 10
 """By how much encryption may lengthen an object: a wrapped key of up to 64 kB, and some digests."""
@@ -62,7 +62,7 @@ def metadata_limit() -> int:
 
 def schema_limit() -> int:
     """Returns how many bytes the schema in a segment's metadata may have as JSON."""
-    return _limit.get() >> 3
+    return _limit.get() >> 5
 
 
 def check_object_size(where: str, size: int) -> None:

@@ -119,8 +119,9 @@ class RowCheck:
 
     def _count_bytes(self, texts: pa.DictionaryArray) -> None:
         """A dictionary may have one long text a million times."""
-        lengths = pc.take(pc.binary_length(texts.dictionary), texts.indices)
-        self._bytes += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+        lengths = pc.binary_length(texts.dictionary).cast(pa.int64())
+        # What no row has takes memory, too.
+        self._bytes += max(pc.sum(each).as_py() or 0 for each in (lengths, pc.take(lengths, texts.indices)))
         if self._bytes > segment_limit():
             raise too_large(f"its texts take {self._bytes:,} bytes or more")
 

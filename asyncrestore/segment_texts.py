@@ -49,7 +49,6 @@ PATTERNS = {
 """The whole text of a kind, as a regular expression of Python and of RE2. The other kinds have any text."""
 
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in PATTERNS.items()}
-_EXPONENT = re.compile("[.]?([0-9]*)E([+-]?[0-9]+)")
 _ADDRESS = re.compile(r"[^/?#]*//[^/?#\[]*\[([^\]]*)\]")
 _RANGES = {
     "b": (0, 1),
@@ -58,6 +57,8 @@ _RANGES = {
 }
 _LONG = (-(1 << 63), (1 << 63) - 1)
 _MOST_SLOTS = 256
+_LONGEST_TUPLE = 1 << 20
+"""In characters of its text: as Python objects it may take a hundred times as much."""
 
 
 def check_texts(kind: str, texts: pa.StringArray) -> None:
@@ -80,6 +81,8 @@ def check_texts(kind: str, texts: pa.StringArray) -> None:
 
 
 def _parsed(text: str) -> Any:
+    if len(text) > _LONGEST_TUPLE:
+        raise SegmentDamaged(f"a tuple has {len(text):,} characters, of {_LONGEST_TUPLE:,} at most")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
@@ -117,8 +120,8 @@ def _is_value(kind: object, raw: object) -> bool:
 
 def _check_scale(text: str) -> None:
     """Checks that the scale of a decimal, the digits after its point, fits into 32 bits."""
-    found = _EXPONENT.search(text)
-    if found and not -(1 << 31) < len(found[1]) * ("." in text) - int(found[2]) < 1 << 31:
+    digits, _, exponent = text.partition("E")
+    if exponent and not -(1 << 31) < len(digits.partition(".")[2]) - int(exponent) < 1 << 31:
         raise _no_value("m", text)
 
 

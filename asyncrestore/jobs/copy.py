@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from asyncrestore.jobs.verify import verify
 from asyncrestore.lineage import OneBackup
 from asyncrestore.opening import as_store
 from asyncrestore.progress import Progress
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.signed import SignedStore
 from asyncrestore.tasks import task_group
 
@@ -145,6 +146,8 @@ async def copy(
         verified = None
         if (await list_backup(to_store, there.name)).segments:
             verified = await verify(to_store, name=there.name, on_progress=on_progress)
+            if isinstance(from_store, Authenticates):
+                verified = replace(verified, notes=[*from_store.remarks(), *verified.notes])
         elif not job.problems:
             job.problems.append(f"{there.where()} was deleted meanwhile")
     return CopyReport(

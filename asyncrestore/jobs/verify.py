@@ -327,7 +327,8 @@ async def _strangers(backup: Backup, found: list[Inspected], source: str | None)
     lineage = lineage_of(found, source, card)
     others = foreign(found, source, lineage)
     problems = [f"{stored.key} {what}" for stored, what in others.items()]
-    if card is not None and lineage not in {card, None}:
+    infos = [each.info for each in found if each.info is not None and each.source == source]
+    if card and (lineage not in {card, None} or not (lineage or all(map(card.allows, infos)))):
         problems.append(f"{CARD} is of another backup ({card.backup}): delete it, if the segments are right")
     ours = [each for each in found if each.source == source and each.stored not in others]
     return [*problems, *broken_links(backup, ours)]

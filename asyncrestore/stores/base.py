@@ -89,6 +89,26 @@ class Authenticates(Protocol):
         ...
 
 
+class Mixture:
+    """Which objects were read that a key protects, and which that none does.
+
+    Args:
+        how: "encrypted" or "signed".
+    """
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        self.protected: set[str] = set()
+        self.plain: set[str] = set()
+
+    def remarks(self) -> list[str]:
+        """Names what nobody with the key may have made, beside what somebody with it did."""
+        if not (self.protected and self.plain):
+            return []
+        found = ", ".join(sorted(self.plain))
+        return [f"not {self._how}, unlike the others, so whoever can write there may have made it: {found}"]
+
+
 def folder_of(name: str) -> str:
     """Returns a backup's folder: its name, with escapes for all that a file system or server may refuse.
 

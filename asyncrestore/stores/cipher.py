@@ -149,6 +149,8 @@ def read_header(data: bytes) -> Header | None:
         )
     start = len(_MAGIC) + 2
     size = start + int.from_bytes(data[len(_MAGIC) : start]) + _ID_BYTES
+    if size + _DIGEST_BYTES > len(data):
+        raise SegmentDamaged("it is encrypted, and its header is cut off")
     knows_place = data.startswith(_MAGIC)
     return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size, knows_place)
 

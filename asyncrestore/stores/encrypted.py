@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
-from asyncrestore.stores.base import Deletes
+from asyncrestore.stores.base import Deletes, Mixture
 from asyncrestore.stores.cipher import read_header
 from asyncrestore.stores.keys import KmsKey, open_keys
 from asyncrestore.stores.signed import SignedStore, SigningKey
@@ -59,6 +59,7 @@ class EncryptedStore:
         self._keys = keys
         self._plain_too = plain_too
         self._old: set[tuple[str, str]] = set()
+        self._mixture = Mixture("encrypted")
         self.uri = store.uri
 
     async def names(self) -> list[str]:
@@ -88,10 +89,11 @@ class EncryptedStore:
     def remarks(self) -> Sequence[str]:
         """See `Authenticates`."""
         if not self._old:
-            return []
+            return self._mixture.remarks()
         several = f"{len(self._old):,} objects were" if len(self._old) > 1 else "1 object was"
         note = f"{several} encrypted by an older version: nothing shows whether they lie where they were "
-        return [note + "written. `asyncrestore copy` makes new ones of them"]
+        note += "written. `asyncrestore copy` makes new ones of them"
+        return [note, *self._mixture.remarks()]
 
     async def _decrypt(self, data: bytes, name: str, key: str) -> bytes:
         header = await to_thread.run_sync(read_header, data)
@@ -99,8 +101,10 @@ class EncryptedStore:
             cipher = await self._keys.for_reading(header, name)
             if not header.knows_place:
                 self._old.add((name, key))
+            self._mixture.protected.add(f"{name}/{key}")
             return await to_thread.run_sync(cipher.decrypt, data, header, name, key)
         if self._plain_too:
+            self._mixture.plain.add(f"{name}/{key}")
             return data
         if data.startswith(_PARQUET):
             raise Conflict(

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
 from asyncrestore.seal import NO_MAC, is_sealed, mac_in, sealed, without_digits
-from asyncrestore.stores.base import Deletes
+from asyncrestore.stores.base import Deletes, Mixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,6 +65,7 @@ class SignedStore:
         self._key = hmac.digest(key.key, b"asyncrestore signing", "sha256")
         self._id = hmac.digest(key.key, b"asyncrestore signing key id", "sha256").hex()[:_ID_DIGITS].encode()
         self._plain_too = plain_too
+        self._mixture = Mixture("signed")
         self.uri = store.uri
 
     async def names(self) -> list[str]:
@@ -77,7 +78,7 @@ class SignedStore:
 
     def remarks(self) -> Sequence[str]:
         """See `Authenticates`."""
-        return []
+        return self._mixture.remarks()
 
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`.
@@ -103,8 +104,10 @@ class SignedStore:
             content, digits = (data[: line.start()], line[1]) if line else (data, None)
         pieces = without_digits(data) if data.startswith(_PARQUET) else [content]
         if digits and hmac.compare_digest(digits, self._mac(pieces, name, key)):
+            self._mixture.protected.add(f"{name}/{key}")
             return content
         if self._plain_too and digits in {None, NO_MAC}:
+            self._mixture.plain.add(f"{name}/{key}")
             return data
         return self._refuse(data, digits, f"{name}/{key}")
 

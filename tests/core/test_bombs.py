@@ -25,7 +25,7 @@ from tests.support.damage import NAME, store_of
 from tests.support.forged import ATTRIBUTES, RANGE, Parts, put_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +35,8 @@ PARTS = forged.taken_apart(forged.sound())
 
 
 @pytest.fixture
-def limit() -> Iterator[None]:
-    """A low limit, so that small bombs are bombs."""
+async def limit() -> AsyncIterator[None]:
+    """A low limit, so that small bombs are bombs. In the context in which tests run, whatever ran before."""
     with max_segment_bytes(LIMIT):
         yield
 

@@ -89,6 +89,14 @@ def test_every_changed_byte_and_length(wrapped: bytes) -> None:
         decrypt(cipher, data + b"\0")
 
 
+@pytest.mark.parametrize("header", [b"", b"\0\0", b"\xff\xff" + bytes(40)])
+def test_a_header_that_is_cut_off_is_damage(header: bytes) -> None:
+    """Anybody can make such an object, with its digest."""
+    data = b"asyncrestore encrypted 2\n" + header
+    with pytest.raises(SegmentDamaged, match="header is cut off"):
+        read_header(data + hashlib.sha256(data).digest())
+
+
 def test_a_newer_version_is_not_damaged() -> None:
     data = Cipher(KEY).encrypt(CONTENT, *PLACE)[:-32].replace(b"encrypted 2", b"encrypted 3")
     with pytest.raises(NewerFormat, match="its encryption is of a version") as raised:

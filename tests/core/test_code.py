@@ -14,7 +14,7 @@ from asyncrestore.schema import Schema
 NEVER = [
     "clojure.core/load-string", "clojure.string/blank?", "clojure/x", "java.lang.Runtime/exit",
     "datomic.api/q", "cognitect.transit/reader", "com.cognitect.x/y", "asyncrestore.bridge/main",
-    "load-string", "/", "", "/clojure.core/eval", "clojure.core/", "clojure..core/eval",
+    "jio/delete-file", "load-string", "/", "", "/clojure.core/eval", "clojure.core/", "clojure..core/eval",
 ]  # fmt: skip
 USERS = ["my.app/valid?", "clojurescript.app/f", "javanese/f", "my.clojure/f", ":clojure/f", "17592186045418"]
 

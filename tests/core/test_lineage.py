@@ -235,6 +235,10 @@ async def test_what_says_which_backup_it_is() -> None:
         assert len(await read(damaged)), "nobody needs it to read"
         with pytest.raises(DamageError, match="damaged"):
             await agree(await list_backup(await store_of({CARD: wrong}), NAME), None)
+    large = await store_of({**OURS, CARD: b"[" + b"{}," * 100_000 + b"{}]"})
+    assert (await verify(large)).ok, "it is too large to be looked at"
+    unnamed = {**line(None, NEWEST), CARD: b'{"format": 2, "id": "x", "since": 0}'}
+    assert not (await verify(await store_of(unnamed))).ok, "no segment is of that backup"
     await begin(secret := MemoryStore(), encryption=KEY)
     with pytest.raises(NotAuthorized):
         await agree(await list_backup(secret, NAME), None)

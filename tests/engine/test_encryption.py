@@ -257,7 +257,10 @@ async def test_a_mixed_store_is_refused_and_mended_by_a_copy(store: MemoryStore,
     with pytest.raises(NotAuthorized, match="it is encrypted"):
         await verify(mixed)
     copied = MemoryStore()
-    assert (await copy(mixed, copied, encryption=KEY)).ok
+    report = await copy(mixed, copied, encryption=KEY)
+    assert report.ok
+    assert report.verified is not None
+    assert f"may have made it: {NAME}/{middle}" in report.verified.notes[0]
     assert await load(copied) == secret
 
 

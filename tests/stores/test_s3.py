@@ -334,6 +334,26 @@ async def test_a_listing_of_more_pages_than_any_backup_has(
     assert len(proxy.requests) == 21
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<Size>1</Size>",
+        "<Key>db/1.parquet</Key>",
+        "<Key>db/1.parquet</Key><Size>one</Size>",
+        "<Key>db/1.parquet</Key><Size>1</Size></Contents><Contents>" * 1_000,
+    ],
+    ids=["no key", "no size", "a size that is none", "too many"],
+)
+async def test_a_listing_that_is_none(store: S3Store, proxy: Proxy, content: str) -> None:
+    def page(exchange: Exchange) -> None:
+        listing = f"<ListBucketResult><Contents>{content}</Contents></ListBucketResult>"
+        exchange.answer(200, {"Content-Type": "application/xml"}, listing.encode())
+
+    proxy.always["GET"] = page
+    with pytest.raises(StoreFailed, match=r"listing is none|more than 1,000 names"):
+        await store.list("db")
+
+
 def endless(exchange: Exchange) -> None:
     """Answers with a body that has no end, and does not say how long it is."""
     exchange.send_response_only(200)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from contextlib import contextmanager
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,7 +25,7 @@ from asyncrestore.stores.s3.errors import DELETING, LISTING, READING, WRITING, s
 from asyncrestore.stores.s3.retry import persist
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _PIECE = 1 << 20
+_MOST_NAMES = 1_000
+"""On a page of a listing, as S3 promises."""
+
 _MOST_PAGES = 2_000
-"""Of at most 1,000 names each, in one listing: a segment a minute for four years, never compacted."""
+"""In one listing: a segment a minute for four years, never compacted."""
 
 _WRITER = "asyncrestore-writer"
 _CONDITIONS_KEY = ".asyncrestore"
@@ -65,24 +69,33 @@ class S3Store:
     async def names(self) -> list[str]:
         """See `Store`."""
         prefix = self._place.prefix
-        folders = [
-            each["Prefix"].removeprefix(prefix).removesuffix("/")
-            async for page in self._pages(prefix)
-            for each in page.get("CommonPrefixes", [])
-        ]
+        with self._listed():
+            folders = [
+                each["Prefix"].removeprefix(prefix).removesuffix("/")
+                async for page in self._pages(prefix)
+                for each in page.get("CommonPrefixes", [])
+            ]
         return sorted(name for folder in folders if (name := name_of(folder)) is not None)
 
     async def list(self, name: str) -> list[StoredObject]:
         """See `Store`."""
         prefix = self._key(name, "")
-        return sorted(
-            [
+        with self._listed():
+            objects = [
                 StoredObject(each["Key"].removeprefix(prefix), each["Size"])
                 async for page in self._pages(prefix)
                 for each in page.get("Contents", [])
                 if each["Key"] != prefix  # some tools make an object for a folder
             ]
-        )
+        return sorted(objects)
+
+    @contextmanager
+    def _listed(self) -> Iterator[None]:
+        """Names the server of a listing that lacks a field or has an odd one: the client takes what comes."""
+        try:
+            yield
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as exc:
+            raise StoreFailed(f"{self.uri}: the server's listing is none: {exc!r}") from exc
 
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`."""
@@ -213,6 +226,8 @@ class S3Store:
         while True:
             page = await self._persist(LISTING, prefix, lambda _: self._client.list_objects_v2(**request))
             yield page
+            if len(page.get("Contents", [])) + len(page.get("CommonPrefixes", [])) > _MOST_NAMES:
+                raise StoreFailed(f"{self.uri}: the server lists more than {_MOST_NAMES:,} names at once")
             if not page.get("IsTruncated"):
                 return
             token = page.get("NextContinuationToken", "")
