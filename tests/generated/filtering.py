@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.equality import as_compared
 from asyncrestore.rewrites import make_rewriter
 from tests.generated.script import ident
 from tests.support.comparison import ALTER, INSTALL
@@ -68,14 +69,21 @@ class Filtering:
 
     def expected(self, datoms: list[Datom], player: Player) -> list[Datom]:
         """The datoms that the copy has of those of a transaction of the source."""
-        gone = {player.id_of(place) for place in self.excluded}
+        gone, kept = ({player.id_of(place) for place in some} for some in (self.excluded, self.kept))
         hidden = gone if self.with_schema else set()
         hashed = {
             player.id_of(place): make_rewriter("hash", name, f"db.type/{type_}", KEY).rewrite
             for place, (name, type_) in self.hashed.items()
         }
+
+        def value(a: int, kind: str, raw: Any) -> Any:
+            if a in hashed:
+                return hashed[a](raw)
+            # A function gets one spelling of a URI for all that Datomic takes for the same.
+            return as_compared(kind, raw) if a in kept else raw
+
         return [
-            (e, a, kind, hashed[a](raw) if a in hashed else raw, added)
+            (e, a, kind, value(a, kind, raw), added)
             for e, a, kind, raw, added in datoms
             if a not in gone and e not in hidden and not (a in {INSTALL, ALTER} and raw in hidden)
         ]
