@@ -88,12 +88,13 @@ class EncryptedStore:
 
     def remarks(self) -> Sequence[str]:
         """See `Authenticates`."""
-        if not self._old:
+        if self._plain_too:
             return self._mixture.remarks()
+        if not self._old:
+            return []
         several = f"{len(self._old):,} objects were" if len(self._old) > 1 else "1 object was"
         note = f"{several} encrypted by an older version: nothing shows whether they lie where they were "
-        note += "written. `asyncrestore copy` makes new ones of them"
-        return [note, *self._mixture.remarks()]
+        return [note + "written. `asyncrestore copy` makes new ones of them"]
 
     async def _decrypt(self, data: bytes, name: str, key: str) -> bytes:
         header = await to_thread.run_sync(read_header, data)
