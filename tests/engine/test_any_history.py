@@ -86,7 +86,7 @@ class _Check:
             # Not in a thread, short as it is: Python 3.11 cannot compile in two threads at once, as imports
             # on the way may need (SystemError: AST constructor recursion depth mismatch).
             here, there = self._pairs[number % len(self._pairs)]
-            steps, journey = _draw(number, frozenset({here, there}))
+            steps, journey = _draw(number, here, there)
             await self._history(number, steps, journey, here, there)
 
     async def _history(self, number: int, steps: list[Step], journey: Journey, here: str, there: str) -> None:
@@ -130,7 +130,7 @@ class _Check:
         self._variety.take(travel, log)
 
 
-def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:
+def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
     """The history of a number. Hypothesis only draws; whether it holds is found out elsewhere.
 
     So nothing is shrunk: what is played again is another history, by Local's own dice. Each has a run of its
@@ -149,7 +149,8 @@ def _draw(number: int, engines: frozenset[str]) -> tuple[list[Step], Journey]:
     @given(st.data())
     def run(data: st.DataObject) -> None:
         journey = data.draw(journeys())
-        drawn.append((data.draw(histories(engines=engines, onto_disk=journey.onto_disk)), journey))
+        engines, onto_disk = frozenset({here, there}), journey.onto_disk(here)
+        drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk)), journey))
 
     run()
     return drawn[-1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from hypothesis import strategies as st
 
+from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, StoppedEarly
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
@@ -79,10 +80,10 @@ class Journey:
         """Whether the source is: only then can another one be taken for it."""
         return self.on_disk[0] or self.copies == "source made again"
 
-    @property
-    def onto_disk(self) -> bool:
-        """Whether a copy is on disk, and the source is not."""
-        return (self.on_disk[1] or self.copies == "copy made again") and not self.source_on_disk
+    def onto_disk(self, here: str) -> bool:
+        """Whether a copy is on disk, and the source, which is of the engine `here`, is not: Pro's never is."""
+        on_disk = self.source_on_disk and here == LOCAL
+        return (self.on_disk[1] or self.copies == "copy made again") and not on_disk
 
     def features(self) -> set[str]:
         """What it shows."""
