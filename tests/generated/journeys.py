@@ -81,7 +81,7 @@ class Journey:
         return self.on_disk[0] or self.copies == "source made again"
 
     def onto_disk(self, here: str) -> bool:
-        """Whether a copy is on disk, and the source, which is of the engine `here`, is not: Pro's never is."""
+        """Whether a copy is on disk, and the source, of the engine `here`, is not: Pro's never is."""
         on_disk = self.source_on_disk and here == LOCAL
         return (self.on_disk[1] or self.copies == "copy made again") and not on_disk
 
