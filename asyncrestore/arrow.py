@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore.model import INDEX_MASK, LogChunk
+from asyncrestore.model import INDEX_BITS, INDEX_MASK, TX_PARTITION, LogChunk
 from asyncrestore.values import KINDS, NUMERIC_KINDS
 
 if TYPE_CHECKING:
@@ -111,6 +111,18 @@ def from_table(table: pa.Table) -> LogChunk:
         added=_text(added),
         texts=_texts(column("value_text").drop_null(), kind_text),
     )
+
+
+def largest(entities: pa.Array) -> tuple[int, int, int]:
+    """Returns the largest index of schema elements, transactions and other entities, -1 for none: `SeenIds`."""
+    partitions, indexes = pc.shift_right(entities, INDEX_BITS), pc.bit_wise_and(entities, INDEX_MASK)
+    schema, tx = pc.equal(partitions, 0), pc.equal(partitions, TX_PARTITION)
+
+    def most(mask: pa.Array) -> int:
+        found = pc.max(indexes.filter(mask)).as_py()
+        return -1 if found is None else found
+
+    return most(schema), most(tx), most(pc.invert(pc.or_(schema, tx)))
 
 
 def _texts(column: pa.Array, kinds: str) -> list[Any]:

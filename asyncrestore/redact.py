@@ -46,6 +46,8 @@ class _Rules:
         self._options = re.compile(
             rf"([A-Za-z0-9+.-]{{1,40}}:[^{end}?]{{0,{_LONGEST}}}\?|\?(?={run}=))([^{end}]+)"
         )
+        # No URI here has a fragment: it may be the end of a password.
+        self._fragment = re.compile(rf"([A-Za-z0-9+.-]{{1,40}}:/[^{end}#]{{0,{_LONGEST}}}#)([^{end}]+)")
         self._named = re.compile(rf"({_NAMES}=)([^{end}&;]+)", re.IGNORECASE)
 
     def hide(self, text: str, hidden: set[str]) -> str:
@@ -68,6 +70,7 @@ class _Rules:
             text = rule.sub(password, text)
         text = self._no_host.sub(value, text)
         text = self._options.sub(options, text)
+        text = self._fragment.sub(value, text)
         return self._named.sub(value, text)
 
 

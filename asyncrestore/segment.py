@@ -28,7 +28,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice
+from operator import ge
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -101,10 +102,10 @@ def encode(
     txs: list[int] = []
     tables = []
     for chunk in chunks:
-        for entity in chunk.e:
-            seen.add(entity)
         txs += chunk.txs()
-        tables.append(arrow.to_table(chunk, schema))
+        table = arrow.to_table(chunk, schema)
+        seen.merge(arrow.largest(table.column("e").combine_chunks()))
+        tables.append(table)
     _check_order(txs, range_)
     info = SegmentInfo(
         format=FORMAT,
@@ -147,8 +148,8 @@ def _check_reads_back(
 
 
 def _check_order(txs: list[int], range_: SegmentRange) -> None:
-    ts = [tx_to_t(tx) for tx in txs]
-    if any(a >= b for a, b in pairwise(ts)) or any(not range_.start <= t < range_.end for t in ts):
+    in_range = not txs or range_.start <= tx_to_t(txs[0]) <= tx_to_t(txs[-1]) < range_.end
+    if not in_range or any(map(ge, txs, islice(txs, 1, None))):
         raise DamageError(
             f"The log has transactions out of order or outside of t {range_.start} to {range_.end - 1}",
             hint="Run the backup again; if this persists, the source itself needs attention.",

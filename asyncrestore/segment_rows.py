@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from asyncrestore import arrow
 from asyncrestore.errors import DamageError, SegmentDamaged
+from asyncrestore.ids import SeenIds
 from asyncrestore.limits import segment_limit, too_large
 from asyncrestore.model import INDEX_BITS, INDEX_MASK, TX_PARTITION, t_to_tx, tx_to_t
 from asyncrestore.segment_texts import CHECKED_TEXTS, LARGEST_ID, check_texts
@@ -73,7 +74,7 @@ class RowCheck:
         self._transactions = self._datoms = self._bytes = 0
         self._first_tx: int | None = None
         self._last_tx = t_to_tx(info.start) - 1
-        self._largest = [-1, -1, -1]
+        self._seen = SeenIds()
         self.attributes: list[tuple[int, int]] = []
 
     def add(self, table: pa.Table) -> None:
@@ -114,8 +115,8 @@ class RowCheck:
         first_t = None if self._first_tx is None else tx_to_t(self._first_tx)
         if (first_t, last_t) != (info.first_t, info.last_t):
             raise SegmentDamaged(f"its transactions are those from t {first_t} to {last_t}, not what it says")
-        if tuple(self._largest) != info.largest:
-            raise SegmentDamaged(f"its largest indexes are {tuple(self._largest)}, not what it says")
+        if self._seen.largest != info.largest:
+            raise SegmentDamaged(f"its largest indexes are {self._seen.largest}, not what it says")
 
     def _count_bytes(self, texts: pa.DictionaryArray) -> None:
         """A dictionary may have one long text a million times."""
@@ -154,12 +155,7 @@ class RowCheck:
                 raise SegmentDamaged(f"column {name} has a number that is no entity id")
             if name == "a":
                 self.attributes.append((ids["min"], ids["max"]))
-        entities = columns["e"]
-        partitions, indexes = pc.shift_right(entities, INDEX_BITS), pc.bit_wise_and(entities, INDEX_MASK)
-        schema, tx = pc.equal(partitions, 0), pc.equal(partitions, TX_PARTITION)
-        for counter, mask in enumerate((schema, tx, pc.invert(pc.or_(schema, tx)))):
-            largest = pc.max(indexes.filter(mask)).as_py()
-            self._largest[counter] = max(self._largest[counter], -1 if largest is None else largest)
+        self._seen.merge(arrow.largest(columns["e"]))
 
     def _check_base(self, a: pa.Array, codes: pa.Array, texts: pa.DictionaryArray) -> None:
         """Checks the kinds of the values that a restore reads itself."""

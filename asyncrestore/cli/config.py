@@ -35,10 +35,17 @@ def load_config(context: click.Context, _parameter: click.Parameter, path: Path 
 
 def _options(command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
     """Returns the settings of one command by parameter name; `segment-size` means `segment_size`."""
-    known = {p.name for p in command.params if isinstance(p, click.Option)} - {"config", "version"}
+    options = {p.name: p for p in command.params if isinstance(p, click.Option)}
+    known = options.keys() - {"config", "version"}
     commands = set(command.commands) if isinstance(command, click.Group) else set()
     settings = {key.replace("-", "_"): value for key, value in table.items() if key not in commands}
     unknown = sorted(set(settings) - known)
     if unknown:
         raise click.BadParameter(f"{where}: unknown setting {', '.join(unknown)}")
+    for name, value in settings.items():
+        setting = name.replace("_", "-")
+        if options[name].multiple and not isinstance(value, list):
+            raise click.BadParameter(f"{where}: {setting} must be a list: {setting} = [...]")
+        if isinstance(value, dict) or (isinstance(value, list) and not options[name].multiple):
+            raise click.BadParameter(f"{where}: {setting} must be one value")
     return settings

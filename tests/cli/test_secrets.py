@@ -56,6 +56,7 @@ COMMANDS = [
     ["info", f"s3:///AKIA:{S}@bucket"],
     ["info", f"s3://bucket/p?aws_secret_access_key={S}"],
     ["info", f"s3://bucket/p?{S}"],
+    ["info", f"s3://bucket/p#{S}"],
     ["info", f"s3://bucket/p?endpoint-url=https://AKIA:{S}@minio"],
     ["info", f"s3://bu[cket:{S}@x/p"],
     ["info", f"s3://\u2100:{S}@x/p"],

@@ -166,6 +166,8 @@ def test_settings_from_a_file_and_the_environment(
         ("[restor]\nname = 'x'", "unknown setting restor"),
         ("not toml", "settings.toml"),
         ("[backup]\nparallel = 'many'", "'many'"),
+        ("[backup]\nparallel = [2]", "[backup]: parallel must be one value"),
+        ("[restore]\nallow-code = 'all'", "[restore]: allow-code must be a list: allow-code = [...]"),
     ):
         config.write_text(text)
         ran = Ran(capsys, "backup", "a", "b")
