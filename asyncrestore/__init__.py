@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncrestore.code import Code as Code
+    from asyncrestore.model.code import Code as Code
     from asyncrestore.datomic.base import Database as Database
     from asyncrestore.datomic.database import Connector as Connector
     from asyncrestore.datomic.database import open_connector as open_connector
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from asyncrestore.errors import TransactionRejected as TransactionRejected
     from asyncrestore.errors import Unavailable as Unavailable
     from asyncrestore.errors import UsageError as UsageError
-    from asyncrestore.excised import Excised as Excised
-    from asyncrestore.filters import FilteredAttribute as FilteredAttribute
-    from asyncrestore.ids import CacheStatistics as CacheStatistics
+    from asyncrestore.excision.excised import Excised as Excised
+    from asyncrestore.filters.filter import FilteredAttribute as FilteredAttribute
+    from asyncrestore.model.ids import CacheStatistics as CacheStatistics
     from asyncrestore.jobs.backup import BackupReport as BackupReport
     from asyncrestore.jobs.backup import backup as backup
     from asyncrestore.jobs.compact import CompactReport as CompactReport
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from asyncrestore.limits import max_segment_bytes as max_segment_bytes
     from asyncrestore.progress import OnProgress as OnProgress
     from asyncrestore.progress import Progress as Progress
-    from asyncrestore.rewrites import Rewrite as Rewrite
-    from asyncrestore.segment import SegmentRange as SegmentRange
+    from asyncrestore.filters.rewrites import Rewrite as Rewrite
+    from asyncrestore.segments.segment import SegmentRange as SegmentRange
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.base import Store as Store
     from asyncrestore.stores.base import StoredObject as StoredObject
@@ -78,9 +78,9 @@ if TYPE_CHECKING:
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
     from asyncrestore.stores.promises import Promise as Promise
     from asyncrestore.stores.signed import SigningKey as SigningKey
-    from asyncrestore.values import Keyword as Keyword
-    from asyncrestore.values import Symbol as Symbol
-    from asyncrestore.values import Uri as Uri
+    from asyncrestore.model.values import Keyword as Keyword
+    from asyncrestore.model.values import Symbol as Symbol
+    from asyncrestore.model.values import Uri as Uri
 
 __version__ = "0.1.0"
 

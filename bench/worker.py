@@ -22,7 +22,7 @@ import anyio.to_thread
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.history import PAGE_WEIGHT, LiveHistory
+from asyncrestore.history.stored import PAGE_WEIGHT, LiveHistory
 from asyncrestore.jobs.backup import backup, fill
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.info import info

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from tests.support.altered import Row, chunk_of
 
 if TYPE_CHECKING:
-    from asyncrestore.model import Datom, LogChunk
-    from asyncrestore.values import Raw
+    from asyncrestore.model.log import Datom, LogChunk
+    from asyncrestore.model.values import Raw
 
 longs = st.integers(-(2**63), 2**63 - 1)
 entity_ids = st.builds(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asyncrestore.cli.secret_files import read_secret
-from asyncrestore.rewrites import names_function
+from asyncrestore.filters.rewrites import names_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.code import describe
+from asyncrestore.model.code import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from asyncrestore.code import Code
-    from asyncrestore.excised import Excised
-    from asyncrestore.filters import FilteredAttribute
-    from asyncrestore.segment import SegmentRange
+    from asyncrestore.model.code import Code
+    from asyncrestore.excision.excised import Excised
+    from asyncrestore.filters.filter import FilteredAttribute
+    from asyncrestore.segments.segment import SegmentRange
 
 _NOTES_SHOWN = 10
 

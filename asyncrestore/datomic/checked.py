@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.errors import Unavailable
-from asyncrestore.model import tx_to_t
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
 
 REREAD_S = 10.0
 """For how long a log that is read wrong is read again before that is an error, in seconds."""

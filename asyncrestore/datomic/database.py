@@ -24,9 +24,9 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
-from asyncrestore.model import BatchResult, Committed, LogChunk
+from asyncrestore.model.log import BatchResult, Committed, LogChunk
 from asyncrestore.tasks import task_group
-from asyncrestore.values import to_python
+from asyncrestore.model.values import to_python
 
 if TYPE_CHECKING:
     from array import array
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup, TaskStatus
 
-    from asyncrestore.model import TxData
+    from asyncrestore.model.log import TxData
 
 logger = logging.getLogger(__name__)
 

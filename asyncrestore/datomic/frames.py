@@ -17,7 +17,7 @@ from transit.reader import Reader
 from transit.transit_types import Keyword
 from transit.writer import Writer
 
-from asyncrestore.model import LogChunk
+from asyncrestore.model.log import LogChunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

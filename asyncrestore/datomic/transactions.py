@@ -6,12 +6,12 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.datomic.frames import pack
-from asyncrestore.positions import IDENTS, ident_name
+from asyncrestore.model.positions import IDENTS, ident_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncrestore.model import TxData
+    from asyncrestore.model.log import TxData
 
 
 def batch_columns(batch: Sequence[TxData]) -> tuple[Any, ...]:

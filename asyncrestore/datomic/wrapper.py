@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model import LogChunk, TxData
+    from asyncrestore.model.log import LogChunk, TxData
 
 
 class DatabaseWrapper:

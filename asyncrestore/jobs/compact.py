@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.card import read_card
-from asyncrestore.catalog import find_backup, publish_segment
+from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import find_backup, publish_segment
 from asyncrestore.errors import Conflict, DamageError, UsageError
-from asyncrestore.history import PAGE_WEIGHT
+from asyncrestore.history.stored import PAGE_WEIGHT
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
-from asyncrestore.lineage import Lineage, OneBackup, digest_of
-from asyncrestore.model import LogChunk, t_to_tx
-from asyncrestore.opening import as_store
+from asyncrestore.segments.lineage import Lineage, OneBackup, digest_of
+from asyncrestore.model.log import LogChunk, t_to_tx
+from asyncrestore.jobs.opening import as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segment import SegmentRange, encode, last_before
-from asyncrestore.stored_schema import StoredSchema
+from asyncrestore.segments.segment import SegmentRange, encode, last_before
+from asyncrestore.history.stored_schema import StoredSchema
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from asyncrestore.catalog import Backup, StoredSegment
-    from asyncrestore.opening import AnyStore
+    from asyncrestore.history.catalog import Backup, StoredSegment
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.progress import OnProgress
-    from asyncrestore.schema import Schema
-    from asyncrestore.segment import Segment, SegmentInfo
+    from asyncrestore.model.schema import Schema
+    from asyncrestore.segments.segment import Segment, SegmentInfo
     from asyncrestore.stores.encrypted import Encryption
 
 

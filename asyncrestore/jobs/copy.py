@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.bootstrap import MADE_AGAIN
-from asyncrestore.card import agree, check_card
-from asyncrestore.catalog import find_backup, list_backup, publish_segment
-from asyncrestore.commonpast import check_copies
+from asyncrestore.history.bootstrap import MADE_AGAIN
+from asyncrestore.history.card import agree, check_card
+from asyncrestore.history.catalog import find_backup, list_backup, publish_segment
+from asyncrestore.verifying.common_past import check_copies
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.jobs.verify import verify
-from asyncrestore.lineage import OneBackup
-from asyncrestore.opening import as_store
+from asyncrestore.segments.lineage import OneBackup
+from asyncrestore.jobs.opening import as_store
 from asyncrestore.progress import Progress
 from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.signed import SignedStore
@@ -26,12 +26,12 @@ from asyncrestore.tasks import task_group
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from asyncrestore.catalog import Backup, StoredSegment
+    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.verify import VerifyReport
-    from asyncrestore.lineage import Lineage
-    from asyncrestore.opening import AnyStore
+    from asyncrestore.segments.lineage import Lineage
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.progress import OnProgress
-    from asyncrestore.segment import Segment, SegmentRange
+    from asyncrestore.segments.segment import Segment, SegmentRange
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -6,18 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.card import read_card
-from asyncrestore.catalog import CARD, StoredSegment, aside_key, list_backup
+from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import (CARD, StoredSegment, aside_key, list_backup)
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
-from asyncrestore.lineage import OneBackup
-from asyncrestore.opening import as_store
+from asyncrestore.segments.lineage import OneBackup
+from asyncrestore.jobs.opening import as_store
 from asyncrestore.stores.base import Deletes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from asyncrestore.catalog import Backup
-    from asyncrestore.opening import AnyStore
+    from asyncrestore.history.catalog import Backup
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.catalog import backup_names, list_backup
-from asyncrestore.code import once
+from asyncrestore.history.catalog import backup_names, list_backup
+from asyncrestore.model.code import once
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.errors import NotFound, SegmentDamaged
-from asyncrestore.filters import describe
-from asyncrestore.history import LiveHistory
-from asyncrestore.model import tx_to_t
-from asyncrestore.opening import as_source, as_store
-from asyncrestore.scan import code_of
-from asyncrestore.schema import ORIGINAL_ID
-from asyncrestore.segment import SegmentRange
-from asyncrestore.target import original_ids, own_attributes, recorded_filter, recorded_source
-from asyncrestore.values import to_python
+from asyncrestore.filters.filter import describe
+from asyncrestore.history.stored import LiveHistory
+from asyncrestore.model.log import tx_to_t
+from asyncrestore.jobs.opening import as_source, as_store
+from asyncrestore.history.scan import code_of
+from asyncrestore.model.schema import ORIGINAL_ID
+from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.pipeline.marker import (original_ids, own_attributes, recorded_filter, recorded_source)
+from asyncrestore.model.values import to_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.catalog import Backup, StoredSegment
-    from asyncrestore.code import Code
+    from asyncrestore.history.catalog import Backup, StoredSegment
+    from asyncrestore.model.code import Code
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.model import Transaction
-    from asyncrestore.opening import AnyHistory
-    from asyncrestore.segment import Segment
+    from asyncrestore.model.log import Transaction
+    from asyncrestore.jobs.opening import AnyHistory
+    from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 

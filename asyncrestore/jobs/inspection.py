@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from asyncrestore.bootstrap import MADE_AGAIN
-from asyncrestore.compare_source import compare_segment
+from asyncrestore.history.bootstrap import MADE_AGAIN
+from asyncrestore.verifying.compare_source import compare_segment
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged
-from asyncrestore.excised import Excisions
-from asyncrestore.held import excisions_of
-from asyncrestore.lineage import Lineage, is_foreign
+from asyncrestore.excision.excised import Excisions
+from asyncrestore.history.held import excisions_of
+from asyncrestore.segments.lineage import Lineage, is_foreign
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.catalog import Backup, StoredSegment
-    from asyncrestore.compare_source import SegmentComparison
-    from asyncrestore.history import LiveHistory
-    from asyncrestore.model import Transaction
+    from asyncrestore.history.catalog import Backup, StoredSegment
+    from asyncrestore.verifying.compare_source import SegmentComparison
+    from asyncrestore.history.stored import LiveHistory
+    from asyncrestore.model.log import Transaction
     from asyncrestore.progress import OnProgress, Progress
-    from asyncrestore.segment import SegmentInfo
+    from asyncrestore.segments.segment import SegmentInfo
 
 SEGMENTS_AT_ONCE = 4
 

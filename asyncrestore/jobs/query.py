@@ -16,12 +16,12 @@ from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from asyncrestore import views
+from asyncrestore.jobs import views
 from asyncrestore.errors import AsyncRestoreError, UsageError
-from asyncrestore.history import StoredHistory
-from asyncrestore.opening import as_store
+from asyncrestore.history.stored import StoredHistory
+from asyncrestore.jobs.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
-from asyncrestore.until import check_reaches
+from asyncrestore.history.limited import check_reaches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from asyncrestore.history import Part
-    from asyncrestore.opening import AnyStore
-    from asyncrestore.schema import Schema
-    from asyncrestore.segment import Segment
+    from asyncrestore.history.stored import Part
+    from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.model.schema import Schema
+    from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
 
 _AHEAD = 4

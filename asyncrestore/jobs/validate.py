@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.catalog import PROBES
+from asyncrestore.history.catalog import PROBES
 from asyncrestore.errors import StoreFailed
-from asyncrestore.opening import as_store
+from asyncrestore.jobs.opening import as_store
 from asyncrestore.stores.promises import check_promises
 
 if TYPE_CHECKING:
-    from asyncrestore.opening import AnyStore
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.stores.promises import Promise
 
 

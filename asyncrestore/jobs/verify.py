@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.card import read_card
-from asyncrestore.catalog import CARD, StoredSegment, find_backup, list_backup
-from asyncrestore.compare import compare
+from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import (CARD, StoredSegment, find_backup, list_backup)
+from asyncrestore.verifying.compare import compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
-from asyncrestore.differences import Differences
+from asyncrestore.verifying.differences import Differences
 from asyncrestore.errors import (
     Conflict,
     DamageError,
@@ -24,29 +24,29 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
-from asyncrestore.excised import Excised
-from asyncrestore.filters import make_filter
-from asyncrestore.held import excised_in
-from asyncrestore.history import LiveHistory, StoredHistory
+from asyncrestore.excision.excised import Excised
+from asyncrestore.filters.filter import make_filter
+from asyncrestore.history.held import excised_in
+from asyncrestore.history.stored import LiveHistory, StoredHistory
 from asyncrestore.jobs.inspection import broken_links, check_mostly_of, foreign, inspect_all, lineage_of
-from asyncrestore.opening import as_database, as_history, as_source, as_store
+from asyncrestore.jobs.opening import (as_database, as_history, as_source, as_store)
 from asyncrestore.progress import Progress
 from asyncrestore.stores.base import Authenticates
-from asyncrestore.target import check_filter, recorded_source
-from asyncrestore.until import check_reaches, limit_history
+from asyncrestore.pipeline.marker import check_filter, recorded_source
+from asyncrestore.history.limited import check_reaches, limit_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from asyncrestore.catalog import Backup
-    from asyncrestore.excised import Excisions
-    from asyncrestore.filters import Filter, FilteredAttribute
-    from asyncrestore.history import History
+    from asyncrestore.history.catalog import Backup
+    from asyncrestore.excision.excised import Excisions
+    from asyncrestore.filters.filter import Filter, FilteredAttribute
+    from asyncrestore.history.stored import History
     from asyncrestore.jobs.inspection import Inspected
-    from asyncrestore.opening import AnyDatabase, AnyHistory
+    from asyncrestore.jobs.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
-    from asyncrestore.rewrites import Rewrite
+    from asyncrestore.filters.rewrites import Rewrite
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.positions import TX, ident, lookup, tempid
-from asyncrestore.schema import ORIGINAL_ID, PLACEHOLDER
+from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
+from asyncrestore.model.positions import (TX, ident, lookup, tempid)
+from asyncrestore.model.schema import ORIGINAL_ID, PLACEHOLDER
 
 if TYPE_CHECKING:
-    from asyncrestore.model import TxData
+    from asyncrestore.model.log import TxData
 
 
 def with_entity_made(transaction: TxData, entity: int) -> TxData | None:

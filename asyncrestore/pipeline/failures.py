@@ -11,13 +11,13 @@ from asyncrestore.errors import (
     TransactionRejected,
     Unavailable,
 )
-from asyncrestore.model import tx_to_t
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.pipeline.outcomes import Outcome
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import Anomaly, TxData
-    from asyncrestore.target import Restored
+    from asyncrestore.model.log import Anomaly, TxData
+    from asyncrestore.pipeline.marker import Restored
 
 
 def not_taken(target: Database, transaction: TxData, anomaly: Anomaly, outcome: Outcome) -> Unavailable:

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncrestore.model import Anomaly
+    from asyncrestore.model.log import Anomaly
 
 
 class Outcome(Enum):

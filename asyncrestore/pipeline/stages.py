@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncrestore.blame import blame
+from asyncrestore.pipeline.blame import blame
 from asyncrestore.errors import AsyncRestoreError, DamageError, RewriteFailed, UsageError
-from asyncrestore.model import tx_to_t
-from asyncrestore.pipeline.prefetch import prefetch
+from asyncrestore.model.log import tx_to_t
+from asyncrestore.history.prefetch import prefetch
 from asyncrestore.pipeline.transact import Transactor
 from asyncrestore.pipeline.window import UNORDERED_LIMIT, AdaptiveWindow, FixedWindow
 from asyncrestore.tasks import task_group
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from asyncrestore.codeguard import CodeGuard
+    from asyncrestore.pipeline.code_guard import CodeGuard
     from asyncrestore.datomic.base import Database
-    from asyncrestore.excised import Excisions
-    from asyncrestore.filters import Filter
-    from asyncrestore.history import History
-    from asyncrestore.ids import IdCache
-    from asyncrestore.model import LogChunk, Transaction, TxData
-    from asyncrestore.pipeline.budget import ByteBudget
+    from asyncrestore.excision.excised import Excisions
+    from asyncrestore.filters.filter import Filter
+    from asyncrestore.history.stored import History
+    from asyncrestore.model.ids import IdCache
+    from asyncrestore.model.log import LogChunk, Transaction, TxData
+    from asyncrestore.history.budget import ByteBudget
     from asyncrestore.pipeline.window import Window
     from asyncrestore.progress import Progress
-    from asyncrestore.resolve import Resolver
-    from asyncrestore.target import Marker
+    from asyncrestore.pipeline.resolve import Resolver
+    from asyncrestore.pipeline.marker import Marker
 
 logger = logging.getLogger(__name__)
 

@@ -21,13 +21,13 @@ from asyncrestore.errors import (
     TransactionRejected,
     Unavailable,
 )
-from asyncrestore.model import BatchResult, tx_to_t
+from asyncrestore.model.log import BatchResult, tx_to_t
 from asyncrestore.patience import PATIENCE_S, Patience
 from asyncrestore.pipeline import failures
 from asyncrestore.pipeline.dangling import with_entity_made
 from asyncrestore.pipeline.outcomes import Outcome, is_unnamed_fault, judge
-from asyncrestore.positions import TX, ident
-from asyncrestore.target import read_restored
+from asyncrestore.model.positions import TX, ident
+from asyncrestore.pipeline.marker import read_restored
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.ids import IdCache
-    from asyncrestore.model import Anomaly, Committed, Transaction, TxData
+    from asyncrestore.model.ids import IdCache
+    from asyncrestore.model.log import (Anomaly, Committed, Transaction, TxData)
     from asyncrestore.pipeline.window import Window
-    from asyncrestore.target import Marker, Restored
+    from asyncrestore.pipeline.marker import Marker, Restored
 
 WEIGHT_IN_FLIGHT = 65_536
 """Most weight in flight, which bounds memory. Two submissions may be in flight whatever their weight."""

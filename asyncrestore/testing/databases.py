@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore import positions
+from asyncrestore.model import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model import INDEX_MASK, TxData, t_to_tx, tx_to_t
-from asyncrestore.schema import ORIGINAL_ID, SUCCESSOR
+from asyncrestore.model.log import (INDEX_MASK, TxData, t_to_tx, tx_to_t)
+from asyncrestore.model.schema import ORIGINAL_ID, SUCCESSOR
 from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import Anomaly, Transaction
+    from asyncrestore.model.log import Anomaly, Transaction
 
 _ALL = 1_000_000
 _BATCHES, _BATCH = 6, 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.seal import sealed
+from asyncrestore.segments.seal import sealed
 from tests.support import small_backup
 from tests.support.cli import Ran
 from tests.support.refused import can, confined, mode, nobody

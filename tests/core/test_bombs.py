@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 from anyio import to_thread
 
-from asyncrestore import segment as segments
-from asyncrestore.catalog import aside_key, list_backup
+from asyncrestore.segments import segment as segments
+from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.errors import DamageError, SegmentDamaged, UsageError
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.verify import verify
 from asyncrestore.limits import MAX_SEGMENT_BYTES, max_segment_bytes, segment_limit
-from asyncrestore.seal import sealed
-from asyncrestore.segment import Segment
+from asyncrestore.segments.seal import sealed
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.filesystem import FilesystemStore
 from tests.support import forged
 from tests.support.damage import NAME, store_of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from asyncrestore.code import AllowedCode, is_never_allowed
-from asyncrestore.codeguard import GUARDED, CodeGuard
+from asyncrestore.model.code import AllowedCode, is_never_allowed
+from asyncrestore.pipeline.code_guard import GUARDED, CodeGuard
 from asyncrestore.errors import UsageError
-from asyncrestore.model import TxData
-from asyncrestore.positions import TX, ident, lookup, tempid
-from asyncrestore.schema import Schema
+from asyncrestore.model.log import TxData
+from asyncrestore.model.positions import (TX, ident, lookup, tempid)
+from asyncrestore.model.schema import Schema
 
 NEVER = [
     "clojure.core/load-string", "clojure.string/blank?", "clojure/x", "java.lang.Runtime/exit",

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.bootstrap import Beginning, has_engines_id
-from asyncrestore.commonpast import ENOUGH, Draws
+from asyncrestore.history.bootstrap import Beginning, has_engines_id
+from asyncrestore.verifying.common_past import ENOUGH, Draws
 from asyncrestore.errors import Conflict
 from asyncrestore.jobs.copy import copy
-from asyncrestore.model import INDEX_BITS, Transaction, t_to_tx
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.model.log import INDEX_BITS, Transaction, t_to_tx
+from asyncrestore.segments.segment import SegmentRange, encode
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import small_backup
 from tests.support.altered import chunk_of
@@ -23,7 +23,7 @@ from tests.support.damage import NAME, load, store_of
 if TYPE_CHECKING:
     import random
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
     from tests.support.damage import Objects
 
 PARTITIONS = range(17, 24)

@@ -17,14 +17,14 @@ from asyncrestore.errors import (
     StoreFailed,
     UsageError,
 )
-from asyncrestore.history import StoredHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs import compact as compacting
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import LogChunk
-from asyncrestore.segment import Segment, SegmentRange
+from asyncrestore.model.log import LogChunk
+from asyncrestore.segments.segment import Segment, SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import small_backup

@@ -8,10 +8,10 @@ from itertools import permutations
 import pytest
 
 from asyncrestore.errors import Conflict, DamageError
-from asyncrestore.history import StoredHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import LogChunk
-from asyncrestore.segment import SegmentRange
+from asyncrestore.model.log import LogChunk
+from asyncrestore.segments.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import small_backup
 from tests.support.damage import NAME, Objects, store_of

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.errors import RewriteFailed, UsageError
-from asyncrestore.excised import Excisions
-from asyncrestore.filters import Filter, describe, same_rules
-from asyncrestore.ids import IdCache, SeenIds
-from asyncrestore.model import Transaction, t_to_tx
+from asyncrestore.excision.excised import Excisions
+from asyncrestore.filters.filter import Filter, describe, same_rules
+from asyncrestore.model.ids import IdCache, SeenIds
+from asyncrestore.model.log import Transaction, t_to_tx
 from asyncrestore.pipeline.stages import resolved
-from asyncrestore.positions import ident as position_of
-from asyncrestore.positions import lookup, tempid
-from asyncrestore.resolve import Resolver
-from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
-from asyncrestore.state import State
+from asyncrestore.model.positions import ident as position_of
+from asyncrestore.model.positions import lookup, tempid
+from asyncrestore.pipeline.resolve import Resolver
+from asyncrestore.model.schema import ORIGINAL_ID, Attribute, Schema
+from asyncrestore.model.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
 
 KEY = b"0123456789abcdef"
 MANY, ONE = frozenset({"db.cardinality/many"}), frozenset({"db.cardinality/one"})

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.ids import ENTITY_COUNTER, SCHEMA_COUNTER, TX_COUNTER, IdCache, SeenIds, counter_of
-from asyncrestore.model import t_to_tx, tx_to_t
+from asyncrestore.model.ids import (ENTITY_COUNTER, SCHEMA_COUNTER, TX_COUNTER, IdCache, SeenIds, counter_of)
+from asyncrestore.model.log import t_to_tx, tx_to_t
 from tests.strategies import entity_ids
 
 pairs = st.dictionaries(entity_ids, entity_ids, max_size=60)

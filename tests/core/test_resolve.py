@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.ids import IdCache, SeenIds
-from asyncrestore.model import Transaction, t_to_tx
-from asyncrestore.resolve import Resolver
-from asyncrestore.schema import Attribute, Schema
-from asyncrestore.state import State
+from asyncrestore.model.ids import IdCache, SeenIds
+from asyncrestore.model.log import Transaction, t_to_tx
+from asyncrestore.pipeline.resolve import Resolver
+from asyncrestore.model.schema import Attribute, Schema
+from asyncrestore.model.state import State
 
 if TYPE_CHECKING:
-    from asyncrestore.model import Datom, TxData
-    from asyncrestore.resolve import _Work
+    from asyncrestore.model.log import Datom, TxData
+    from asyncrestore.pipeline.resolve import _Work
 
 TX_INSTANT, NAME, FRIENDS, BOSS, SIZE = 50, 72, 73, 74, 75
 FIRST_T = 1000

@@ -16,14 +16,14 @@ from faker.providers import date_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.equality import as_compared
+from asyncrestore.model.equality import as_compared
 from asyncrestore.errors import UsageError
-from asyncrestore.rewrites import make_rewriter
-from asyncrestore.values import KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw
+from asyncrestore.filters.rewrites import make_rewriter
+from asyncrestore.model.values import (KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw)
 from tests.strategies import scalars
 
 if TYPE_CHECKING:
-    from asyncrestore.rewrites import Rewriter
+    from asyncrestore.filters.rewrites import Rewriter
 
 KEY = b"0123456789abcdef"
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.errors import DamageError
-from asyncrestore.schema import Schema
+from asyncrestore.model.schema import Schema
 
 if TYPE_CHECKING:
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
 
 IDENT, VALUE_TYPE, CARDINALITY, TUPLE_ATTRS = 10, 40, 41, 43
 BASE = {

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore import segment as segments
+from asyncrestore.segments import segment as segments
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
-from asyncrestore.model import LogChunk, t_to_tx
-from asyncrestore.schema import Attribute, Schema
-from asyncrestore.seal import sealed
-from asyncrestore.segment import Segment, SegmentRange, encode
+from asyncrestore.model.log import LogChunk, t_to_tx
+from asyncrestore.model.schema import Attribute, Schema
+from asyncrestore.segments.seal import sealed
+from asyncrestore.segments.segment import Segment, SegmentRange, encode
 from tests.strategies import chunks
 from tests.support.altered import chunk_of
 

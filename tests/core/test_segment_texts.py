@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from asyncrestore.errors import SegmentDamaged
-from asyncrestore.segment_texts import check_texts
+from asyncrestore.segments.texts import check_texts
 
 GOOD = {
     "o": ["", "a", "a/b:c", "//?q", "http://?q", "http://[::1]:80/x", "http://a_b:x/", "urn:é", "file:///a",

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.catalog import find_backup
+from asyncrestore.history.catalog import find_backup
 from asyncrestore.errors import AsyncRestoreError, Conflict, DamageError, SegmentDamaged, SegmentGap
-from asyncrestore.history import StoredHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.compact import compact
-from asyncrestore.model import t_to_tx
-from asyncrestore.schema import Schema
-from asyncrestore.segment import Segment, SegmentRange, encode
-from asyncrestore.stored_schema import StoredSchema
+from asyncrestore.model.log import t_to_tx
+from asyncrestore.model.schema import Schema
+from asyncrestore.segments.segment import Segment, SegmentRange, encode
+from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.stores.memory import MemoryStore
 from tests.support.altered import chunk_of
 from tests.support.damage import NAME, load, store_of
@@ -27,7 +27,7 @@ from tests.support.damage import NAME, load, store_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
     from tests.support.damage import Objects
 
 IDENT, VALUE_TYPE, CARDINALITY, UNIQUE, TUPLE_ATTRS, PREDICATES, TX_INSTANT = 10, 40, 41, 42, 43, 44, 50

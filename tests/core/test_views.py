@@ -14,9 +14,9 @@ from anyio import to_thread
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentDamaged, SegmentGap, UsageError
 from asyncrestore.jobs.query import _answer, _explained, query
-from asyncrestore.model import t_to_tx
-from asyncrestore.schema import ORIGINAL_ID, Attribute, Schema
-from asyncrestore.segment import SegmentRange, encode
+from asyncrestore.model.log import t_to_tx
+from asyncrestore.model.schema import ORIGINAL_ID, Attribute, Schema
+from asyncrestore.segments.segment import SegmentRange, encode
 from asyncrestore.stores.memory import MemoryStore
 from tests.support.altered import chunk_of
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
 
 pytestmark = pytest.mark.anyio
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from asyncrestore.catalog import CARD
+from asyncrestore.history.catalog import CARD
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, Unavailable
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
-from asyncrestore.segment import Segment
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, FaultyStore, faulty_database
 from asyncrestore.testing.faults import kill_this_process

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model import LogChunk, TxData
+    from asyncrestore.model.log import LogChunk, TxData
     from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.errors import AsyncRestoreError, NotFound, SetupFailed, UsageError
 from asyncrestore.jobs.info import DatabaseInfo, info
-from asyncrestore.model import tx_to_t
+from asyncrestore.model.log import tx_to_t
 from tests.histories import PEOPLE, SCHEMA
 
 if TYPE_CHECKING:

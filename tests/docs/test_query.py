@@ -76,7 +76,7 @@ async def test_python_examples(place: Path) -> None:
 
 
 def test_the_macro_is_the_sql_that_is_shown() -> None:
-    from asyncrestore.views import VIEWS
+    from asyncrestore.jobs.views import VIEWS
 
     shown = " ".join(blocks("sql")[4].split()).replace("8", "last_t")
     assert shown in " ".join(VIEWS.split())

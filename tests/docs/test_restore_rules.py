@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncrestore.rewrites import make_rewriter
+from asyncrestore.filters.rewrites import make_rewriter
 from tests.docs.links import anchors
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from asyncrestore import commonpast
+from asyncrestore.verifying import common_past as commonpast
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.catalog import CARD
+from asyncrestore.history.catalog import CARD
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
-from asyncrestore.pipeline.prefetch import PARTS_AT_ONCE
+from asyncrestore.history.prefetch import PARTS_AT_ONCE
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, faulty_database
 from tests.histories import PEOPLE, SCHEMA

@@ -12,7 +12,7 @@ from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segment import Segment
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, SCHEMA
 from tests.support.damage import NAME, begin, load

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.datomic.uri import LOCAL, PEER
-from asyncrestore.equality import as_compared
-from asyncrestore.model import TxData
-from asyncrestore.positions import ident
-from asyncrestore.values import KINDS
+from asyncrestore.model.equality import as_compared
+from asyncrestore.model.log import TxData
+from asyncrestore.model.positions import ident
+from asyncrestore.model.values import KINDS
 
 if TYPE_CHECKING:
     from tests.support.databases import NewDatabase

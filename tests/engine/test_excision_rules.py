@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.datomic.uri import PEER
-from asyncrestore.history import LiveHistory
-from asyncrestore.model import tx_to_t
+from asyncrestore.history.stored import LiveHistory
+from asyncrestore.model.log import tx_to_t
 from tests.support.excision import covered, place
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from asyncrestore.datomic.uri import ENGINES, LOCAL
 from asyncrestore.errors import Overtaken, TransactionRejected, Unavailable
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.pipeline import transact
 from asyncrestore.testing import FAULTS, DatabaseWrapper, Faults, faulty_database
 from tests.crash.runs import Sources, run_seed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.model import TxData
+    from asyncrestore.model.log import TxData
     from asyncrestore.progress import Progress
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from anyio import to_thread
 
-from asyncrestore import history
+from asyncrestore.history import stored as history
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, RewriteFailed, UsageError
 from asyncrestore.jobs.backup import backup
@@ -19,7 +19,7 @@ from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
-from asyncrestore.values import Keyword
+from asyncrestore.model.values import Keyword
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 

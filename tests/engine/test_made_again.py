@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from asyncrestore.bootstrap import beginning_until
+from asyncrestore.history.bootstrap import beginning_until
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, Overtaken
-from asyncrestore.history import LiveHistory
+from asyncrestore.history.stored import LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import SCHEMA

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore import history
+from asyncrestore.history import stored as history
 from asyncrestore.errors import HistoryDiffers, SegmentGap, Unavailable, UsageError
-from asyncrestore.ids import IdCache
+from asyncrestore.model.ids import IdCache
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
@@ -16,10 +16,10 @@ from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.pipeline import stages
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
-from asyncrestore.segment import SegmentRange
+from asyncrestore.segments.segment import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, PEOPLE, SCHEMA

@@ -12,7 +12,7 @@ from asyncrestore.errors import Unavailable
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import tx_to_t
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.support.altered import chunk_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
     from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.catalog import CARD
+from asyncrestore.history.catalog import CARD
 from asyncrestore.datomic.uri import ENGINES, PEER
 from asyncrestore.errors import (
     Conflict,
@@ -24,8 +24,8 @@ from asyncrestore.errors import (
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx, tx_to_t
-from asyncrestore.segment import SegmentRange
+from asyncrestore.model.log import t_to_tx, tx_to_t
+from asyncrestore.segments.segment import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper, Faults, FaultyStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore.catalog import StoredSegment
+from asyncrestore.history.catalog import StoredSegment
 from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
@@ -16,7 +16,7 @@ from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.seal import sealed
+from asyncrestore.segments.seal import sealed
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper

@@ -10,9 +10,9 @@ from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import TxData
-from asyncrestore.positions import ident
-from asyncrestore.values import KIND_OF_TYPE, to_raw
+from asyncrestore.model.log import TxData
+from asyncrestore.model.positions import ident
+from asyncrestore.model.values import KIND_OF_TYPE, to_raw
 
 if TYPE_CHECKING:
     from tests.support.databases import NewDatabase

@@ -14,17 +14,17 @@ import psutil
 import pytest
 from anyio import to_thread
 
-from asyncrestore.catalog import CARD
+from asyncrestore.history.catalog import CARD
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
-from asyncrestore.history import StoredHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.stores import open_store
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.client import open_s3

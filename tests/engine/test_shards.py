@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.opening import AnyStore
+    from asyncrestore.jobs.opening import AnyStore
     from tests.support.databases import NewDatabase
     from tests.support.s3 import Bucket
 

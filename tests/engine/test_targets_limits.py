@@ -10,14 +10,14 @@ from asyncrestore.errors import TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 
 if TYPE_CHECKING:
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 

@@ -11,7 +11,7 @@ from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import tx_to_t
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper, Faults, faulty_database
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Submission
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model import TxData
+    from asyncrestore.model.log import TxData
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 

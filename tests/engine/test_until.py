@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore import history
+from asyncrestore.history import stored as history
 from asyncrestore.errors import Conflict, UsageError
-from asyncrestore.history import LiveHistory
+from asyncrestore.history.stored import LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore import differences, history
+from asyncrestore.verifying import differences
+from asyncrestore.history import stored as history
 from asyncrestore.errors import Conflict, HistoryDiffers, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase

@@ -14,7 +14,7 @@ from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model import t_to_tx, tx_to_t
+from asyncrestore.model.log import t_to_tx, tx_to_t
 from asyncrestore.stores.memory import MemoryStore
 from tests.engine import test_verify as of_targets
 from tests.histories import ODD, PEOPLE, SCHEMA

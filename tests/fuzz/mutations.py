@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from asyncrestore.errors import DamageError
-from asyncrestore.model import t_to_tx
-from asyncrestore.seal import sealed
-from asyncrestore.values import KINDS
+from asyncrestore.model.log import t_to_tx
+from asyncrestore.segments.seal import sealed
+from asyncrestore.model.values import KINDS
 from tests.support import forged
 from tests.support.altered import chunk_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
     from tests.support.altered import Row
     from tests.support.forged import Parts
 

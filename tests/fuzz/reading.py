@@ -5,22 +5,22 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncrestore import views
+from asyncrestore.jobs import views
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.errors import DamageError, SegmentDamaged
-from asyncrestore.excision import read_for, requests_in
-from asyncrestore.ids import IdCache, SeenIds
-from asyncrestore.model import t_to_tx
-from asyncrestore.resolve import Resolver
-from asyncrestore.segment import Segment
-from asyncrestore.state import State
-from asyncrestore.values import to_python
+from asyncrestore.excision.requests import read_for, requests_in
+from asyncrestore.model.ids import IdCache, SeenIds
+from asyncrestore.model.log import t_to_tx
+from asyncrestore.pipeline.resolve import Resolver
+from asyncrestore.segments.segment import Segment
+from asyncrestore.model.state import State
+from asyncrestore.model.values import to_python
 from tests.support import forged
 
 if TYPE_CHECKING:
-    from asyncrestore.model import LogChunk
-    from asyncrestore.schema import Schema
+    from asyncrestore.model.log import LogChunk
+    from asyncrestore.model.schema import Schema
 
 WHOLE, DAMAGED = "whole", "damaged"
 

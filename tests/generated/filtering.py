@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.equality import as_compared
-from asyncrestore.rewrites import make_rewriter
+from asyncrestore.model.equality import as_compared
+from asyncrestore.filters.rewrites import make_rewriter
 from tests.generated.script import ident
 from tests.support.comparison import ALTER, INSTALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
     from tests.generated.player import Player
     from tests.generated.script import Place, Step
 

@@ -21,7 +21,7 @@ from tests.support.comparison import is_on_disk
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.opening import AnyHistory
+    from asyncrestore.jobs.opening import AnyHistory
     from asyncrestore.progress import Progress
     from asyncrestore.stores.base import Store
     from tests.generated.player import Player

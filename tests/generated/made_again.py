@@ -17,7 +17,7 @@ from tests.support.comparison import check_copy
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import Transaction
+    from asyncrestore.model.log import Transaction
 
 
 class CopyMadeAgain(Copies):

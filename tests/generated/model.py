@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from hypothesis import strategies as st
 
 from asyncrestore.datomic.uri import PEER
-from asyncrestore.values import to_python
+from asyncrestore.model.values import to_python
 from tests.generated.script import TX, Operation, Place, Step, ident
 from tests.generated.values import on_disk
 

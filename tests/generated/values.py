@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from asyncrestore.values import to_python
+from asyncrestore.model.values import to_python
 from tests.strategies import double_bits, float_bits, longs, texts
 
 if TYPE_CHECKING:
-    from asyncrestore.values import Raw
+    from asyncrestore.model.values import Raw
 
 Value: TypeAlias = "tuple[str, Any]"
 """Kind and raw form; of a reference the raw form is a place of the script."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.generated.values import EDGES, PRO_EDGES
 
 if TYPE_CHECKING:
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
     from tests.generated.journeys import Travel
 
 REFERENCES = (

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asyncrestore.errors import Conflict, NotAuthorized, SegmentDamaged, UsageError
-from asyncrestore.seal import NO_MAC, mac_in, sealed
-from asyncrestore.segment import Segment
+from asyncrestore.segments.seal import NO_MAC, mac_in, sealed
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.signed import SignedStore, SigningKey
 from tests.support import small_backup

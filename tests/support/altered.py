@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from asyncrestore.model import LogChunk, tx_to_t
+from asyncrestore.model.log import LogChunk, tx_to_t
 from asyncrestore.testing import DatabaseWrapper
-from asyncrestore.values import NUMERIC_KINDS
+from asyncrestore.model.values import NUMERIC_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
 
 Row: TypeAlias = "tuple[int, Datom]"
 

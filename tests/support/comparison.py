@@ -6,13 +6,13 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model import TX_PARTITION, Transaction, tx_to_t
+from asyncrestore.model.log import TX_PARTITION, Transaction, tx_to_t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model import Datom
+    from asyncrestore.model.log import Datom
 
 IDENT = 10
 """The entity id of :db/ident, in Local as in Pro."""

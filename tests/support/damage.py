@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from asyncrestore.catalog import CARD
-from asyncrestore.lineage import Lineage
+from asyncrestore.history.catalog import CARD
+from asyncrestore.segments.lineage import Lineage
 from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.memory import MemoryStore
 

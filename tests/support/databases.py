@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
 
 NewDatabase: TypeAlias = "Callable[..., Awaitable[BridgeDatabase]]"
 """The fixture `new_database`: makes a database in memory and commits transactions (EDN) to it."""

@@ -14,7 +14,7 @@ from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
     from tests.support.altered import Row
 
 Place: TypeAlias = tuple[int, int, int, int, bool]

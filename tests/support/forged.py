@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asyncrestore.model import t_to_tx
-from asyncrestore.schema import Attribute, Schema, snapshot_digest
-from asyncrestore.seal import sealed
-from asyncrestore.segment import SegmentRange, encode
-from asyncrestore.values import KINDS
+from asyncrestore.model.log import t_to_tx
+from asyncrestore.model.schema import Attribute, Schema, snapshot_digest
+from asyncrestore.segments.seal import sealed
+from asyncrestore.segments.segment import SegmentRange, encode
+from asyncrestore.model.values import KINDS
 from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
-    from asyncrestore.model import LogChunk
+    from asyncrestore.model.log import LogChunk
     from tests.support.altered import Row
 
 IDENT, VALUE_TYPE, CARDINALITY, UNIQUE, TUPLE_ATTRS, PREDICATES, TX_INSTANT = 10, 40, 41, 42, 43, 44, 50

@@ -21,7 +21,7 @@ from uuid import UUID
 import anyio
 import boto3
 
-from asyncrestore import lineage
+from asyncrestore.segments import lineage
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy

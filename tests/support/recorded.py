@@ -6,7 +6,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.model import LogChunk, t_to_tx
+from asyncrestore.model.log import LogChunk, t_to_tx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

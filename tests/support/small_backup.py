@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.lineage import digest_of
-from asyncrestore.model import LogChunk, t_to_tx
-from asyncrestore.schema import Attribute, Schema
-from asyncrestore.segment import SegmentRange, encode, last_before
+from asyncrestore.segments.lineage import digest_of
+from asyncrestore.model.log import LogChunk, t_to_tx
+from asyncrestore.model.schema import Attribute, Schema
+from asyncrestore.segments.segment import SegmentRange, encode, last_before
 from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asyncrestore.lineage import Lineage
+    from asyncrestore.segments.lineage import Lineage
 
 BASE = {
     10: "db/ident",

@@ -1,0 +1,84 @@
+"""The object in which a backup says which one it is, beside its segments.
+
+Segments say it themselves, so nobody needs the object to read a backup. Those that write the first segments
+at the same time agree by it: it is created once, and whoever is late reads the winner's.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from asyncrestore.history.catalog import CARD
+from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
+from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
+from asyncrestore.segments.lineage import Lineage
+from asyncrestore.stores.cipher import refuse_encrypted
+
+if TYPE_CHECKING:
+    from asyncrestore.history.catalog import Backup
+    from asyncrestore.segments.segment import SegmentInfo
+
+
+async def read_card(backup: Backup) -> Lineage | None:
+    """Returns what the object says; None if there is none, or it cannot be used."""
+    if backup.has_card:
+        with suppress(DamageError, Conflict, NotFound, NotAuthorized):
+            return await _read(backup)
+    return None
+
+
+async def _read(backup: Backup) -> Lineage:
+    with max_segment_bytes(MAX_REASON_BYTES):
+        data = await backup.store.read(backup.name, CARD)
+    refuse_encrypted(data)
+    return Lineage.from_json(data)
+
+
+async def check_card(backup: Backup, newest: SegmentInfo | None) -> Lineage | None:
+    """Returns which backup this is, as its newest segment and the object say; None if neither does.
+
+    Raises:
+        Conflict: they say different things.
+    """
+    own, card = newest and Lineage.of(newest), await read_card(backup)
+    if newest is None or card is None or card.allows(newest):
+        return own or card
+    is_of = own.backup if own else "no backup that it names"
+    raise Conflict(
+        f"{backup.where()}: its newest segment, {newest.range.key}, is of {is_of}, and {CARD} says that "
+        f"this is the backup {card.backup}",
+        hint="One of the two was laid there. Run verify: it names each segment of another backup, and "
+        f"repair with the source replaces them. If {CARD} is wrong, delete it.",
+    )
+
+
+async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
+    """Returns which backup this is, for segments to be written; all that write at the same time get the same.
+
+    Args:
+        backup: as it was listed.
+        lineage: what `check_card` returned.
+
+    Raises:
+        Conflict: somebody else has begun another backup here meanwhile.
+        DamageError: only the object says it, and it cannot be read.
+        NotAuthorized: the same, because it is encrypted with another key than the one given.
+    """
+    mine = lineage or Lineage.new(backup.end)
+    if backup.has_card and lineage is not None:
+        return lineage
+    if await backup.store.publish(backup.name, CARD, mine.to_json()):
+        return mine
+    try:
+        winner = await _read(backup)
+    except DamageError as exc:
+        raise DamageError(
+            f"{backup.where(CARD)} is damaged: {exc}", hint="Delete it: only a backup that is begun needs it."
+        ) from exc
+    if lineage is not None and winner != lineage:
+        raise Conflict(
+            f"{backup.where(CARD)} is of the backup {winner.backup}, the segments are of {lineage.backup}",
+            hint="Another backup was begun in the same place. Run verify.",
+        )
+    return winner

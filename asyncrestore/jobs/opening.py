@@ -1,0 +1,80 @@
+"""Opens what jobs are called with: a store or a database, by URI or already open, or either as a history."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from asyncrestore.datomic.base import Database
+from asyncrestore.datomic.checked import CheckedDatabase
+from asyncrestore.datomic.uri import is_database_uri
+from asyncrestore.history.stored import History, LiveHistory, StoredHistory
+from asyncrestore.stores import open_store
+from asyncrestore.stores.base import Store
+from asyncrestore.stores.encrypted import encrypted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncrestore.datomic.database import Connector
+    from asyncrestore.stores.encrypted import Encryption
+
+AnyStore: TypeAlias = str | Store
+AnyDatabase: TypeAlias = str | Database
+AnyHistory: TypeAlias = str | Store | Database
+
+
+@asynccontextmanager
+async def as_store(
+    store: AnyStore, encryption: Encryption | None = None, *, plain_too: bool = False
+) -> AsyncIterator[Store]:
+    """Opens a store for the context if it is a URI, and wraps it if it is encrypted.
+
+    Args:
+        store: a store, open or as a URI.
+        encryption: the store's key, if it is encrypted.
+        plain_too: also read objects that are not encrypted (see `encrypted`).
+
+    Raises:
+        UsageError: the URI is not that of a store, or the key cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        if isinstance(store, str):
+            store = await stack.enter_async_context(open_store(store))
+        yield await stack.enter_async_context(encrypted(store, encryption, plain_too=plain_too))
+
+
+async def as_database(connector: Connector, database: AnyDatabase, *, create: bool = False) -> Database:
+    """Returns the open database; raises what `Connector.open` raises."""
+    return await connector.open(database, create=create) if isinstance(database, str) else database
+
+
+async def as_source(connector: Connector, database: AnyDatabase) -> CheckedDatabase:
+    """Returns the open database, whose log is checked as it is read; raises what `Connector.open` raises."""
+    return CheckedDatabase(await as_database(connector, database))
+
+
+@asynccontextmanager
+async def as_history(
+    connector: Connector,
+    history: AnyHistory,
+    name: str | None,
+    encryption: Encryption | None = None,
+    until_t: int | None = None,
+) -> AsyncIterator[History]:
+    """Opens the history in a store or of a live database.
+
+    Args:
+        connector: opens databases.
+        history: a store or a database, open or as a URI.
+        name: of the backup, if the store has several.
+        encryption: the store's key, if it is encrypted.
+        until_t: nothing after this t is needed.
+    """
+    if isinstance(history, str) and is_database_uri(history):
+        history = await connector.open(history)
+    if isinstance(history, Database):
+        yield await LiveHistory.open(CheckedDatabase(history))
+    else:
+        async with as_store(history, encryption) as store:
+            yield await StoredHistory.open(store, name, until_t)

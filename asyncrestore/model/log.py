@@ -1,0 +1,290 @@
+"""The data that the modules pass to each other: log chunks, transactions, data to commit and its outcome.
+
+Bulk data stays in columns. They take 40 bytes a datom, and come from the pipe and turn into Parquet without a
+Python object for each datom. Rows are made a chunk at a time, where something looks at single datoms.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from asyncrestore.model.values import NUMERIC_KINDS, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+Datom: TypeAlias = tuple[int, int, str, Raw, bool]
+"""Entity id, attribute id, kind of the value, the value's raw form, asserted (or retracted)."""
+
+INDEX_BITS = 42
+"""Bits of an entity id below its partition. They hold its index, which for a transaction is its t."""
+
+INDEX_MASK = (1 << INDEX_BITS) - 1
+TX_PARTITION = 3
+
+
+def weight(datoms: int, raws: Iterable[Any]) -> int:
+    """Returns the weight of datoms: 1 for each, and 1 more for every 64 characters of its text.
+
+    Memory is bounded by weight and not by number: a text may have thousands of characters, and with some
+    engines any number.
+
+    Args:
+        datoms: how many there are.
+        raws: raw forms of their values, at least of the texts.
+    """
+    return datoms + sum(len(raw) >> 6 for raw in raws if raw.__class__ is not int)
+
+
+def t_to_tx(t: int) -> int:
+    """Returns the entity id of the transaction with that t; the layout is the same in every edition."""
+    return (TX_PARTITION << INDEX_BITS) | t
+
+
+def tx_to_t(tx: int) -> int:
+    """Returns the t of a transaction's entity id."""
+    return tx & INDEX_MASK
+
+
+@dataclass(slots=True)
+class LogChunk:
+    """Whole transactions of a log, their datoms in columns, in the log's order.
+
+    Attributes:
+        tx: transaction id of each datom.
+        e: entity id of each datom.
+        a: attribute id of each datom.
+        numbers: the raw value of each datom whose kind is numeric, 0 for the others.
+        kinds: the kind of each value, one letter a datom.
+        added: ``+`` or ``-`` for each datom.
+        texts: the raw values of the datoms whose kind is not numeric, in order.
+    """
+
+    tx: array[int] = field(default_factory=lambda: array("q"))
+    e: array[int] = field(default_factory=lambda: array("q"))
+    a: array[int] = field(default_factory=lambda: array("q"))
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    kinds: str = ""
+    added: str = ""
+    texts: list[Any] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.tx)
+
+    @property
+    def weight(self) -> int:
+        """The weight of its datoms, see `weight`."""
+        return weight(len(self), self.texts)
+
+    @classmethod
+    def join(cls, chunks: Sequence[LogChunk]) -> LogChunk:
+        """Joins chunks into one."""
+        whole = cls(kinds="".join(c.kinds for c in chunks), added="".join(c.added for c in chunks))
+        for chunk in chunks:
+            whole.tx.extend(chunk.tx)
+            whole.e.extend(chunk.e)
+            whole.a.extend(chunk.a)
+            whole.numbers.extend(chunk.numbers)
+            whole.texts.extend(chunk.texts)
+        return whole
+
+    def after(self, tx: int) -> LogChunk:
+        """Returns the transactions with a larger id than `tx`."""
+        return self._slice(bisect_right(self.tx, tx), len(self))
+
+    def until(self, tx: int) -> LogChunk:
+        """Returns the transactions up to and including `tx`."""
+        return self._slice(0, bisect_right(self.tx, tx))
+
+    def _slice(self, first: int, end: int) -> LogChunk:
+        if (first, end) == (0, len(self)):
+            return self
+        texts_before = sum(kind not in NUMERIC_KINDS for kind in self.kinds[:first])
+        texts = sum(kind not in NUMERIC_KINDS for kind in self.kinds[first:end])
+        return LogChunk(
+            tx=self.tx[first:end],
+            e=self.e[first:end],
+            a=self.a[first:end],
+            numbers=self.numbers[first:end],
+            kinds=self.kinds[first:end],
+            added=self.added[first:end],
+            texts=self.texts[texts_before : texts_before + texts],
+        )
+
+    def datoms(self) -> list[Datom]:
+        """Returns all datoms, as rows."""
+        return _rows(self.e, self.a, self.kinds, self._raws(), self.added)
+
+    def _raws(self) -> list[Any]:
+        """Returns the raw value of each datom."""
+        raws: list[Any] = self.numbers.tolist()
+        if self.texts:
+            texts = iter(self.texts)
+            for i, kind in enumerate(self.kinds):
+                if kind not in NUMERIC_KINDS:
+                    raws[i] = next(texts)
+        return raws
+
+    def rows(self) -> Iterator[tuple[int, Datom]]:
+        """Yields each datom, as a row, with its transaction id."""
+        return zip(self.tx, self.datoms(), strict=True)
+
+    def transactions(self) -> Iterator[Transaction]:
+        """Yields the chunk's transactions, in order."""
+        e, a, kinds, raws, added = self.e.tolist(), self.a.tolist(), self.kinds, self._raws(), self.added
+        start = 0
+        for tx, run in groupby(self.tx):
+            end = start + len(list(run))
+            part = slice(start, end)
+            yield Transaction(tx, e[part], a[part], kinds[part], raws[part], added[part])
+            start = end
+
+    def txs(self) -> list[int]:
+        """Returns the transactions' ids, in order; an id is there twice if its datoms are not adjacent."""
+        return [tx for tx, _ in groupby(self.tx)]
+
+
+def _rows(e: Iterable[int], a: Iterable[int], kinds: str, raws: Iterable[Any], added: str) -> list[Datom]:
+    return list(zip(e, a, kinds, raws, map("+".__eq__, added), strict=True))
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction of a log, its datoms in columns, in the log's order.
+
+    Attributes:
+        tx: its entity id.
+        e: entity id of each datom.
+        a: attribute id of each datom.
+        kinds: the kind of each value, one letter a datom.
+        raws: the raw form of each value.
+        added: ``+`` or ``-`` for each datom.
+    """
+
+    tx: int
+    e: list[int]
+    a: list[int]
+    kinds: str
+    raws: list[Any]
+    added: str
+    _datoms: list[Datom] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, tx: int, datoms: list[Datom]) -> Transaction:
+        """Makes a transaction from rows."""
+        e, a, kinds, raws, added = zip(*datoms, strict=True) if datoms else ((),) * 5
+        signs = "".join("+" if true else "-" for true in added)
+        return cls(tx, list(e), list(a), "".join(kinds), list(raws), signs, datoms)
+
+    def __len__(self) -> int:
+        return len(self.e)
+
+    @property
+    def weight(self) -> int:
+        """The weight of its datoms, see `weight`."""
+        return weight(len(self), self.raws)
+
+    @property
+    def datoms(self) -> list[Datom]:
+        """The datoms as rows, made when they are first asked for."""
+        if self._datoms is None:
+            self._datoms = _rows(self.e, self.a, self.kinds, self.raws, self.added)
+        return self._datoms
+
+    @property
+    def t(self) -> int:
+        """The transaction's basis t."""
+        return tx_to_t(self.tx)
+
+    def instant(self, tx_instant: int) -> int | None:
+        """Returns its instant in milliseconds since 1970, or None; Local's t=1 has none.
+
+        Args:
+            tx_instant: entity id of `:db/txInstant`.
+        """
+        for e, a, _, raw, added in self.datoms:
+            if a == tx_instant and e == self.tx and added and isinstance(raw, int):
+                return raw
+        return None
+
+
+@dataclass(slots=True)
+class TxData:
+    """A transaction to commit.
+
+    Attributes:
+        tx: source id of the transaction.
+        adds: assertions in one flat list: entity, attribute, kind, raw, entity, ... Entities, attributes and
+            references are positions (see `positions`).
+        retracts: retractions, in the same form.
+        cas: entity, attribute and new value of a compare-and-swap from no value.
+        source: the transaction that it was made from, for counting and for errors.
+    """
+
+    tx: int
+    adds: list[Any]
+    retracts: list[Any]
+    cas: tuple[int, int, int] | None = None
+    source: Transaction | None = None
+
+    @property
+    def weight(self) -> int:
+        """The weight of its assertions and retractions, see `weight`."""
+        raws = [*self.adds[3::4], *self.retracts[3::4]]
+        return weight(len(raws), raws)
+
+
+@dataclass(slots=True)
+class Committed:
+    """A transaction that is in the target.
+
+    Attributes:
+        before: the target's t just before it.
+        tx: its id in the target.
+        ids: source id, target id, source id, ... of the entities that it made.
+    """
+
+    before: int
+    tx: int
+    ids: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """Why a request to a database failed, in Datomic's terms.
+
+    Attributes:
+        category: a Cognitect anomaly: ``busy``, ``unavailable``, ``conflict``, ``not-found``, ``incorrect``,
+            ...
+        message: the engine's text.
+        error: ``:db/error`` without its namespace, such as ``cas-failed``.
+        entity: the value of the lookup ref that the error names, or the entity id that it names.
+        present: the present value, if a compare-and-swap failed.
+    """
+
+    category: str
+    message: str
+    error: str | None = None
+    entity: int | None = None
+    present: int | None = None
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """The outcome of a batch of transactions.
+
+    Attributes:
+        committed: the transactions that committed, from the first on without a gap.
+        anomaly: why the next one failed, None if all committed.
+        behind: transactions after the failed one that are known to have committed all the same. There can be
+            some only if the anomaly leaves the failed one's outcome open, or if somebody else had committed
+            it.
+    """
+
+    committed: list[Committed]
+    anomaly: Anomaly | None = None
+    behind: list[Committed] = field(default_factory=list)

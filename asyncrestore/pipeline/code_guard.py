@@ -1,0 +1,148 @@
+"""The guard before a target: of what is sent to it, nothing may be code that is not allowed.
+
+`code` finds what a history has before anything is written, by the base schema that the history itself tells
+of. Whoever made the history may have told of another one. So here it counts what an attribute is in the
+target, whatever it is called in the source.
+
+An attribute of the target can be named by its ident, its entity id, or a value of a unique attribute; the
+engines refuse to alter the idents and the uniqueness of the base schema. So the guard lets nobody give the
+attributes of code, or `:db/ident` itself, a further value by which they could be found: then it knows all
+positions by which they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncrestore.model import positions
+from asyncrestore.model.code import CODE
+from asyncrestore.errors import UsageError
+from asyncrestore.model.log import tx_to_t
+from asyncrestore.model.schema import ORIGINAL_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from asyncrestore.model.code import AllowedCode, Found
+    from asyncrestore.model.log import TxData
+    from asyncrestore.model.schema import Schema
+
+GUARDED = CODE | {"db/ident"}
+"""Idents of the attributes whose ids in the target the guard must know."""
+
+_ORIGINAL_ID = positions.ident(ORIGINAL_ID)
+_IDENT = "db/ident"
+_SAID_OF_ITSELF = frozenset(
+    positions.ident(name) for name in (_IDENT, "db/valueType", "db/cardinality", "db/doc")
+)
+"""What a history may say of an attribute of code: an upgraded base schema has it. None of it is unique."""
+
+
+class CodeGuard:
+    """Refuses code that is not allowed.
+
+    Args:
+        allowed: what may be sent.
+        found: all that was found in what is to be restored, and is allowed.
+        schema: of the source, as of before the first transaction.
+        ids: entity ids in the target of the attributes in `GUARDED`, by ident.
+    """
+
+    def __init__(
+        self, allowed: AllowedCode, found: Iterable[Found], schema: Schema, ids: Mapping[str, int]
+    ) -> None:
+        self._allowed = allowed
+        self._raws = {(each.code.attribute, each.raw) for each in found}
+        self._functions = {raw for _, raw in self._raws}
+        self._ensures = any(attribute == "db/ensure" for attribute, _ in self._raws)
+        self._names = {positions.ident(name): name for name in GUARDED} | {
+            target: name for name, target in ids.items() if name in GUARDED
+        }
+        for name in CODE:
+            entity = schema.find(name)
+            if entity is not None and schema.base.get(entity) != name:
+                self._names[positions.lookup(entity)] = name
+
+    def check(self, data: TxData) -> None:
+        """Checks a transaction that is to be sent.
+
+        Raises:
+            UsageError: it has code that is not allowed.
+        """
+        # Hardly any transaction needs a closer look. To find that out takes a microsecond.
+        adds, untouched = data.adds, self._names.keys().isdisjoint
+        if not (untouched(adds[1::4]) and untouched(adds[0::4])):
+            self._note_names(data)
+            self._check_code(data)
+            self._check_said(data)
+        kinds = adds[2::4]
+        if data.retracts:
+            kinds += data.retracts[2::4]
+        if ("c" in kinds or "t" in kinds) and not self._allowed.everything:
+            self._check_functions(data)
+
+    def _check_code(self, data: TxData) -> None:
+        """Checks the values that attributes of code are given."""
+        for _, attribute, kind, raw in _operations(data.adds):
+            name = self._names.get(attribute, "")
+            if name in CODE and not self._may(name, kind, raw):
+                raise _refused(data, f"it would give an entity {raw!r} as :{name}")
+
+    def _may(self, name: str, kind: str, raw: Any) -> bool:
+        if kind == "y":
+            return self._allowed.allows(str(raw))
+        if self._allowed.everything:
+            return True
+        return self._ensures if name == "db/ensure" else (name, raw) in self._raws
+
+    def _check_functions(self, data: TxData) -> None:
+        """Checks each function, whatever it is a value of: the bridge would make it."""
+        for _, _, kind, raw in (*_operations(data.adds), *_operations(data.retracts)):
+            for function in _functions(kind, raw):
+                if function not in self._functions:
+                    raise _refused(data, f"it has the function {function!r}")
+
+    def _note_names(self, data: TxData) -> None:
+        """Notes which entity is an attribute of code because it is given its ident."""
+        for entity, attribute, _, raw in _operations(data.adds):
+            if self._names.get(attribute) == _IDENT:
+                name = str(raw).removeprefix(":")
+                if name not in GUARDED or self._names.get(entity) == name:
+                    continue
+                if name == _IDENT or not positions.is_tempid(entity):
+                    raise _refused(data, f"it gives an entity the ident :{name}")
+                self._names[entity] = name
+                self._names[positions.lookup(positions.number(entity))] = name
+
+    def _check_said(self, data: TxData) -> None:
+        """Checks what is said of the guarded attributes themselves."""
+        for entity, attribute, _, raw in _operations(data.adds):
+            name = self._names.get(entity)
+            if name is None or attribute in _SAID_OF_ITSELF:
+                continue
+            if attribute == _ORIGINAL_ID and isinstance(raw, int) and entity == positions.tempid(raw):
+                continue
+            raise _refused(data, f"it gives :{name} itself a value, by which it could be called otherwise")
+
+
+def _operations(flat: list[Any]) -> Iterator[tuple[int, int, str, Any]]:
+    return zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+
+
+def _functions(kind: str, raw: Any) -> Iterator[Any]:
+    """Yields the functions in a value: itself, or slots of a tuple."""
+    if kind == "c":
+        yield raw
+    elif kind == "t":
+        for slot in raw:
+            if slot is not None:
+                yield from _functions(slot[0], slot[1])
+
+
+def _refused(data: TxData, why: str) -> UsageError:
+    return UsageError(
+        f"t {tx_to_t(data.tx)} has code that is not allowed, or hides some: {why}",
+        hint="Everything before it is restored. Hardly any database has such a history: somebody may have "
+        "made it. If it is your own, leave the attribute of that value out: --exclude ATTR, into a new "
+        "database.",
+    )
