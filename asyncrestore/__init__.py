@@ -14,7 +14,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncrestore.model.code import Code as Code
     from asyncrestore.datomic.base import Database as Database
     from asyncrestore.datomic.database import Connector as Connector
     from asyncrestore.datomic.database import open_connector as open_connector
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import UsageError as UsageError
     from asyncrestore.excision.excised import Excised as Excised
     from asyncrestore.filters.filter import FilteredAttribute as FilteredAttribute
-    from asyncrestore.model.ids import CacheStatistics as CacheStatistics
+    from asyncrestore.filters.rewrites import Rewrite as Rewrite
     from asyncrestore.jobs.backup import BackupReport as BackupReport
     from asyncrestore.jobs.backup import backup as backup
     from asyncrestore.jobs.compact import CompactReport as CompactReport
@@ -65,10 +64,14 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.verify import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
     from asyncrestore.limits import max_segment_bytes as max_segment_bytes
+    from asyncrestore.model.code import Code as Code
+    from asyncrestore.model.ids import CacheStatistics as CacheStatistics
+    from asyncrestore.model.values import Keyword as Keyword
+    from asyncrestore.model.values import Symbol as Symbol
+    from asyncrestore.model.values import Uri as Uri
     from asyncrestore.progress import OnProgress as OnProgress
     from asyncrestore.progress import Progress as Progress
-    from asyncrestore.filters.rewrites import Rewrite as Rewrite
-    from asyncrestore.segments.segment import SegmentRange as SegmentRange
+    from asyncrestore.segments.document import SegmentRange as SegmentRange
     from asyncrestore.stores import open_store as open_store
     from asyncrestore.stores.base import Store as Store
     from asyncrestore.stores.base import StoredObject as StoredObject
@@ -78,25 +81,21 @@ if TYPE_CHECKING:
     from asyncrestore.stores.memory import MemoryStore as MemoryStore
     from asyncrestore.stores.promises import Promise as Promise
     from asyncrestore.stores.signed import SigningKey as SigningKey
-    from asyncrestore.model.values import Keyword as Keyword
-    from asyncrestore.model.values import Symbol as Symbol
-    from asyncrestore.model.values import Uri as Uri
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "code": ("Code",),
     "datomic.base": ("Database",),
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "DatabaseFailed", "HistoryDiffers",
         "NewerFormat", "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed",
-        "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed",
-        "TransactionRejected", "Unavailable", "UsageError",
+        "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
+        "Unavailable", "UsageError",
     ),
-    "excised": ("Excised",),
-    "filters": ("FilteredAttribute",),
-    "ids": ("CacheStatistics",),
+    "excision.excised": ("Excised",),
+    "filters.filter": ("FilteredAttribute",),
+    "filters.rewrites": ("Rewrite",),
     "jobs.backup": ("BackupReport", "backup"),
     "jobs.compact": ("CompactReport", "compact"),
     "jobs.copy": ("CopyReport", "copy"),
@@ -108,9 +107,11 @@ _HOMES = {
     "jobs.validate": ("ValidateReport", "validate_store"),
     "jobs.verify": ("VerifyReport", "verify"),
     "limits": ("max_segment_bytes",),
+    "model.code": ("Code",),
+    "model.ids": ("CacheStatistics",),
+    "model.values": ("Keyword", "Symbol", "Uri"),
     "progress": ("OnProgress", "Progress"),
-    "rewrites": ("Rewrite",),
-    "segment": ("SegmentRange",),
+    "segments.document": ("SegmentRange",),
     "stores": ("open_store",),
     "stores.base": ("Store", "StoredObject"),
     "stores.encrypted": ("Encryption",),
@@ -119,7 +120,6 @@ _HOMES = {
     "stores.memory": ("MemoryStore",),
     "stores.promises": ("Promise",),
     "stores.signed": ("SigningKey",),
-    "values": ("Keyword", "Symbol", "Uri"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,7 +6,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from asyncrestore.model.log import BatchResult, TxData
+from asyncrestore.model.commit import BatchResult, TxData
 from asyncrestore.testing import faulty_database
 
 if TYPE_CHECKING:

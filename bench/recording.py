@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model.log import BatchResult, TxData
+    from asyncrestore.model.commit import BatchResult, TxData
 
 
 class EndingAt(DatabaseWrapper):

@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import backup
 from bench.recording import EndingAt
 

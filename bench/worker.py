@@ -22,7 +22,8 @@ import anyio.to_thread
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.history.stored import PAGE_WEIGHT, LiveHistory
+from asyncrestore.history.base import PAGE_WEIGHT
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import backup, fill
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.info import info

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from asyncrestore.model.code import Code
     from asyncrestore.excision.excised import Excised
     from asyncrestore.filters.filter import FilteredAttribute
-    from asyncrestore.segments.segment import SegmentRange
+    from asyncrestore.model.code import Code
+    from asyncrestore.segments.document import SegmentRange
 
 _NOTES_SHOWN = 10
 

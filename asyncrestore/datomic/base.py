@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncrestore.model.log import BatchResult, LogChunk, TxData
+    from asyncrestore.model.commit import BatchResult, TxData
+    from asyncrestore.model.log import LogChunk
 
 
 class Submission(Protocol):

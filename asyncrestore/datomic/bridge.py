@@ -34,7 +34,7 @@ from asyncrestore.errors import (
     UsageError,
     has_too_many_open_files,
 )
-from asyncrestore.model.log import Anomaly
+from asyncrestore.model.commit import Anomaly
 from asyncrestore.redact import redacted
 from asyncrestore.tasks import task_group
 

@@ -24,9 +24,9 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
-from asyncrestore.model.log import BatchResult, Committed, LogChunk
-from asyncrestore.tasks import task_group
+from asyncrestore.model.commit import BatchResult, Committed
 from asyncrestore.model.values import to_python
+from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from array import array
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup, TaskStatus
 
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.log import LogChunk
 
 logger = logging.getLogger(__name__)
 

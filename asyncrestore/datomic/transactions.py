@@ -11,7 +11,7 @@ from asyncrestore.model.positions import IDENTS, ident_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
 
 
 def batch_columns(batch: Sequence[TxData]) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model.log import LogChunk, TxData
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.log import LogChunk
 
 
 class DatabaseWrapper:

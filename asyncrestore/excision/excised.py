@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import DamageError
-from asyncrestore.excision.requests import (ASKING, EXCISE, Components, read_for)
+from asyncrestore.excision.requests import ASKING, EXCISE, Components, read_for
 from asyncrestore.model.ids import SCHEMA_COUNTER, counter_of
 from asyncrestore.model.log import Transaction, t_to_tx, tx_to_t
 

@@ -15,16 +15,16 @@ from anyio import to_thread
 
 from asyncrestore.errors import RewriteFailed
 from asyncrestore.filters.request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
-from asyncrestore.model.log import Transaction
 from asyncrestore.filters.rewrites import make_rewriter
+from asyncrestore.model.log import Transaction
 from asyncrestore.model.values import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asyncrestore.history.stored import History
-    from asyncrestore.model.log import Datom
     from asyncrestore.filters.rewrites import Rewrite, Rewriter
+    from asyncrestore.history.base import History
+    from asyncrestore.model.log import Datom
     from asyncrestore.model.schema import Schema
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from asyncrestore.model.code import CODE
 from asyncrestore.errors import UsageError
 from asyncrestore.filters.rewrites import HASHED_KINDS
+from asyncrestore.model.code import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
-from asyncrestore.model.equality import as_compared
 from asyncrestore.errors import UsageError
-from asyncrestore.model.values import (KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_raw)
+from asyncrestore.model.equality import as_compared
+from asyncrestore.model.values import KIND_OF_TYPE, KINDS, Raw, parse, to_python, to_raw
 
 Rewrite: TypeAlias = str | Callable[[str, Any], Any]
 """``hash``, ``null``, ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function.

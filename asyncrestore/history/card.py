@@ -9,15 +9,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncrestore.history.catalog import CARD
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
+from asyncrestore.history.catalog import CARD
 from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
 from asyncrestore.segments.lineage import Lineage
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
     from asyncrestore.history.catalog import Backup
-    from asyncrestore.segments.segment import SegmentInfo
+    from asyncrestore.segments.document import SegmentInfo
 
 
 async def read_card(backup: Backup) -> Lineage | None:

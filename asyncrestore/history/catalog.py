@@ -20,8 +20,9 @@ from asyncrestore.errors import (
     UsageError,
 )
 from asyncrestore.limits import MAX_REASON_BYTES, check_object_size, max_segment_bytes
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.lineage import Chain
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.cipher import refuse_encrypted
 

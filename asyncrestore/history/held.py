@@ -8,13 +8,13 @@ from anyio import to_thread
 
 from asyncrestore.errors import DamageError, NotFound
 from asyncrestore.excision.excised import Excised
-from asyncrestore.history.stored import StoredHistory
 from asyncrestore.history.scan import covered_in, limited
+from asyncrestore.history.stored import StoredHistory
 
 if TYPE_CHECKING:
-    from asyncrestore.history.catalog import Backup
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.history.stored import LiveHistory
+    from asyncrestore.history.catalog import Backup
+    from asyncrestore.history.live import LiveHistory
     from asyncrestore.segments.segment import Segment
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from asyncrestore.model.code import Found
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.history.stored import History, Part
+    from asyncrestore.history.base import History, Part
+    from asyncrestore.model.code import Found
     from asyncrestore.model.log import LogChunk
     from asyncrestore.model.schema import Schema
     from asyncrestore.model.state import State

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectSendStream
 
-    from asyncrestore.history.stored import History, Part
-    from asyncrestore.model.log import LogChunk
+    from asyncrestore.history.base import History, Part
     from asyncrestore.history.budget import ByteBudget
+    from asyncrestore.model.log import LogChunk
 
 PARTS_AT_ONCE = 4
 

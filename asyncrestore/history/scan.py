@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.model.code import code_attributes, code_in
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.excision.excised import Excisions
-from asyncrestore.excision.requests import (EXCISE, Components, read_for, requests_in)
-from asyncrestore.tasks import each
+from asyncrestore.excision.requests import EXCISE, Components, read_for, requests_in
 from asyncrestore.history.limited import first_from
+from asyncrestore.model.code import code_attributes, code_in
+from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from asyncrestore.excision.requests import Request, Row
+    from asyncrestore.history.base import History
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.code import Found
-    from asyncrestore.excision.requests import Request, Row
-    from asyncrestore.history.stored import History
     from asyncrestore.model.log import LogChunk
 
 SEGMENTS_AT_ONCE = 8

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError, SegmentDamaged, SegmentGap
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.errors import AsyncRestoreError
+    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.log import Transaction
     from asyncrestore.model.schema import Schema
     from asyncrestore.segments.segment import Segment

@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.history.bootstrap import MADE_AGAIN, ROLLED_BACK
-from asyncrestore.history.card import agree, check_card
-from asyncrestore.history.catalog import list_backup, publish_segment
-from asyncrestore.verifying.common_past import check_source
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.excision.excised import Excised, Excisions
-from asyncrestore.history.stored import PAGE_WEIGHT, LiveHistory
-from asyncrestore.segments.lineage import digest_of
+from asyncrestore.history.base import PAGE_WEIGHT
+from asyncrestore.history.bootstrap import MADE_AGAIN, ROLLED_BACK
+from asyncrestore.history.card import agree, check_card
+from asyncrestore.history.catalog import list_backup, publish_segment
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.opening import as_source, as_store
 from asyncrestore.progress import Progress
-from asyncrestore.segments.segment import SegmentRange, encode, last_before
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
+from asyncrestore.segments.lineage import digest_of
+from asyncrestore.segments.segment import last_before
 from asyncrestore.tasks import task_group
+from asyncrestore.verifying.common_past import check_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from asyncrestore.history.catalog import Backup
     from asyncrestore.datomic.base import Database
-    from asyncrestore.segments.lineage import Lineage
-    from asyncrestore.model.log import LogChunk, Transaction
+    from asyncrestore.history.catalog import Backup
     from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.model.log import LogChunk, Transaction
     from asyncrestore.progress import OnProgress
+    from asyncrestore.segments.lineage import Lineage
     from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption

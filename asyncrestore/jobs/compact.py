@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.errors import Conflict, DamageError, UsageError
+from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import find_backup, publish_segment
-from asyncrestore.errors import Conflict, DamageError, UsageError
-from asyncrestore.history.stored import PAGE_WEIGHT
-from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
-from asyncrestore.segments.lineage import Lineage, OneBackup, digest_of
-from asyncrestore.model.log import LogChunk, t_to_tx
-from asyncrestore.jobs.opening import as_store
-from asyncrestore.progress import Progress
-from asyncrestore.segments.segment import SegmentRange, encode, last_before
 from asyncrestore.history.stored_schema import StoredSchema
+from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
+from asyncrestore.jobs.opening import as_store
+from asyncrestore.model.log import LogChunk, t_to_tx
+from asyncrestore.progress import Progress
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
+from asyncrestore.segments.lineage import Lineage, OneBackup, digest_of
+from asyncrestore.segments.segment import last_before
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.opening import AnyStore
-    from asyncrestore.progress import OnProgress
     from asyncrestore.model.schema import Schema
-    from asyncrestore.segments.segment import Segment, SegmentInfo
+    from asyncrestore.progress import OnProgress
+    from asyncrestore.segments.document import SegmentInfo
+    from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
 from asyncrestore.history.bootstrap import MADE_AGAIN
 from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import find_backup, list_backup, publish_segment
-from asyncrestore.verifying.common_past import check_copies
-from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
-from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.jobs.opening import as_store
+from asyncrestore.jobs.verify import verify
 from asyncrestore.progress import Progress
+from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.signed import SignedStore
 from asyncrestore.tasks import task_group
+from asyncrestore.verifying.common_past import check_copies
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.jobs.verify import VerifyReport
-    from asyncrestore.segments.lineage import Lineage
     from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.progress import OnProgress
-    from asyncrestore.segments.segment import Segment, SegmentRange
+    from asyncrestore.segments.document import SegmentRange
+    from asyncrestore.segments.lineage import Lineage
+    from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import (CARD, StoredSegment, aside_key, list_backup)
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
-from asyncrestore.segments.lineage import OneBackup
+from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import CARD, StoredSegment, aside_key, list_backup
 from asyncrestore.jobs.opening import as_store
+from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Deletes
 
 if TYPE_CHECKING:

@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.history.catalog import backup_names, list_backup
-from asyncrestore.model.code import once
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.errors import NotFound, SegmentDamaged
 from asyncrestore.filters.filter import describe
-from asyncrestore.history.stored import LiveHistory
-from asyncrestore.model.log import tx_to_t
-from asyncrestore.jobs.opening import as_source, as_store
+from asyncrestore.history.catalog import backup_names, list_backup
+from asyncrestore.history.copies import original_ids, own_attributes, recorded_filter, recorded_source
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.history.scan import code_of
+from asyncrestore.jobs.opening import as_source, as_store
+from asyncrestore.model.code import once
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
-from asyncrestore.segments.segment import SegmentRange
-from asyncrestore.pipeline.marker import (original_ids, own_attributes, recorded_filter, recorded_source)
 from asyncrestore.model.values import to_python
+from asyncrestore.segments.document import SegmentRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.model.code import Code
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.model.log import Transaction
+    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.opening import AnyHistory
+    from asyncrestore.model.code import Code
+    from asyncrestore.model.log import Transaction
     from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption

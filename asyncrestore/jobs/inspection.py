@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from asyncrestore.history.bootstrap import MADE_AGAIN
-from asyncrestore.verifying.compare_source import compare_segment
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged
 from asyncrestore.excision.excised import Excisions
+from asyncrestore.history.bootstrap import MADE_AGAIN
 from asyncrestore.history.held import excisions_of
 from asyncrestore.segments.lineage import Lineage, is_foreign
 from asyncrestore.tasks import each
+from asyncrestore.verifying.compare_source import compare_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.verifying.compare_source import SegmentComparison
-    from asyncrestore.history.stored import LiveHistory
+    from asyncrestore.history.live import LiveHistory
     from asyncrestore.model.log import Transaction
     from asyncrestore.progress import OnProgress, Progress
-    from asyncrestore.segments.segment import SegmentInfo
+    from asyncrestore.segments.document import SegmentInfo
+    from asyncrestore.verifying.compare_source import SegmentComparison
 
 SEGMENTS_AT_ONCE = 4
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.uri import is_database_uri
-from asyncrestore.history.stored import History, LiveHistory, StoredHistory
+from asyncrestore.history.live import LiveHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.stores import open_store
 from asyncrestore.stores.base import Store
 from asyncrestore.stores.encrypted import encrypted
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncrestore.datomic.database import Connector
+    from asyncrestore.history.base import History
     from asyncrestore.stores.encrypted import Encryption
 
 AnyStore: TypeAlias = str | Store

@@ -16,12 +16,12 @@ from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from asyncrestore.jobs import views
 from asyncrestore.errors import AsyncRestoreError, UsageError
+from asyncrestore.history.limited import check_reaches
 from asyncrestore.history.stored import StoredHistory
+from asyncrestore.jobs import views
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
-from asyncrestore.history.limited import check_reaches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from asyncrestore.history.stored import Part
+    from asyncrestore.history.base import Part
     from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.model.schema import Schema
     from asyncrestore.segments.segment import Segment

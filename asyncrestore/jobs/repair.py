@@ -6,30 +6,30 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from asyncrestore.datomic.database import open_connector
+from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
 from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import aside_key, list_backup
-from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.inspection import check_mostly_of, foreign, inspect_all, lineage_of
-from asyncrestore.jobs.verify import verify
 from asyncrestore.jobs.opening import as_source, as_store
+from asyncrestore.jobs.verify import verify
 from asyncrestore.progress import Progress
 
 if TYPE_CHECKING:
-    from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.verifying.compare_source import SegmentComparison
     from asyncrestore.datomic.base import Database
+    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.inspection import Inspected
-    from asyncrestore.jobs.verify import VerifyReport
-    from asyncrestore.segments.lineage import Lineage
     from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.progress import OnProgress
+    from asyncrestore.segments.lineage import Lineage
     from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
+    from asyncrestore.verifying.compare_source import SegmentComparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,46 +8,46 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncrestore.history.bootstrap import ROLLED_BACK
-from asyncrestore.model.code import AllowedCode
-from asyncrestore.pipeline.code_check import CodeCheck
-from asyncrestore.verifying.common_past import check_target
-from asyncrestore.verifying.compare import first_difference
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, NotFound, StoppedEarly, UsageError
 from asyncrestore.excision.excised import Excised
 from asyncrestore.filters.filter import make_filter
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history.bootstrap import ROLLED_BACK
+from asyncrestore.history.budget import ByteBudget
+from asyncrestore.history.limited import check_reaches, limit_history
+from asyncrestore.history.live import LiveHistory
+from asyncrestore.jobs.opening import as_database, as_history
+from asyncrestore.model.code import AllowedCode
 from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx, tx_to_t
-from asyncrestore.jobs.opening import as_database, as_history
-from asyncrestore.history.budget import ByteBudget
-from asyncrestore.pipeline.stages import Stages
-from asyncrestore.progress import Progress
+from asyncrestore.pipeline.code_check import CodeCheck
+from asyncrestore.pipeline.marker import check_empty, prepare_target
 from asyncrestore.pipeline.resolve import Resolver
 from asyncrestore.pipeline.spotcheck import SpotCheck
-from asyncrestore.pipeline.marker import check_empty, prepare_target
-from asyncrestore.history.limited import check_reaches, limit_history
+from asyncrestore.pipeline.stages import Stages
+from asyncrestore.progress import Progress
+from asyncrestore.verifying.common_past import check_target
+from asyncrestore.verifying.compare import first_difference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from asyncrestore.model.code import Code
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import Connector
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.filters.filter import Filter, FilteredAttribute
-    from asyncrestore.history.stored import History
-    from asyncrestore.model.ids import CacheStatistics
-    from asyncrestore.model.log import TxData
-    from asyncrestore.jobs.opening import AnyDatabase, AnyHistory
-    from asyncrestore.progress import OnProgress
     from asyncrestore.filters.rewrites import Rewrite
+    from asyncrestore.history.base import History
+    from asyncrestore.history.copies import Marker
+    from asyncrestore.jobs.opening import AnyDatabase, AnyHistory
+    from asyncrestore.model.code import Code
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.ids import CacheStatistics
     from asyncrestore.model.state import State
+    from asyncrestore.progress import OnProgress
     from asyncrestore.stores.encrypted import Encryption
-    from asyncrestore.pipeline.marker import Marker
 
 MAX_IN_FLIGHT = 65_536
 MAX_PREFETCH_BYTES = 1024**4

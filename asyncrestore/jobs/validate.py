@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.history.catalog import PROBES
 from asyncrestore.errors import StoreFailed
+from asyncrestore.history.catalog import PROBES
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.stores.promises import check_promises
 

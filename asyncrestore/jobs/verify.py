@@ -6,13 +6,9 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import (CARD, StoredSegment, find_backup, list_backup)
-from asyncrestore.verifying.compare import compare
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
-from asyncrestore.verifying.differences import Differences
 from asyncrestore.errors import (
     Conflict,
     DamageError,
@@ -26,27 +22,33 @@ from asyncrestore.errors import (
 )
 from asyncrestore.excision.excised import Excised
 from asyncrestore.filters.filter import make_filter
+from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import CARD, StoredSegment, find_backup, list_backup
+from asyncrestore.history.copies import recorded_source
 from asyncrestore.history.held import excised_in
-from asyncrestore.history.stored import LiveHistory, StoredHistory
+from asyncrestore.history.limited import check_reaches, limit_history
+from asyncrestore.history.live import LiveHistory
+from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.inspection import broken_links, check_mostly_of, foreign, inspect_all, lineage_of
-from asyncrestore.jobs.opening import (as_database, as_history, as_source, as_store)
+from asyncrestore.jobs.opening import as_database, as_history, as_source, as_store
+from asyncrestore.pipeline.marker import check_filter
 from asyncrestore.progress import Progress
 from asyncrestore.stores.base import Authenticates
-from asyncrestore.pipeline.marker import check_filter, recorded_source
-from asyncrestore.history.limited import check_reaches, limit_history
+from asyncrestore.verifying.compare import compare
+from asyncrestore.verifying.differences import Differences
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from asyncrestore.history.catalog import Backup
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.filters.filter import Filter, FilteredAttribute
-    from asyncrestore.history.stored import History
+    from asyncrestore.filters.rewrites import Rewrite
+    from asyncrestore.history.base import History
+    from asyncrestore.history.catalog import Backup
     from asyncrestore.jobs.inspection import Inspected
     from asyncrestore.jobs.opening import AnyDatabase, AnyHistory
     from asyncrestore.progress import OnProgress
-    from asyncrestore.filters.rewrites import Rewrite
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore.segments import arrow
 from asyncrestore.model.values import to_python
+from asyncrestore.segments import arrow
 
 if TYPE_CHECKING:
     from collections.abc import Collection

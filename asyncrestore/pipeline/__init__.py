@@ -1,1 +1,4 @@
-"""The stages of a restore, joined by bounded streams: prefetch, resolve, transact."""
+"""The stages of a restore after reading: resolve, transact, and the marker that says where to go on.
+
+In: chunks of a history. Out: commits to the target, each once and in order.
+"""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncrestore.history.copies import ids_of
 from asyncrestore.model.code import once
-from asyncrestore.pipeline.code_guard import GUARDED, CodeGuard
 from asyncrestore.model.log import tx_to_t
-from asyncrestore.pipeline.marker import ids_of
+from asyncrestore.pipeline.code_guard import GUARDED, CodeGuard
 
 if TYPE_CHECKING:
-    from asyncrestore.model.code import AllowedCode, Code, Found
     from asyncrestore.datomic.base import Database
     from asyncrestore.filters.filter import Filter
-    from asyncrestore.history.stored import History
+    from asyncrestore.history.base import History
+    from asyncrestore.model.code import AllowedCode, Code, Found
     from asyncrestore.model.schema import Schema
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.errors import UsageError
 from asyncrestore.model import positions
 from asyncrestore.model.code import CODE
-from asyncrestore.errors import UsageError
 from asyncrestore.model.log import tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from asyncrestore.model.code import AllowedCode, Found
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
     from asyncrestore.model.schema import Schema
 
 GUARDED = CODE | {"db/ident"}

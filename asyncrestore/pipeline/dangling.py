@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.model.positions import (TX, ident, lookup, tempid)
+from asyncrestore.model.positions import TX, ident, lookup, tempid
 from asyncrestore.model.schema import ORIGINAL_ID, PLACEHOLDER
 
 if TYPE_CHECKING:
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
 
 
 def with_entity_made(transaction: TxData, entity: int) -> TxData | None:

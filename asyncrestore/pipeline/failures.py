@@ -16,8 +16,8 @@ from asyncrestore.pipeline.outcomes import Outcome
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model.log import Anomaly, TxData
-    from asyncrestore.pipeline.marker import Restored
+    from asyncrestore.history.copies import Restored
+    from asyncrestore.model.commit import Anomaly, TxData
 
 
 def not_taken(target: Database, transaction: TxData, anomaly: Anomaly, outcome: Outcome) -> Unavailable:

@@ -14,38 +14,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from asyncrestore.history.bootstrap import MADE_AGAIN, beginning_until, recorded
 from asyncrestore.errors import AsyncRestoreError, Conflict, DatabaseFailed, Overtaken, Unavailable
 from asyncrestore.filters.filter import describe, same_rules
+from asyncrestore.history.bootstrap import MADE_AGAIN, beginning_until, recorded
+from asyncrestore.history.copies import Marker, ids_with, original_ids, own_attributes, recorded_filter
 from asyncrestore.model.log import t_to_tx
-from asyncrestore.model.schema import (COPY, FILTER, ORIGINAL_ID, OWN_BOOKKEEPING, PLACEHOLDER, SOURCE, SUCCESSOR)
+from asyncrestore.model.schema import (
+    COPY,
+    FILTER,
+    ORIGINAL_ID,
+    PLACEHOLDER,
+    SOURCE,
+    SUCCESSOR,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
-    from asyncrestore.history.bootstrap import Beginning
     from asyncrestore.datomic.base import Database
-    from asyncrestore.history.stored import History
-    from asyncrestore.model.log import LogChunk, Transaction
+    from asyncrestore.history.base import History
+    from asyncrestore.history.bootstrap import Beginning
+    from asyncrestore.model.log import LogChunk
+
 
 _LAST_OF_BASE = "db/tupleAttrs"
 _ANOTHER = "Restore into another, new database: a target that does not exist is created."
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """How far a target is.
-
-    Attributes:
-        source_tx: source id of the last restored transaction (or of the source's last bootstrap transaction).
-        target_t: the target's own t of that transaction, which is its newest.
-        instant: the transaction's instant, in milliseconds since 1970.
-    """
-
-    source_tx: int
-    target_t: int
-    instant: int | None
 
 
 async def prepare_target(
@@ -121,24 +115,6 @@ async def _look(target: Database) -> _Held:
     schema_log = await target.schema_history()
     beginning = await beginning_until(target, basis_t, schema_log)
     return _Held(basis_t, schema_log, own_attributes(schema_log), beginning)
-
-
-def own_attributes(schema_log: LogChunk) -> dict[str, int]:
-    """Returns the ids by ident of this project's bookkeeping attributes, from `Database.schema_history`."""
-    return _ids(schema_log, OWN_BOOKKEEPING)
-
-
-async def ids_of(target: Database, idents: Collection[str]) -> dict[str, int]:
-    """Returns the entity ids that have these idents in a target, as far as there are any."""
-    return _ids(await target.schema_history(), idents)
-
-
-def _ids(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:
-    return {
-        str(raw): e
-        for _, (e, _, kind, raw, added) in schema_log.rows()
-        if kind == "k" and added and raw in idents
-    }
 
 
 async def check_empty(target: Database) -> None:
@@ -223,66 +199,13 @@ async def _find_marker(
     if newest is not None:
         source_tx = original_ids(newest, held.attributes[ORIGINAL_ID]).get(newest.tx)
         if source_tx is not None:
-            tx_instant = _ids(held.schema_log, {"db/txInstant"})["db/txInstant"]
+            tx_instant = ids_with(held.schema_log, {"db/txInstant"})["db/txInstant"]
             return Marker(source_tx, basis_t, newest.instant(tx_instant))
     if source is None and beginning.first is None:
         return None
     raise Conflict(
         f"{target.uri}: its newest transaction, t {basis_t}, was not written by a restore", hint=_ANOTHER
     )
-
-
-def original_ids(transaction: Transaction, attribute: int) -> dict[int, int]:
-    """Returns the original ids (source ids) that a transaction of a target gives, by entity.
-
-    Args:
-        transaction: of the target.
-        attribute: entity id of `ORIGINAL_ID` in the target (see `own_attributes`).
-    """
-    return {
-        e: raw
-        for e, a, _, raw, added in transaction.datoms
-        if a == attribute and added and isinstance(raw, int)
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """A transaction that a restore wrote.
-
-    Attributes:
-        tx: its id in the target.
-        source_tx: its id in the source.
-        original_ids: source id by target id, of each entity that it made, itself included.
-    """
-
-    tx: int
-    source_tx: int
-    original_ids: dict[int, int]
-
-
-async def read_restored(target: Database, after_t: int, *, limit: int) -> list[Restored]:
-    """Returns the target's transactions after a t of its own, at most `limit` of them.
-
-    Raises:
-        Conflict: one of them was not written by a restore.
-    """
-    found: list[Restored] = []
-    start: int | None = after_t + 1
-    end = await target.basis_t() + 1
-    original_id = own_attributes(await target.schema_history())[ORIGINAL_ID] if end > after_t + 1 else 0
-    while start is not None and start < end and len(found) < limit:
-        start, chunk = await target.read_log(start, end, size=4096)
-        for transaction in chunk.transactions():
-            ids = original_ids(transaction, original_id)
-            source_tx = ids.get(transaction.tx)
-            if source_tx is None:
-                raise Conflict(
-                    f"Somebody else wrote to {target.uri} during the restore: t {transaction.t}",
-                    hint="The target's history is no longer the source's. Restore into a new database.",
-                )
-            found.append(Restored(transaction.tx, source_tx, ids))
-    return found[:limit]
 
 
 async def check_filter(target: Database, bootstrap_t: int, rules: Sequence[str]) -> None:
@@ -299,7 +222,7 @@ def _check_base(target: Database, schema_log: LogChunk) -> None:
 
     Datomic Local creates a database in several transactions; killed meanwhile, it leaves a part of them.
     """
-    if not _ids(schema_log, {_LAST_OF_BASE}):
+    if not ids_with(schema_log, {_LAST_OF_BASE}):
         raise Conflict(
             f"{target.uri} lacks a part of Datomic's base schema (:{_LAST_OF_BASE})",
             hint="If its creation was interrupted, it holds nothing: delete it and run this again. "
@@ -313,23 +236,3 @@ def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]
             f"{target.uri} was restored with {describe(recorded)}; now it is {describe(rules)}",
             hint="Give the same --exclude, --rewrite and key as then, or restore into another, new database.",
         )
-
-
-async def recorded_source(target: Database, bootstrap_t: int) -> str | None:
-    """Returns the identity of the database that the target was restored from, None if it was not restored."""
-    return next(iter(await _recorded(target, bootstrap_t, SOURCE)), None)
-
-
-async def recorded_filter(target: Database, bootstrap_t: int) -> list[str]:
-    """Returns the rules of the `Filter` that the target was restored with."""
-    return await _recorded(target, bootstrap_t, FILTER)
-
-
-async def _recorded(target: Database, bootstrap_t: int, ident: str) -> list[str]:
-    attribute = own_attributes(await target.schema_history()).get(ident)
-    start: int | None = 0
-    found: list[str] = []
-    while start is not None and not found:
-        start, chunk = await target.read_log(start, bootstrap_t + 1, size=4096)
-        found = [str(raw) for _, (_, a, _, raw, added) in chunk.rows() if a == attribute and added]
-    return found

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncrestore.model.log import Anomaly
+    from asyncrestore.model.commit import Anomaly
 
 
 class Outcome(Enum):

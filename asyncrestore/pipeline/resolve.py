@@ -8,12 +8,13 @@ from __future__ import annotations
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model import positions
-from asyncrestore.pipeline.composites import LOOSELY_EQUAL_KINDS, Composites
 from asyncrestore.errors import DamageError
+from asyncrestore.model import positions
+from asyncrestore.model.commit import TxData
 from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.model.log import (INDEX_BITS, TxData, t_to_tx, tx_to_t)
+from asyncrestore.model.log import INDEX_BITS, t_to_tx, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
+from asyncrestore.pipeline.composites import LOOSELY_EQUAL_KINDS, Composites
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

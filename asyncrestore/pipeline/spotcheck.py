@@ -10,18 +10,17 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from asyncrestore.verifying.compare import mentioned
 from asyncrestore.errors import BridgeDied, HistoryDiffers, Unavailable
-from asyncrestore.model.log import tx_to_t
-from asyncrestore.patience import PATIENCE_S, Patience
+from asyncrestore.model.log import mentioned, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
+from asyncrestore.patience import PATIENCE_S, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Database
+    from asyncrestore.model.commit import TxData
     from asyncrestore.model.ids import IdCache
-    from asyncrestore.model.log import TxData
 
 
 class SpotCheck:

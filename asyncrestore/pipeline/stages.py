@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncrestore.pipeline.blame import blame
 from asyncrestore.errors import AsyncRestoreError, DamageError, RewriteFailed, UsageError
-from asyncrestore.model.log import tx_to_t
 from asyncrestore.history.prefetch import prefetch
+from asyncrestore.model.log import tx_to_t
+from asyncrestore.pipeline.blame import blame
 from asyncrestore.pipeline.transact import Transactor
 from asyncrestore.pipeline.window import UNORDERED_LIMIT, AdaptiveWindow, FixedWindow
 from asyncrestore.tasks import task_group
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from asyncrestore.pipeline.code_guard import CodeGuard
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.filters.filter import Filter
-    from asyncrestore.history.stored import History
-    from asyncrestore.model.ids import IdCache
-    from asyncrestore.model.log import LogChunk, Transaction, TxData
+    from asyncrestore.history.base import History
     from asyncrestore.history.budget import ByteBudget
+    from asyncrestore.history.copies import Marker
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.ids import IdCache
+    from asyncrestore.model.log import LogChunk, Transaction
+    from asyncrestore.pipeline.code_guard import CodeGuard
+    from asyncrestore.pipeline.resolve import Resolver
     from asyncrestore.pipeline.window import Window
     from asyncrestore.progress import Progress
-    from asyncrestore.pipeline.resolve import Resolver
-    from asyncrestore.pipeline.marker import Marker
 
 logger = logging.getLogger(__name__)
 

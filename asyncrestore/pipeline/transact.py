@@ -21,13 +21,14 @@ from asyncrestore.errors import (
     TransactionRejected,
     Unavailable,
 )
-from asyncrestore.model.log import BatchResult, tx_to_t
+from asyncrestore.history.copies import read_restored
+from asyncrestore.model.commit import BatchResult
+from asyncrestore.model.log import tx_to_t
+from asyncrestore.model.positions import TX, ident
 from asyncrestore.patience import PATIENCE_S, Patience
 from asyncrestore.pipeline import failures
 from asyncrestore.pipeline.dangling import with_entity_made
 from asyncrestore.pipeline.outcomes import Outcome, is_unnamed_fault, judge
-from asyncrestore.model.positions import TX, ident
-from asyncrestore.pipeline.marker import read_restored
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from asyncrestore.datomic.base import Database, Submission
+    from asyncrestore.history.copies import Marker, Restored
+    from asyncrestore.model.commit import Anomaly, Committed, TxData
     from asyncrestore.model.ids import IdCache
-    from asyncrestore.model.log import (Anomaly, Committed, Transaction, TxData)
+    from asyncrestore.model.log import Transaction
     from asyncrestore.pipeline.window import Window
-    from asyncrestore.pipeline.marker import Marker, Restored
 
 WEIGHT_IN_FLIGHT = 65_536
 """Most weight in flight, which bounds memory. Two submissions may be in flight whatever their weight."""

@@ -17,8 +17,8 @@ from asyncrestore.errors import NewerFormat, SegmentDamaged
 from asyncrestore.limits import schema_limit, too_large
 from asyncrestore.model.log import INDEX_MASK
 from asyncrestore.model.schema import snapshot_text
-from asyncrestore.segments.snapshot import check_snapshot
 from asyncrestore.model.values import is_unicode
+from asyncrestore.segments.snapshot import check_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The Parquet file of a segment, opened for decoding once its structure was checked."""
+"""The Parquet file of a segment: written, and opened for decoding once its structure was checked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,37 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asyncrestore.segments import arrow
 from asyncrestore.errors import SegmentDamaged
 from asyncrestore.limits import metadata_limit
-from asyncrestore.segments.parquet import LONGEST_LIST, check_file
+from asyncrestore.segments import arrow
+from asyncrestore.segments.parquet import INFO_KEY, LONGEST_LIST, check_file
+from asyncrestore.segments.seal import DIGEST_KEY, MAC_KEY, NO_DIGEST, NO_MAC, sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _TEXTS = [field.name for field in arrow.STORED if pa.types.is_dictionary(field.type)]
+
+
+def write_file(tables: Iterable[pa.Table], document: str | bytes) -> bytes:
+    """Returns the bytes of a segment: a row group for each table, the document and the digest."""
+    sink = pa.BufferOutputStream()
+    # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
+    with pq.ParquetWriter(
+        sink,
+        arrow.SCHEMA,
+        compression="zstd",
+        store_schema=False,
+        write_page_checksum=True,
+        write_statistics=["t", "e", "a"],
+        use_dictionary=["attribute", "type", "value_text"],
+    ) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=max(1, len(table)))
+        writer.add_key_value_metadata({INFO_KEY: document})
+        writer.add_key_value_metadata({DIGEST_KEY: NO_DIGEST})
+        writer.add_key_value_metadata({MAC_KEY: NO_MAC})
+    return sealed(sink.getvalue().to_pybytes())
 
 
 def open_parquet(data: bytes) -> tuple[pq.ParquetFile, bytes]:

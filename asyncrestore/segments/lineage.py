@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.model.log import Transaction
-    from asyncrestore.segments.segment import SegmentInfo, SegmentRange
+    from asyncrestore.segments.document import SegmentInfo, SegmentRange
 
 _FORMAT = 2
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from asyncrestore.segments import arrow
 from asyncrestore.errors import SegmentDamaged
 from asyncrestore.limits import metadata_limit, segment_limit, too_large
+from asyncrestore.model.values import KINDS
+from asyncrestore.segments import arrow
 from asyncrestore.segments.seal import DIGEST_KEY, MAC_KEY
 from asyncrestore.segments.thrift import Thrift
-from asyncrestore.model.values import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrestore.segments import arrow
 from asyncrestore.errors import DamageError, SegmentDamaged
-from asyncrestore.model.ids import SeenIds
 from asyncrestore.limits import segment_limit, too_large
-from asyncrestore.model.log import (INDEX_BITS, INDEX_MASK, TX_PARTITION, t_to_tx, tx_to_t)
-from asyncrestore.segments.texts import CHECKED_TEXTS, LARGEST_ID, check_texts
+from asyncrestore.model.ids import SeenIds
+from asyncrestore.model.log import INDEX_BITS, INDEX_MASK, TX_PARTITION, t_to_tx, tx_to_t
 from asyncrestore.model.values import KINDS, NUMERIC_KINDS
+from asyncrestore.segments import arrow
+from asyncrestore.segments.texts import CHECKED_TEXTS, LARGEST_ID, check_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

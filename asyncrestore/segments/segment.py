@@ -28,144 +28,40 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
-from operator import ge
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from asyncrestore.segments import arrow
 from asyncrestore.errors import DamageError, SegmentDamaged
-from asyncrestore.model.ids import SeenIds
-from asyncrestore.model.log import LogChunk, t_to_tx, tx_to_t
-from asyncrestore.segments.parquet import INFO_KEY
+from asyncrestore.model.log import LogChunk, t_to_tx
 from asyncrestore.model.schema import Schema, snapshot_digest
-from asyncrestore.segments.seal import (DIGEST_KEY, MAC_KEY, NO_DIGEST, NO_MAC, digest, digits_of, mac_in, sealed)
-from asyncrestore.segments.document import (FORMAT, NOT_IN_ALL, NOT_IN_FORMAT_1, SegmentInfo, SegmentRange, read_document, write_document)
-from asyncrestore.segments.file import (decoding, open_parquet, plain, read_group)
-from asyncrestore.segments.rows import RowCheck
 from asyncrestore.model.values import KINDS
+from asyncrestore.segments import arrow
+from asyncrestore.segments.document import (
+    FORMAT,
+    NOT_IN_ALL,
+    NOT_IN_FORMAT_1,
+    read_document,
+)
+from asyncrestore.segments.file import decoding, open_parquet, plain, read_group, write_file
+from asyncrestore.segments.rows import RowCheck
+from asyncrestore.segments.seal import (
+    DIGEST_KEY,
+    NO_DIGEST,
+    NO_MAC,
+    digest,
+    digits_of,
+    mac_in,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
-    from asyncrestore.segments.lineage import Lineage
     from asyncrestore.model.log import Transaction
 
 
-__all__ = ["FORMAT", "Segment", "SegmentInfo", "SegmentRange", "encode"]
-
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
-
-
-def encode(
-    chunks: Sequence[LogChunk],
-    range_: SegmentRange,
-    *,
-    source: str,
-    name: str,
-    bootstrap_t: int,
-    schema: Schema,
-    last_excision_t: int | None = -1,
-    lineage: Lineage | None = None,
-    previous: str | None = None,
-) -> bytes:
-    """Makes a segment's bytes, and reads them back to prove that nothing is lost.
-
-    Args:
-        chunks: the transactions in order; each chunk has whole transactions.
-        range_: what the segment covers.
-        source: identity of the source database.
-        name: name of the source database.
-        bootstrap_t: t of the source's last bootstrap transaction.
-        schema: as of before the range, and moved on to after it.
-        last_excision_t: see `SegmentInfo`.
-        lineage: the backup that it belongs to.
-        previous: see `SegmentInfo`.
-
-    Raises:
-        DamageError: what was read back differs from `chunks`, or these are not in order or not in the range.
-    """
-    snapshot = schema.to_json()
-    schema_sha256 = snapshot_digest(snapshot)
-    seen = SeenIds()
-    txs: list[int] = []
-    tables = []
-    for chunk in chunks:
-        txs += chunk.txs()
-        table = arrow.to_table(chunk, schema)
-        seen.merge(arrow.largest(table.column("e").combine_chunks()))
-        tables.append(table)
-    _check_order(txs, range_)
-    info = SegmentInfo(
-        format=FORMAT,
-        source=source,
-        name=name,
-        start=range_.start,
-        end=range_.end,
-        first_t=tx_to_t(txs[0]) if txs else None,
-        last_t=tx_to_t(txs[-1]) if txs else None,
-        bootstrap_t=bootstrap_t,
-        transactions=len(txs),
-        datoms=sum(map(len, chunks)),
-        largest=seen.largest,
-        schema_sha256=schema_sha256,
-        last_excision_t=last_excision_t,
-        backup=lineage.backup if lineage else None,
-        since=lineage.since if lineage else None,
-        previous=previous,
-    )
-    if info.start > 0 and info.datoms < len(snapshot["attributes"]):
-        snapshot = {"base": snapshot["base"]}
-    data = _write(tables, write_document(info, snapshot))
-    _check_reads_back(data, info, snapshot, [chunk for chunk in chunks if len(chunk)])
-    return data
-
-
-def _check_reads_back(
-    data: bytes, info: SegmentInfo, snapshot: dict[str, Any], chunks: list[LogChunk]
-) -> None:
-    segment = f"Segment {info.range.key} of {info.name}"
-    try:
-        written = Segment(data)
-        same = (written.info, written.snapshot, list(written.chunks())) == (info, snapshot, chunks)
-    except SegmentDamaged as exc:
-        raise DamageError(
-            f"{segment} would be refused when it is read, and was not published: {exc}", hint=exc.hint
-        ) from exc
-    if not same:
-        raise DamageError(f"{segment} does not read back as it was written; it was not published")
-
-
-def _check_order(txs: list[int], range_: SegmentRange) -> None:
-    in_range = not txs or range_.start <= tx_to_t(txs[0]) <= tx_to_t(txs[-1]) < range_.end
-    if not in_range or any(map(ge, txs, islice(txs, 1, None))):
-        raise DamageError(
-            f"The log has transactions out of order or outside of t {range_.start} to {range_.end - 1}",
-            hint="Run the backup again; if this persists, the source itself needs attention.",
-        )
-
-
-def _write(tables: Iterable[pa.Table], document: str | bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    # Statistics would put pieces of the data into the footer for every column; only t and a help queries.
-    with pq.ParquetWriter(
-        sink,
-        arrow.SCHEMA,
-        compression="zstd",
-        store_schema=False,
-        write_page_checksum=True,
-        write_statistics=["t", "e", "a"],
-        use_dictionary=["attribute", "type", "value_text"],
-    ) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({INFO_KEY: document})
-        writer.add_key_value_metadata({DIGEST_KEY: NO_DIGEST})
-        writer.add_key_value_metadata({MAC_KEY: NO_MAC})
-    return sealed(sink.getvalue().to_pybytes())
 
 
 class Segment:
@@ -308,7 +204,7 @@ class Segment:
         """Returns its bytes, written anew if they have no place for a MAC: older segments have none."""
         if mac_in(self.data) is not None:
             return self.data
-        written = _write(map(plain, self._tables()), self._document)
+        written = write_file(map(plain, self._tables()), self._document)
         if not self.same_rows(Segment(written)):
             raise DamageError(f"{self.info.range.key} does not read back as it was written")
         return written

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
-from asyncrestore.segments.seal import (NO_MAC, is_sealed, mac_in, sealed, without_digits)
+from asyncrestore.segments.seal import NO_MAC, is_sealed, mac_in, sealed, without_digits
 from asyncrestore.stores.base import Deletes, Mixture
 
 if TYPE_CHECKING:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model.log import (INDEX_MASK, TxData, t_to_tx, tx_to_t)
+from asyncrestore.model import positions
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.log import INDEX_MASK, t_to_tx, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID, SUCCESSOR
 from asyncrestore.testing.assertions import must
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model.log import Anomaly, Transaction
+    from asyncrestore.model.commit import Anomaly
+    from asyncrestore.model.log import Transaction
 
 _ALL = 1_000_000
 _BATCHES, _BATCH = 6, 20

@@ -12,7 +12,7 @@ import anyio
 
 from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
-from asyncrestore.model.log import Anomaly, BatchResult
+from asyncrestore.model.commit import Anomaly, BatchResult
 from asyncrestore.tasks import task_group
 from asyncrestore.testing.faults import Chance
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from asyncrestore.datomic.base import Database
-    from asyncrestore.model.log import LogChunk, TxData
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.log import LogChunk
     from asyncrestore.testing.faults import Faults
 
 _T = TypeVar("_T")

@@ -17,27 +17,26 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
-from asyncrestore.verifying.compare import mentioned, references
 from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged
 from asyncrestore.excision.excised import was_excised
-from asyncrestore.history.stored import PAGE_WEIGHT
-from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.model.log import (INDEX_BITS, INDEX_MASK, LogChunk, t_to_tx, tx_to_t)
+from asyncrestore.history.base import PAGE_WEIGHT
+from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
+from asyncrestore.history.copies import original_ids, own_attributes
 from asyncrestore.history.scan import own_excisions
+from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
+from asyncrestore.model.log import INDEX_BITS, INDEX_MASK, LogChunk, mentioned, references, t_to_tx, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
-from asyncrestore.pipeline.marker import original_ids, own_attributes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.history.stored import History
+    from asyncrestore.history.base import History
+    from asyncrestore.history.catalog import Backup, StoredSegment
+    from asyncrestore.history.copies import Marker
     from asyncrestore.model.log import Transaction
     from asyncrestore.segments.segment import Segment
-    from asyncrestore.pipeline.marker import Marker
 
 ENOUGH = 10
 """How many draws must be the same. Of two databases they are by chance once in 7^10 (280 million) times."""

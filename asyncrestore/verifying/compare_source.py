@@ -9,20 +9,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.verifying.differences import Differences, words
-from asyncrestore.history.stored import Part, decoded
+from asyncrestore.history.base import Part
+from asyncrestore.history.stored import decoded
 from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
-from asyncrestore.segments.lineage import digest_of
 from asyncrestore.model.log import LogChunk, t_to_tx, tx_to_t
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.lineage import digest_of
+from asyncrestore.verifying.differences import Differences, words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.history.stored import LiveHistory
+    from asyncrestore.history.live import LiveHistory
     from asyncrestore.model.schema import Schema
-    from asyncrestore.segments.segment import Segment, SegmentInfo
+    from asyncrestore.segments.document import SegmentInfo
+    from asyncrestore.segments.segment import Segment
 
 
 @dataclass(slots=True)

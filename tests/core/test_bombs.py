@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from anyio import to_thread
 
-from asyncrestore.segments import segment as segments
-from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.errors import DamageError, SegmentDamaged, UsageError
+from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.verify import verify
 from asyncrestore.limits import MAX_SEGMENT_BYTES, max_segment_bytes, segment_limit
+from asyncrestore.segments import segment
 from asyncrestore.segments.seal import sealed
 from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.filesystem import FilesystemStore
@@ -46,7 +46,7 @@ def nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object) -> pa.Table:
         pytest.fail("it was decoded")
 
-    monkeypatch.setattr(segments, "read_group", decode)
+    monkeypatch.setattr(segment, "read_group", decode)
 
 
 def with_table(rows: int, text: str) -> bytes:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.history.catalog import (StoredSegment, aside_key, find_backup, list_backup)
 from asyncrestore.errors import NotFound, UsageError
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.history.catalog import StoredSegment, aside_key, find_backup, list_backup
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from asyncrestore.model.code import AllowedCode, is_never_allowed
-from asyncrestore.pipeline.code_guard import GUARDED, CodeGuard
 from asyncrestore.errors import UsageError
-from asyncrestore.model.log import TxData
-from asyncrestore.model.positions import (TX, ident, lookup, tempid)
+from asyncrestore.model.code import AllowedCode, is_never_allowed
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.positions import TX, ident, lookup, tempid
 from asyncrestore.model.schema import Schema
+from asyncrestore.pipeline.code_guard import GUARDED, CodeGuard
 
 NEVER = [
     "clojure.core/load-string", "clojure.string/blank?", "clojure/x", "java.lang.Runtime/exit",

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.history.bootstrap import Beginning, has_engines_id
-from asyncrestore.verifying.common_past import ENOUGH, Draws
 from asyncrestore.errors import Conflict
+from asyncrestore.history.bootstrap import Beginning, has_engines_id
 from asyncrestore.jobs.copy import copy
 from asyncrestore.model.log import INDEX_BITS, Transaction, t_to_tx
-from asyncrestore.segments.segment import SegmentRange, encode
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.verifying.common_past import ENOUGH, Draws
 from tests.support import small_backup
 from tests.support.altered import chunk_of
 from tests.support.damage import NAME, load, store_of

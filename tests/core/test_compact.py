@@ -24,7 +24,8 @@ from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import LogChunk
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import small_backup

@@ -11,7 +11,7 @@ from asyncrestore.errors import Conflict, DamageError
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import LogChunk
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import small_backup
 from tests.support.damage import NAME, Objects, store_of

@@ -11,12 +11,12 @@ from asyncrestore.excision.excised import Excisions
 from asyncrestore.filters.filter import Filter, describe, same_rules
 from asyncrestore.model.ids import IdCache, SeenIds
 from asyncrestore.model.log import Transaction, t_to_tx
-from asyncrestore.pipeline.stages import resolved
 from asyncrestore.model.positions import ident as position_of
 from asyncrestore.model.positions import lookup, tempid
-from asyncrestore.pipeline.resolve import Resolver
 from asyncrestore.model.schema import ORIGINAL_ID, Attribute, Schema
 from asyncrestore.model.state import State
+from asyncrestore.pipeline.resolve import Resolver
+from asyncrestore.pipeline.stages import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

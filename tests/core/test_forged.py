@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from asyncrestore.history.catalog import find_backup
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
+from asyncrestore.history.catalog import find_backup
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.segment import Segment
 from tests.support import forged
 from tests.support.damage import store_of
 from tests.support.forged import ATTRIBUTES, RANGE, Parts, put_together, row_of, with_column, with_document

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.model.ids import (ENTITY_COUNTER, SCHEMA_COUNTER, TX_COUNTER, IdCache, SeenIds, counter_of)
+from asyncrestore.model.ids import ENTITY_COUNTER, SCHEMA_COUNTER, TX_COUNTER, IdCache, SeenIds, counter_of
 from asyncrestore.model.log import t_to_tx, tx_to_t
 from tests.strategies import entity_ids
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, SegmentGap
 from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import CARD, list_backup
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, SegmentGap
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -17,9 +17,10 @@ from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.lineage import Lineage, digest_of
 from asyncrestore.model.log import LogChunk
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.lineage import Lineage, digest_of
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.signed import SigningKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncrestore.model.log import Anomaly
+from asyncrestore.model.commit import Anomaly
 from asyncrestore.pipeline.outcomes import Outcome, judge
 
 PREVIOUS = 17

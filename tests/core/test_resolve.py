@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from asyncrestore.model.ids import IdCache, SeenIds
 from asyncrestore.model.log import Transaction, t_to_tx
-from asyncrestore.pipeline.resolve import Resolver
 from asyncrestore.model.schema import Attribute, Schema
 from asyncrestore.model.state import State
+from asyncrestore.pipeline.resolve import Resolver
 
 if TYPE_CHECKING:
-    from asyncrestore.model.log import Datom, TxData
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.log import Datom
     from asyncrestore.pipeline.resolve import _Work
 
 TX_INSTANT, NAME, FRIENDS, BOSS, SIZE = 50, 72, 73, 74, 75

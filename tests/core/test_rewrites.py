@@ -16,10 +16,10 @@ from faker.providers import date_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncrestore.model.equality import as_compared
 from asyncrestore.errors import UsageError
 from asyncrestore.filters.rewrites import make_rewriter
-from asyncrestore.model.values import (KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw)
+from asyncrestore.model.equality import as_compared
+from asyncrestore.model.values import KIND_OF_TYPE, Keyword, Symbol, Uri, to_python, to_raw
 from tests.strategies import scalars
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.segments import segment as segments
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.model.log import LogChunk, t_to_tx
 from asyncrestore.model.schema import Attribute, Schema
+from asyncrestore.segments import encode as encoding
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
 from asyncrestore.segments.seal import sealed
-from asyncrestore.segments.segment import Segment, SegmentRange, encode
+from asyncrestore.segments.segment import Segment
 from tests.strategies import chunks
 from tests.support.altered import chunk_of
 
@@ -86,7 +88,7 @@ def test_what_is_no_segment_is_refused() -> None:
 
 
 def test_another_schema_than_it_says_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "snapshot_digest", lambda _: "0" * 64)
+    monkeypatch.setattr(encoding, "snapshot_digest", lambda _: "0" * 64)
     data = encoded([], RANGE)
     monkeypatch.undo()
     with pytest.raises(SegmentDamaged, match="its schema's SHA-256"):

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncrestore.history.catalog import find_backup
 from asyncrestore.errors import AsyncRestoreError, Conflict, DamageError, SegmentDamaged, SegmentGap
+from asyncrestore.history.catalog import find_backup
 from asyncrestore.history.stored import StoredHistory
+from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.jobs.compact import compact
 from asyncrestore.model.log import t_to_tx
 from asyncrestore.model.schema import Schema
-from asyncrestore.segments.segment import Segment, SegmentRange, encode
-from asyncrestore.history.stored_schema import StoredSchema
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from tests.support.altered import chunk_of
 from tests.support.damage import NAME, load, store_of

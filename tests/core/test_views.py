@@ -16,7 +16,8 @@ from asyncrestore.errors import AsyncRestoreError, Conflict, SegmentDamaged, Seg
 from asyncrestore.jobs.query import _answer, _explained, query
 from asyncrestore.model.log import t_to_tx
 from asyncrestore.model.schema import ORIGINAL_ID, Attribute, Schema
-from asyncrestore.segments.segment import SegmentRange, encode
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
 from asyncrestore.stores.memory import MemoryStore
 from tests.support.altered import chunk_of
 

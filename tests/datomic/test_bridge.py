@@ -10,12 +10,12 @@ import anyio
 import psutil
 import pytest
 
-from asyncrestore.model import positions
 from asyncrestore.datomic.bridge import Bridge, start_bridge
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.errors import AsyncRestoreError, BridgeDied, NotFound, Unavailable
-from asyncrestore.model.log import TxData
+from asyncrestore.model import positions
+from asyncrestore.model.commit import TxData
 from asyncrestore.model.values import Keyword
 from tests.histories import PEOPLE, SCHEMA, VALUES, VALUES_SCHEMA
 

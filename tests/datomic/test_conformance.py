@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncrestore.datomic.base import Database, Submission
-    from asyncrestore.model.log import LogChunk, TxData
+    from asyncrestore.model.commit import TxData
+    from asyncrestore.model.log import LogChunk
     from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio

@@ -1,110 +1,108 @@
-"""The modules and layers in docs/architecture.md are those of the package: by its imports."""
+"""The rooms and floors in docs/architecture.md are those of the package: by its imports."""
 
 from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "asyncrestore"
 TEXT = (PACKAGE.parent / "docs" / "architecture.md").read_text()
-MODULES = TEXT.split("\n## Modules\n")[1].split("\n## ")[0]
-LAYERS = [re.findall(r"`(\w+)`", line) for line in re.findall(r"^\d\. (.*)$", MODULES, re.MULTILINE)]
+ROWS = re.findall(r"^\| (\d+) \| (`.*?) \|", TEXT.split("\n## Rooms\n")[1].split("\n## ")[0], re.MULTILINE)
+FLOOR = {name: int(floor) for floor, names in ROWS for name in re.findall(r"`(\w+)/?`", names)}
+PURE_ROOMS = ["model", "excision", "segments"]
+PURE_MODULES = [f"pipeline.{name}" for name in ("resolve", "composites", "window", "outcomes")]
+ASKS_THE_SYSTEM = {"anyio", "asyncio", "os", "pathlib", "shutil", "socket", "subprocess", "importlib"}
 
 
-def unit(path: Path) -> str:
-    """The module directly below the package that a file is or belongs to."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def module_of(file: Path) -> str:
+    """The name of a file's module within the package."""
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-def needed(file: Path) -> ast.Module:
-    """A file's syntax, without what is for types only."""
-    tree = ast.parse(file.read_text())
+FILES = {
+    module_of(file): file
+    for file in PACKAGE.rglob("*.py")
+    if file.parent != PACKAGE or not file.stem.startswith("__")
+}
+
+
+def room(module: str) -> str:
+    """The room of a module, or the module itself if it stands alone."""
+    return module.partition(".")[0]
+
+
+def syntax(module: str, *, types_too: bool) -> ast.Module:
+    """A module's syntax, with or without what is imported for types only."""
+    tree = ast.parse(FILES[module].read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
+            node.body = node.body if types_too else []
     return tree
 
 
-def imported(file: Path) -> set[str]:
-    """The modules directly below the package, and other packages, that a file imports at run time."""
-    names = set()
-    for node in ast.walk(needed(file)):
+@cache
+def imports(module: str, *, types_too: bool) -> set[str]:
+    """The modules that one imports: those of the package by name, others with a colon before it."""
+    found = set()
+    for node in ast.walk(syntax(module, types_too=types_too)):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "asyncrestore":
-            names |= {f"asyncrestore.{alias.name}" for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(str(node.module))
-    # Its public names are those of jobs, and of what is below them.
-    parts = [name.split(".") for name in names]
-    return {
-        ("jobs" if name == ["asyncrestore"] else name[1]) if name[0] == "asyncrestore" else name[0]
-        for name in parts
-    }
+            full = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            is_module = {name: full[name].removeprefix("asyncrestore.") in FILES for name in full}
+            found |= {full[name] if is_module[name] else str(node.module) for name in full}
+    # The public names are those of jobs, and of what is below them.
+    ours = {"jobs" if name == "asyncrestore" else name for name in found}
+    return {name.removeprefix("asyncrestore.") if _is_ours(name) else f":{name}" for name in ours}
 
 
-FILES = [file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE or not file.stem.startswith("__")]
-UNITS = {unit(file) for file in FILES}
-IMPORTS: dict[str, set[str]] = {name: set() for name in UNITS}
-for each in FILES:
-    IMPORTS[unit(each)] |= imported(each)
-OURS = {
-    name: {other for other in imports if other in UNITS and other != name}
-    for name, imports in IMPORTS.items()
-}
-PURE = sorted(UNITS - {name for n, names in enumerate(LAYERS) for name in names if n != 6})  # of line 7
-LAYER = {name: n for n, names in enumerate([*LAYERS[:6], PURE, LAYERS[7]]) for name in names}
+def _is_ours(name: str) -> bool:
+    return name.startswith("asyncrestore.") or name == "jobs"
 
 
-def all_below(names: list[str]) -> set[str]:
-    """The modules, and all that they import, directly or not."""
+@cache
+def all_below(module: str) -> set[str]:
+    """A module, and all of the package that it imports at run time, directly or not."""
     found: set[str] = set()
-    left = set(names)
+    left = {module}
     while left:
         found |= left
-        left = {below for name in left for below in OURS[name]} - found
+        left = {name for each in left for name in imports(each, types_too=False) if name in FILES} - found
     return found
 
 
-def test_there_are_such_modules() -> None:
-    assert len(LAYERS) == 8
-    assert {name for names in LAYERS for name in names} <= UNITS
-    assert len(LAYER) == len(UNITS)
+def test_every_room_has_a_row_and_says_what_it_is_for() -> None:
+    assert {room(module) for module in FILES} == FLOOR.keys()
+    for name in FLOOR:
+        assert ast.get_docstring(syntax(name, types_too=True)), name
 
 
-def test_every_module_has_a_row() -> None:
-    rows = re.findall(r"^\| (`.*?) \|", MODULES, re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"`([\w]+)/?`", row)}
-    assert UNITS - named == set()
-    assert named - UNITS == set()
-
-
-@pytest.mark.parametrize("name", sorted(UNITS))
-def test_a_module_imports_from_its_line_and_below(name: str) -> None:
-    above = {other for other in OURS[name] if LAYER[other] < LAYER[name]}
-    assert above == set()
+@pytest.mark.parametrize("name", sorted(FLOOR))
+def test_a_room_imports_from_the_floors_below(name: str) -> None:
+    own = [module for module in FILES if room(module) == name]
+    others = {
+        other for module in own for other in imports(module, types_too=True) if not other.startswith(":")
+    }
+    assert {other for other in others if room(other) != name and FLOOR[room(other)] <= FLOOR[name]} == set()
 
 
 def test_no_module_imports_itself_by_others() -> None:
-    for name in UNITS:
-        assert name not in all_below(sorted(OURS[name])), name
+    for name in FILES:
+        direct = imports(name, types_too=False) & FILES.keys()
+        assert not any(name in all_below(other) for other in direct), name
 
 
-@pytest.mark.parametrize("name", ["stores", "datomic"])
-def test_stores_and_databases_know_only_the_last_line(name: str) -> None:
-    assert OURS[name] <= set(LAYERS[7])
-
-
-@pytest.mark.parametrize("name", PURE)
+@pytest.mark.parametrize("name", [*(m for m in FILES if room(m) in PURE_ROOMS), *PURE_MODULES])
 def test_a_pure_module_does_no_io_and_never_awaits(name: str) -> None:
-    below = all_below([name])
-    assert below <= {*PURE, *LAYERS[7]} - {"paths", "tasks", "patience"}
-    for module in below:
-        foreign = IMPORTS[module] - UNITS
-        assert not foreign & {"anyio", "asyncio", "os", "pathlib", "shutil", "socket", "subprocess"}, module
-        assert "importlib" not in foreign or module == "rewrites"
-        syntax = ast.walk(needed(PACKAGE / f"{module}.py"))
-        assert not [node for node in syntax if isinstance(node, (ast.AsyncFunctionDef, ast.Await))], module
+    waits = (ast.AsyncFunctionDef, ast.Await)
+    for module in all_below(name):
+        nodes = list(ast.walk(syntax(module, types_too=False)))
+        foreign = {
+            other[1:].partition(".")[0] for other in imports(module, types_too=False) if other[0] == ":"
+        }
+        assert not foreign & ASKS_THE_SYSTEM, module
+        assert not [node for node in nodes if isinstance(node, waits)], module

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from asyncrestore.verifying import common_past as commonpast
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.verifying import common_past
 from tests.generated.histories import histories
 from tests.generated.journeys import COPIES, Journey, Travel, journeys
 from tests.generated.keep import keep
@@ -163,7 +163,7 @@ async def test_any_history_is_identical_after_a_journey(
 ) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {QUICK_TO_START}")
     # As if engines had no ids: the past is compared, as far as it must be, whenever something is continued.
-    monkeypatch.setattr(commonpast, "has_engines_id", lambda _: False)
+    monkeypatch.setattr(common_past, "has_engines_id", lambda _: False)
     variety, failures, started = Variety(on_pro=engine == PEER), [], monotonic()
     wanted = HISTORIES[engine]
     # Where make test-histories lets them stay.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.history.catalog import CARD
+from asyncrestore.history.prefetch import PARTS_AT_ONCE
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
-from asyncrestore.history.prefetch import PARTS_AT_ONCE
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import Faults, faulty_database
 from tests.histories import PEOPLE, SCHEMA

@@ -12,7 +12,8 @@ from asyncrestore.errors import TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model.log import (INDEX_BITS, TxData, t_to_tx, tx_to_t)
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.log import INDEX_BITS, t_to_tx, tx_to_t
 from asyncrestore.model.positions import ident
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PRO

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.model.commit import TxData
 from asyncrestore.model.equality import as_compared
-from asyncrestore.model.log import TxData
 from asyncrestore.model.positions import ident
 from asyncrestore.model.values import KINDS
 

@@ -16,7 +16,8 @@ from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import LogChunk, tx_to_t
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.support.altered import AlteredDatabase, chunk_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.datomic.uri import PEER
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.model.log import tx_to_t
 from tests.support.excision import covered, place
 

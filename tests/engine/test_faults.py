@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database, Submission
     from asyncrestore.datomic.database import Connector
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
     from asyncrestore.progress import Progress
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase

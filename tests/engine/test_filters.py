@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 from anyio import to_thread
 
-from asyncrestore.history import stored as history
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, RewriteFailed, UsageError
+from asyncrestore.history import live
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.info import DatabaseInfo, info
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.model.values import Keyword
+from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 
@@ -277,7 +277,7 @@ async def test_rewriting_that_fails_stops_right_before(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, instead: Any, says: str
 ) -> None:
     """Everything before that transaction is restored, also what was in flight; corrected, it continues."""
-    monkeypatch.setattr(history, "PAGE_WEIGHT", 30)  # nor is anything of the pages after it
+    monkeypatch.setattr(live, "PAGE_WEIGHT", 30)  # nor is anything of the pages after it
     people = [f'[{{:p/name "{i}"}}]' for i in range(300)]
     source, target = await new_database(SCHEMA, *people), await new_database()
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.history.catalog import CARD, list_backup, publish_segment
 from asyncrestore.errors import Conflict
+from asyncrestore.history.catalog import CARD, list_backup, publish_segment
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -17,7 +17,8 @@ from asyncrestore.jobs.query import query
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.segment import FORMAT, Segment, SegmentRange
+from asyncrestore.segments.document import FORMAT, SegmentRange
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from tests.support import damage, small_backup
 from tests.support.format_1 import NAME, OBJECTS, RANGES, make_source

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore.history.catalog import StoredSegment, aside_key, list_backup
 from asyncrestore.errors import DamageError, SegmentGap, Unavailable
+from asyncrestore.history.catalog import StoredSegment, aside_key, list_backup
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -16,7 +16,7 @@ from asyncrestore.jobs.delete import delete
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD

@@ -13,7 +13,8 @@ from asyncrestore.jobs.query import query
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.segments.segment import Segment, SegmentRange
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.memory import MemoryStore
 from tests.support.damage import NAME, begin, load, store_of
 

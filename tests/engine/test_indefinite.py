@@ -10,7 +10,8 @@ import pytest
 from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
-from asyncrestore.model.log import Anomaly, BatchResult, tx_to_t
+from asyncrestore.model.commit import Anomaly, BatchResult
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.pipeline import transact
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Submission
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
     from tests.support.databases import NewDatabase
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]

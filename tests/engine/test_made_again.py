@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from asyncrestore.history.bootstrap import beginning_until
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, Overtaken
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history.bootstrap import beginning_until
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.repair import repair

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.history import stored as history
 from asyncrestore.errors import HistoryDiffers, SegmentGap, Unavailable, UsageError
-from asyncrestore.model.ids import IdCache
+from asyncrestore.history import live
 from asyncrestore.jobs import restore as restoring
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.copy import copy
@@ -16,10 +15,11 @@ from asyncrestore.jobs.info import StoreInfo, info
 from asyncrestore.jobs.query import query
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
+from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx
 from asyncrestore.pipeline import stages
 from asyncrestore.pipeline.stages import BATCH_TRANSACTIONS
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import ODD, PEOPLE, SCHEMA
@@ -141,7 +141,7 @@ async def test_a_live_source_a_part_at_a_time(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = await new_database(*ODD), await new_database()
-    monkeypatch.setattr(history, "LIVE_PART", 10)
+    monkeypatch.setattr(live, "LIVE_PART", 10)
 
     first = await restore(source, target, segments=1)
     assert (first.transactions, first.segments_left) == (10, (len(ODD) - 1) // 10)

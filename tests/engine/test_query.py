@@ -11,8 +11,8 @@ import pytest
 
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.query import query
-from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.model.values import Keyword, Symbol
+from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, PEOPLE, SCHEMA
 
 if TYPE_CHECKING:

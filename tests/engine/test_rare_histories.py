@@ -11,7 +11,8 @@ from asyncrestore.errors import AsyncRestoreError, Conflict
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model.log import TxData, t_to_tx
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.log import t_to_tx
 from asyncrestore.model.positions import ident
 from asyncrestore.stores.memory import MemoryStore
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.history.catalog import CARD
 from asyncrestore.datomic.uri import ENGINES, PEER
 from asyncrestore.errors import (
     Conflict,
@@ -21,11 +20,12 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
+from asyncrestore.history.catalog import CARD
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import t_to_tx, tx_to_t
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper, Faults, FaultyStore

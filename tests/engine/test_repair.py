@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore.history.catalog import StoredSegment
 from asyncrestore.errors import Conflict, DamageError, NewerFormat, NotFound, SegmentDamaged
+from asyncrestore.history.catalog import StoredSegment
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.info import StoreInfo, info

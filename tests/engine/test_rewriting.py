@@ -10,7 +10,7 @@ from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model.log import TxData
+from asyncrestore.model.commit import TxData
 from asyncrestore.model.positions import ident
 from asyncrestore.model.values import KIND_OF_TYPE, to_raw
 

@@ -11,9 +11,10 @@ import pytest
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
-from asyncrestore.model.log import INDEX_MASK, TxData, t_to_tx
-from asyncrestore.pipeline import stages
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.log import INDEX_MASK, t_to_tx
 from asyncrestore.model.positions import ident
+from asyncrestore.pipeline import stages
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.comparison import FIRST_T, check_copy
 

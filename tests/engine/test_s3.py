@@ -14,9 +14,9 @@ import psutil
 import pytest
 from anyio import to_thread
 
-from asyncrestore.history.catalog import CARD
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
+from asyncrestore.history.catalog import CARD
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.delete import delete

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Submission
     from asyncrestore.datomic.database import BridgeDatabase
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 

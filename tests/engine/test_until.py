@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncrestore.history import stored as history
 from asyncrestore.errors import Conflict, UsageError
-from asyncrestore.history.stored import LiveHistory
+from asyncrestore.history import live
+from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -88,7 +88,7 @@ async def test_restore_ends_at_a_time(
 ) -> None:
     database, store = await new_database(*dated(INSTANTS)), MemoryStore()
     if where in ("live in small pages", "row groups"):
-        monkeypatch.setattr(history, "PAGE_WEIGHT", 3)
+        monkeypatch.setattr(live, "PAGE_WEIGHT", 3)
         monkeypatch.setattr("asyncrestore.jobs.backup.PAGE_WEIGHT", 3)
     if "live" not in where:
         await backup(database, store, segment_size=2 if where == "many segments" else 1000)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.verifying import differences
-from asyncrestore.history import stored as history
 from asyncrestore.errors import Conflict, HistoryDiffers, UsageError
+from asyncrestore.history import live
+from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import t_to_tx
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.verifying import differences
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 
@@ -147,12 +148,12 @@ async def test_altered_target_is_caught(
         report.raise_for_problems()
 
 
-@pytest.mark.parametrize("weight", [history.PAGE_WEIGHT, 8])
+@pytest.mark.parametrize("weight", [PAGE_WEIGHT, 8])
 async def test_an_entity_that_lost_its_original_id(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, weight: int
 ) -> None:
     """Also when that is in a later page of the log than where it got it."""
-    monkeypatch.setattr(history, "PAGE_WEIGHT", weight)
+    monkeypatch.setattr(live, "PAGE_WEIGHT", weight)
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     await restore(source, target)
     [(email,)] = await target.query("[:find (min ?email) :where [_ :p/email ?email]]")

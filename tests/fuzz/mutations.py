@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from asyncrestore.errors import DamageError
 from asyncrestore.model.log import t_to_tx
-from asyncrestore.segments.seal import sealed
 from asyncrestore.model.values import KINDS
+from asyncrestore.segments.seal import sealed
 from tests.support import forged
 from tests.support.altered import chunk_of
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncrestore.jobs import views
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.errors import DamageError, SegmentDamaged
 from asyncrestore.excision.requests import read_for, requests_in
+from asyncrestore.jobs import views
 from asyncrestore.model.ids import IdCache, SeenIds
 from asyncrestore.model.log import t_to_tx
-from asyncrestore.pipeline.resolve import Resolver
-from asyncrestore.segments.segment import Segment
 from asyncrestore.model.state import State
 from asyncrestore.model.values import to_python
+from asyncrestore.pipeline.resolve import Resolver
+from asyncrestore.segments.segment import Segment
 from tests.support import forged
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from tests.fuzz.mutations import generated, mutated
 from tests.fuzz.reading import outcome
 from tests.support import forged

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model.equality import as_compared
 from asyncrestore.filters.rewrites import make_rewriter
+from asyncrestore.model.equality import as_compared
 from tests.generated.script import ident
 from tests.support.comparison import ALTER, INSTALL
 

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from asyncrestore.model import positions
 from asyncrestore.errors import AsyncRestoreError
-from asyncrestore.model.log import (INDEX_MASK, TX_PARTITION, TxData, t_to_tx)
+from asyncrestore.model import positions
+from asyncrestore.model.commit import TxData
+from asyncrestore.model.log import INDEX_MASK, TX_PARTITION, t_to_tx
 from asyncrestore.model.schema import ORIGINAL_ID
 from asyncrestore.model.values import to_python
 from tests.generated.script import TX, Place

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio
 import pytest
 
-from asyncrestore.history.catalog import list_backup
 from asyncrestore.errors import (
     AsyncRestoreError,
     NotAuthorized,
@@ -21,7 +20,8 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.history.catalog import list_backup
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores import open_store
 from asyncrestore.stores.s3.retry import RetryPolicy
 from asyncrestore.stores.s3.store import S3Store

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from asyncrestore import backup, compact, copy, delete, info, repair, restore, verify
 from asyncrestore.errors import NotAuthorized
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 from asyncrestore.stores import open_store
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, relay

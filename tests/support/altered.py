@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.model.log import LogChunk, tx_to_t
-from asyncrestore.testing import DatabaseWrapper
 from asyncrestore.model.values import NUMERIC_KINDS
+from asyncrestore.testing import DatabaseWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

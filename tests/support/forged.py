@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from asyncrestore.model.log import t_to_tx
 from asyncrestore.model.schema import Attribute, Schema, snapshot_digest
-from asyncrestore.segments.seal import sealed
-from asyncrestore.segments.segment import SegmentRange, encode
 from asyncrestore.model.values import KINDS
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
+from asyncrestore.segments.seal import sealed
 from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:

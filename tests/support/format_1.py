@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncrestore.segments.segment import SegmentRange
+from asyncrestore.segments.document import SegmentRange
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase, Connector

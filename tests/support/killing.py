@@ -21,12 +21,12 @@ from uuid import UUID
 import anyio
 import boto3
 
-from asyncrestore.segments import lineage
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
 from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.verify import verify
+from asyncrestore.segments import lineage
 from asyncrestore.stores import filesystem, open_store
 from asyncrestore.stores.s3.store import S3Store
 from tests.support.damage import NAME

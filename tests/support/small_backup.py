@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncrestore.segments.lineage import digest_of
 from asyncrestore.model.log import LogChunk, t_to_tx
 from asyncrestore.model.schema import Attribute, Schema
-from asyncrestore.segments.segment import SegmentRange, encode, last_before
+from asyncrestore.segments.document import SegmentRange
+from asyncrestore.segments.encode import encode
+from asyncrestore.segments.lineage import digest_of
+from asyncrestore.segments.segment import last_before
 from tests.support.altered import chunk_of
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncrestore.datomic.base import Submission
-    from asyncrestore.model.log import TxData
+    from asyncrestore.model.commit import TxData
 
 
 def start_and_wait(number: int, *arguments: str) -> subprocess.Popen[str]:

@@ -19,8 +19,8 @@ from asyncrestore.cli.text import code_rows, count, duration, excised_rows, filt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asyncrestore.model.ids import CacheStatistics
     from asyncrestore.jobs.restore import RestoreReport
+    from asyncrestore.model.ids import CacheStatistics
     from asyncrestore.stores.encrypted import Encryption
 
 _EPILOG = f"""

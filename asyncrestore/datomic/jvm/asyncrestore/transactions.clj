@@ -1,5 +1,5 @@
 (ns asyncrestore.transactions
-  "Makes transaction data from the columns in which it crosses the pipe (entity positions: asyncrestore/positions.py)."
+  "Makes transaction data from the columns in which it crosses the pipe (entity positions: asyncrestore/model/positions.py)."
   (:require [asyncrestore.frames :as frames]
             [asyncrestore.values :as values])
   (:import (java.util ArrayList Iterator List Map)))
