@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from asyncrestore.errors import DamageError, NewerFormat, SegmentDamaged
 from asyncrestore.model.log import LogChunk, t_to_tx
 from asyncrestore.model.schema import Attribute, Schema
-from asyncrestore.segments import encode as encoding
 from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.encode import encode
 from asyncrestore.segments.seal import sealed
@@ -88,7 +87,8 @@ def test_what_is_no_segment_is_refused() -> None:
 
 
 def test_another_schema_than_it_says_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "snapshot_digest", lambda _: "0" * 64)
+    for module in ("encode", "segment"):
+        monkeypatch.setattr(f"asyncrestore.segments.{module}.snapshot_digest", lambda _: "0" * 64)
     data = encoded([], RANGE)
     monkeypatch.undo()
     with pytest.raises(SegmentDamaged, match="its schema's SHA-256"):
