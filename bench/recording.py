@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.base import Submission
 from asyncrestore.datomic.transactions import batch_columns
 from asyncrestore.testing import DatabaseWrapper
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from asyncrestore.datomic.base import Database, Submission
+    from asyncrestore.datomic.base import Database
     from asyncrestore.model.commit import BatchResult, TxData
 
 
@@ -63,7 +64,7 @@ class Recorded(DatabaseWrapper):
                 self.transactions += 1
 
 
-class _RecordedSubmission:
+class _RecordedSubmission(Submission):
     def __init__(self, database: Recorded, batch: list[TxData], submission: Submission) -> None:
         self._database = database
         self._submission = submission

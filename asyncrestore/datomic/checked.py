@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.errors import Unavailable
 from asyncrestore.model.log import tx_to_t
@@ -43,11 +45,13 @@ class CheckedDatabase(DatabaseWrapper):
         self._reread_s = reread_s
         self._basis_t: int | None = None
 
+    @override
     async def basis_t(self) -> int:
         """See `Database`. A page of the log that should hold this t is read wrong if it does not."""
         self._basis_t = await self.inner.basis_t()
         return self._basis_t
 
+    @override
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
         """See `Database`.
 

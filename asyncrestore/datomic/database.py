@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from typing_extensions import override
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.base import Database, Submission
 from asyncrestore.datomic.bridge import Bridge, anomaly_from, start_bridge
 from asyncrestore.datomic.local_files import unopened
 from asyncrestore.datomic.requests import Request, logged
@@ -42,16 +44,16 @@ logger = logging.getLogger(__name__)
 TRANSACT_TIMEOUT_S = 300.0
 
 
-class BridgeSubmission:
-    """A `Submission` that the bridge is committing."""
+class BridgeSubmission(Submission):
+    """A submission that the bridge is committing."""
 
     def __init__(self, database: BridgeDatabase, request: Request, bridge: Bridge) -> None:
         self._database = database
         self._request = request
         self._bridge = bridge
 
+    @override
     async def result(self) -> BatchResult:
-        """See `Submission`."""
         try:
             done, anomaly, behind = await self._bridge.answer(self._request, timeout_s=TRANSACT_TIMEOUT_S)
         except Unavailable as exc:
@@ -76,8 +78,8 @@ def _committed(numbers: array[int]) -> list[Committed]:
     return committed
 
 
-class BridgeDatabase:
-    """A `Database` that is open in a bridge."""
+class BridgeDatabase(Database):
+    """A database that is open in a bridge."""
 
     ordered = True
 
@@ -88,45 +90,45 @@ class BridgeDatabase:
         self.name = uri.db
         self.identity = identity
 
+    @override
     async def basis_t(self) -> int:
-        """See `Database`."""
         return int(await self._bridge.request("basis", self._handle))
 
+    @override
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        """See `Database`."""
         next_t, columns = await self._bridge.request("read-log", self._handle, start, end, size)
         return next_t, frames.log_chunk(columns)
 
+    @override
     async def transaction_ts(self, start: int, end: int) -> array[int]:
-        """See `Database`."""
         return frames.unpack(await self._bridge.request("transactions", self._handle, start, end))
 
+    @override
     async def schema_history(self) -> LogChunk:
-        """See `Database`."""
         return frames.log_chunk(await self._bridge.request("schema", self._handle))
 
+    @override
     async def submit(self, batch: Sequence[TxData]) -> BridgeSubmission:
-        """See `Database`."""
         request = await self._bridge.send("transact", self._handle, batch_columns(batch))
         return BridgeSubmission(self, request, self._bridge)
 
+    @override
     async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
-        """See `Database`."""
         found = await self._bridge.request(
             "holders", self._handle, frames.keyword(attribute), frames.pack(values)
         )
         return [list(entities) for entities in found]
 
+    @override
     async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-        """See `Database`."""
         return list(
             await self._bridge.request(
                 "values", self._handle, frames.keyword(attribute), frames.pack(entities)
             )
         )
 
+    @override
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
-        """See `Database`."""
         done = await self._bridge.request(
             "transact-edn", self._handle, list(transactions), timeout_s=TRANSACT_TIMEOUT_S
         )

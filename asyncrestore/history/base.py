@@ -6,8 +6,9 @@ ahead.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,38 +41,28 @@ class Part:
     size: int
 
 
-class History(Protocol):
-    """The transactions of a database after its bootstrap."""
+class History(ABC):
+    """The transactions of a database after its bootstrap.
 
-    @property
-    def identity(self) -> str:
-        """The identity of the source database."""
-        ...
+    Attributes:
+        identity: the identity of the source database.
+        where: what is read, in human-readable form.
+        bootstrap_t: the t of the last transaction that is not part of the history.
+        tx_instant: the entity id of `:db/txInstant`.
+        end: the first t after the history; the t after `bootstrap_t` if the history is empty.
+    """
 
-    @property
-    def where(self) -> str:
-        """What is read, in human-readable form."""
-        ...
+    identity: str
+    where: str
+    bootstrap_t: int
+    tx_instant: int
+    end: int
 
-    @property
-    def bootstrap_t(self) -> int:
-        """The t of the last transaction that is not part of the history."""
-        ...
-
-    @property
-    def tx_instant(self) -> int:
-        """The entity id of `:db/txInstant`."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """The first t after the history; the t after `bootstrap_t` if the history is empty."""
-        ...
-
+    @abstractmethod
     def parts(self, start: int) -> list[Part]:
         """Returns the parts to load, in order, to have all transactions with t >= start."""
-        ...
 
+    @abstractmethod
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
         """Reads a part, checks all of it, and returns its transactions in chunks.
 
@@ -80,16 +71,16 @@ class History(Protocol):
             DamageError: it does not follow the one before it; raised when the first chunk is asked for.
             Conflict: the part belongs to another database or backup.
         """
-        ...
 
+    @abstractmethod
     async def state(self, tx: int) -> State:
         """Returns the state after the transaction with id `tx`.
 
         Raises:
             Conflict: the history ends before that transaction.
         """
-        ...
 
+    @abstractmethod
     async def schema(self) -> Schema:
         """Returns the schema after the last transaction.
 
@@ -97,18 +88,17 @@ class History(Protocol):
             DamageError: a part that it depends on cannot be used, is missing, or lacks transactions.
             Conflict: one belongs to another database.
         """
-        ...
 
+    @abstractmethod
     async def excisions(self) -> Excisions:
         """Returns what the requests for excision in all of the history cover.
 
         A part that cannot be used is passed over; `load` raises the error.
         """
-        ...
 
+    @abstractmethod
     async def code(self, start: int, end: int) -> list[Found]:
         """Returns what names code or is code in the transactions with start <= t < end.
 
         A part that cannot be used is passed over; `load` raises the error.
         """
-        ...

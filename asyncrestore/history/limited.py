@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from asyncrestore.errors import SegmentGap, UsageError
+from asyncrestore.history.base import History
 from asyncrestore.model.log import t_to_tx, tx_to_t
 from asyncrestore.model.values import EPOCH
 
@@ -14,15 +17,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.history.base import History, Part
+    from asyncrestore.history.base import Part
     from asyncrestore.model.code import Found
     from asyncrestore.model.log import LogChunk
     from asyncrestore.model.schema import Schema
     from asyncrestore.model.state import State
 
 
-class LimitedHistory:
-    """A history without what comes after one of its transactions. It has the methods of `History`.
+class LimitedHistory(History):
+    """A history without what comes after one of its transactions.
 
     Args:
         history: the whole history.
@@ -37,12 +40,12 @@ class LimitedHistory:
         self.tx_instant = history.tx_instant
         self.end = last_t + 1
 
+    @override
     def parts(self, start: int) -> list[Part]:
-        """See `History`."""
         return [part for part in self._history.parts(start) if part.range.start < self.end]
 
+    @override
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
-        """See `History`."""
         return self._cut(await self._history.load(part))
 
     async def _cut(self, chunks: AsyncIterator[LogChunk]) -> AsyncIterator[LogChunk]:
@@ -52,6 +55,7 @@ class LimitedHistory:
             if chunk and chunk.tx[-1] >= last_tx:
                 return
 
+    @override
     async def state(self, tx: int) -> State:
         """See `History`.
 
@@ -65,16 +69,18 @@ class LimitedHistory:
             )
         return await self._history.state(tx)
 
+    @override
     async def schema(self) -> Schema:
         """See `History`: that of the whole history, so that an ident means the same wherever it ends."""
         return await self._history.schema()
 
+    @override
     async def excisions(self) -> Excisions:
         """See `History`: of the whole history, for what is excised later is not to be restored either."""
         return await self._history.excisions()
 
+    @override
     async def code(self, start: int, end: int) -> list[Found]:
-        """See `History`."""
         return await self._history.code(start, min(end, self.end))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from asyncrestore.errors import (
     Conflict,
     Overtaken,
 )
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.excision.requests import Components, requests_in
-from asyncrestore.history.base import PAGE_WEIGHT, Part
+from asyncrestore.history.base import PAGE_WEIGHT, History, Part
 from asyncrestore.history.bootstrap import ROLLED_BACK, beginning_until
 from asyncrestore.history.scan import limited
 from asyncrestore.model.code import code_attributes, code_in
@@ -39,8 +41,8 @@ _COUNTED_T = 1_000_000
 """In how large a range of t transactions are counted at once: 8 MB of numbers."""
 
 
-class LiveHistory:
-    """The history of a database up to its basis t when this was opened. It has the methods of `History`.
+class LiveHistory(History):
+    """The history of a database up to its basis t when this was opened.
 
     Attributes:
         base: idents of the base schema by entity id.
@@ -87,8 +89,8 @@ class LiveHistory:
         """Returns the `Schema.digest` of `schema_as_of`."""
         return self._schemas.digest_as_of(t)
 
+    @override
     def parts(self, start: int) -> list[Part]:
-        """See `History`."""
         starts = range(start, self.end, LIVE_PART)
         return [Part(SegmentRange(at, min(at + LIVE_PART, self.end)), 0) for at in starts]
 
@@ -111,8 +113,8 @@ class LiveHistory:
             [len(await self._database.transaction_ts(at, min(at + _COUNTED_T, self.end))) for at in ranges]
         )
 
+    @override
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
-        """See `History`."""
         return self._pages(part.range)
 
     async def _pages(self, range_: SegmentRange) -> AsyncIterator[LogChunk]:
@@ -121,8 +123,8 @@ class LiveHistory:
             start, chunk = await self._database.read_log(start, range_.end, size=PAGE_WEIGHT)
             yield chunk
 
+    @override
     async def state(self, tx: int) -> State:
-        """See `History`."""
         if tx_to_t(tx) >= self.end:
             if tx_to_t(tx) <= await self._database.basis_t():
                 raise Overtaken(
@@ -142,12 +144,12 @@ class LiveHistory:
                     state.remember(state.last)
         return state
 
+    @override
     async def schema(self) -> Schema:
-        """See `History`."""
         return self._schemas.as_of(self.end - 1)
 
+    @override
     async def excisions(self) -> Excisions:
-        """See `History`."""
         requests = await limited(self, self.requests)
         components = Components(requests)
         if components.attributes:
@@ -155,8 +157,8 @@ class LiveHistory:
                 components.add(chunk)
         return Excisions(self.base, requests, components)
 
+    @override
     async def code(self, start: int, end: int) -> list[Found]:
-        """See `History`."""
         rows = list(self._schema_log.rows())
         functions = {entity for entity, name in self.base.items() if name == "db.type/fn"}
         known = code_attributes(self.base, rows)

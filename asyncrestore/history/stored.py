@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from typing_extensions import override
 
 from asyncrestore.errors import (
     Conflict,
@@ -18,7 +19,7 @@ from asyncrestore.errors import (
     SegmentGap,
     Unavailable,
 )
-from asyncrestore.history.base import Part
+from asyncrestore.history.base import History, Part
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import find_backup
 from asyncrestore.history.scan import SEGMENTS_AT_ONCE, code_of, covered_in, limited, requests_of
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from asyncrestore.stores.base import Store
 
 
-class StoredHistory:
-    """The history in a backup. It has the methods of `History`, which documents them."""
+class StoredHistory(History):
+    """The history in a backup."""
 
     def __init__(self, backup: Backup, first: Segment, lineage: Lineage | None = None) -> None:
         self._backup = backup
@@ -97,8 +98,8 @@ class StoredHistory:
             await history.read(history._parts[-1])
         return history
 
+    @override
     def parts(self, start: int) -> list[Part]:
-        """See `History`."""
         return [part for part in self._parts if part.range.end > start]
 
     async def read(self, part: Part) -> Segment:
@@ -117,8 +118,8 @@ class StoredHistory:
         self._largest[stored.range] = segment.info.largest
         return segment
 
+    @override
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
-        """See `History`."""
         segment = await self.read(part)
         # All of it before anything of it is used, ahead of its turn.
         await to_thread.run_sync(segment.check_rows)
@@ -159,8 +160,8 @@ class StoredHistory:
         except DamageError as exc:
             raise DamageError(f"{self.where}: {exc}", hint=exc.hint) from exc
 
+    @override
     async def state(self, tx: int) -> State:
-        """See `History`."""
         before = [part for part in self._parts if part.range.end <= tx_to_t(tx)]
         if len(before) == len(self._parts):
             raise Conflict(
@@ -195,17 +196,17 @@ class StoredHistory:
             seen.merge(self._largest[part.range])
         return seen
 
+    @override
     async def excisions(self) -> Excisions:
-        """See `History`."""
         requests = await limited(self, await requests_of(self._backup, self._base))
         return await covered_in(self._backup, self._base, requests)
 
+    @override
     async def code(self, start: int, end: int) -> list[Found]:
-        """See `History`."""
         return await code_of(self._backup, self._base, start, end)
 
+    @override
     async def schema(self) -> Schema:
-        """See `History`."""
         segment = await self.read(self._parts[-1])
         try:
             schema = await self._schemas.before(segment)

@@ -16,6 +16,7 @@ from asyncrestore.history.bootstrap import MADE_AGAIN, ROLLED_BACK
 from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import list_backup, publish_segment
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_source, as_store
 from asyncrestore.progress import Progress
 from asyncrestore.segments.document import SegmentRange
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.history.catalog import Backup
-    from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.jobs.arguments import integers, texts
+from asyncrestore.jobs.opening import AnyDatabase, AnyStore
     from asyncrestore.model.log import LogChunk, Transaction
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.lineage import Lineage
@@ -125,10 +127,11 @@ async def backup(
         SegmentGap: without bounds, ranges are missing all the same: segments were deleted or put aside
             meanwhile.
     """
-    if segment_size < 1 or parallel < 1 or (segments is not None and segments < 1):
-        raise UsageError("segment_size, parallel and segments must be at least 1")
-    if start_t < 0:
-        raise UsageError("start_t must be at least 0")
+    texts(name=name)
+    integers(least=1, segment_size=segment_size, parallel=parallel)
+    integers(least=1, or_none=True, segments=segments)
+    integers(start_t=start_t)
+    integers(or_none=True, end_t=end_t)
     if end_t is not None and end_t <= start_t:
         raise UsageError(f"end_t must be greater than start_t: {end_t} is not greater than {start_t}")
     if not 0 <= shard[0] < shard[1]:

@@ -13,6 +13,7 @@ from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import find_backup, publish_segment
 from asyncrestore.history.stored_schema import StoredSchema
+from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.model.log import LogChunk, t_to_tx
@@ -92,8 +93,8 @@ async def compact(
         StoreFailed: the store cannot be written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
     """
-    if segment_size < 1:
-        raise UsageError("segment_size must be at least 1")
+    texts(name=name)
+    integers(least=1, segment_size=segment_size)
     started = monotonic()
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)

@@ -14,6 +14,7 @@ from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged,
 from asyncrestore.history.bootstrap import MADE_AGAIN
 from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import find_backup, list_backup, publish_segment
+from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.jobs.verify import verify
 from asyncrestore.progress import Progress
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.arguments import integers, texts
+from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.document import SegmentRange
@@ -120,15 +122,15 @@ async def copy(
         StoreFailed: a store cannot be read or written.
         NotAuthorized: a store refused the credentials, or is encrypted with another key.
     """
-    if parallel < 1:
-        raise UsageError("parallel must be at least 1")
+    texts(name=name, as_name=as_name)
+    integers(least=1, parallel=parallel)
     if decrypt and encryption is None:
         raise UsageError("Decrypting needs the key")
     started = monotonic()
     on_progress = on_progress or (lambda _: None)
     async with (
-        as_store(source, encryption, plain_too=True) as from_store,
-        as_store(target, None if decrypt else encryption) as to_store,
+        as_store(source, encryption, plain_too=True, argument="source") as from_store,
+        as_store(target, None if decrypt else encryption, argument="target") as to_store,
     ):
         backup = await find_backup(from_store, name)
         there = await list_backup(to_store, as_name or backup.name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import CARD, StoredSegment, aside_key, list_backup
+from asyncrestore.jobs.arguments import wrong
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Deletes
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from asyncrestore.history.catalog import Backup
-    from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.arguments import wrong
+from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.stores.encrypted import Encryption
 
 
@@ -75,6 +77,8 @@ async def delete(
             changed the backup meanwhile; nothing was deleted.
         NotAuthorized: the credentials do not allow it. There is no report of what was deleted before.
     """
+    if not isinstance(name, str):
+        raise wrong("name", "a text", name)
     async with as_store(store, encryption) as opened:
         if not isinstance(opened, Deletes):
             raise UsageError(f"{opened.uri} is a store that cannot delete")

@@ -20,6 +20,7 @@ from asyncrestore.errors import AsyncRestoreError, UsageError
 from asyncrestore.history.limited import check_reaches
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs import views
+from asyncrestore.jobs.arguments import integers, texts, wrong
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.tasks import one_error_alone, task_group
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from asyncrestore.history.base import Part
-    from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.arguments import integers, texts, wrong
+from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.model.schema import Schema
     from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.encrypted import Encryption
@@ -81,8 +83,10 @@ async def query(
         Conflict: the segments are of several databases or backups.
         AsyncRestoreError: DuckDB ran out of memory or disk.
     """
-    if max_rows is not None and max_rows < 0:
-        raise UsageError("max_rows must be at least 0")
+    texts(name=name)
+    if not isinstance(sql, str):
+        raise wrong("sql", "a text", sql)
+    integers(or_none=True, max_rows=max_rows, expect_t=expect_t)
     try:
         import duckdb  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as exc:

@@ -14,6 +14,7 @@ from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.inspection import check_mostly_of, foreign, inspect_all, lineage_of
+from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_source, as_store
 from asyncrestore.jobs.verify import verify
 from asyncrestore.progress import Progress
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.inspection import Inspected
-    from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.jobs.arguments import integers, texts
+from asyncrestore.jobs.opening import AnyDatabase, AnyStore
     from asyncrestore.jobs.verify import VerifyReport
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.lineage import Lineage
@@ -123,6 +125,8 @@ async def repair(
         StoreFailed: the store cannot be read or written.
         NotAuthorized: the store refused the credentials, or is encrypted with another key.
     """
+    texts(name=name)
+    integers(least=1, segment_size=segment_size, parallel=parallel)
     started = monotonic()
     on_progress = on_progress or (lambda _: None)
     async with as_store(store, encryption) as opened, open_connector() as connector:

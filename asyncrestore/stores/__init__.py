@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -27,11 +28,13 @@ _MODE = re.compile(r"mode=0?(6[0246][0246])")
 
 
 @asynccontextmanager
-async def open_store(uri: str, *, encryption: Encryption | None = None) -> AsyncIterator[Store]:
+async def open_store(
+    uri: str | PathLike[str], *, encryption: Encryption | None = None
+) -> AsyncIterator[Store]:
     """Opens the store with that URI for as long as the context lasts; it need not exist yet.
 
     Args:
-        uri: of the store.
+        uri: of the store, or the path of a directory.
         encryption: a key of 32 bytes or a `KmsKey`. Published objects are encrypted with it; what is read
             must be encrypted. With a `SigningKey` they are signed in the same way.
 
@@ -44,8 +47,10 @@ async def open_store(uri: str, *, encryption: Encryption | None = None) -> Async
 
 
 @asynccontextmanager
-async def _open(uri: str) -> AsyncIterator[Store]:
-    if uri.startswith("s3://"):
+async def _open(uri: str | PathLike[str]) -> AsyncIterator[Store]:
+    if isinstance(uri, PathLike):
+        yield FilesystemStore(absolute(fspath(uri)))
+    elif uri.startswith("s3://"):
         place = parse_s3_uri(uri)
         # The AWS client takes 0.2 s to load; other stores need not wait for it.
         from asyncrestore.stores.s3.client import open_s3  # noqa: PLC0415

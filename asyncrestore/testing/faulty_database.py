@@ -9,7 +9,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from typing_extensions import override
 
+from asyncrestore.datomic.base import Submission
 from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.errors import AsyncRestoreError, OutcomeUnknown, Unavailable
 from asyncrestore.model.commit import Anomaly, BatchResult
@@ -33,8 +35,8 @@ LATE_S = 0.05
 
 
 @dataclass(slots=True)
-class FaultySubmission:
-    """A `Submission` on its way through the network."""
+class FaultySubmission(Submission):
+    """A submission on its way through the network."""
 
     batch: Sequence[TxData]
     fault: str | None
@@ -48,8 +50,8 @@ class FaultySubmission:
             self.outcome = outcome
             self.done.set()
 
+    @override
     async def result(self) -> BatchResult:
-        """See `Submission`."""
         await self.done.wait()
         if isinstance(self.outcome, BatchResult):
             return self.outcome
@@ -80,8 +82,8 @@ class FaultyDatabase(DatabaseWrapper):
         self.ordered = faults.ordered and database.ordered
         self.happened = self._chance.happened
 
+    @override
     async def submit(self, batch: Sequence[TxData]) -> FaultySubmission:
-        """See `Database`."""
         self._chance.passes("before-submit")
         self._check_there()
         fault = self._chance.pick_numbered(
@@ -180,33 +182,33 @@ class FaultyDatabase(DatabaseWrapper):
         await anyio.sleep(self._chance.way_s())
         return found
 
+    @override
     async def basis_t(self) -> int:
-        """See `Database`."""
         return await self._ask(self.inner.basis_t)
 
+    @override
     async def read_log(self, start: int, end: int, *, size: int) -> tuple[int | None, LogChunk]:
-        """See `Database`."""
         self._chance.passes("before-read-log")
         return await self._ask(lambda: self.inner.read_log(start, end, size=size))
 
+    @override
     async def transaction_ts(self, start: int, end: int) -> Sequence[int]:
-        """See `Database`."""
         return await self._ask(lambda: self.inner.transaction_ts(start, end))
 
+    @override
     async def schema_history(self) -> LogChunk:
-        """See `Database`."""
         return await self._ask(self.inner.schema_history)
 
+    @override
     async def entities_with(self, attribute: str, values: Sequence[int]) -> list[list[int]]:
-        """See `Database`."""
         return await self._ask(lambda: self.inner.entities_with(attribute, values))
 
+    @override
     async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-        """See `Database`."""
         return await self._ask(lambda: self.inner.values_of(attribute, entities))
 
+    @override
     async def transact_edn(self, transactions: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
-        """See `Database`."""
         self._chance.passes("before-transact-edn")
         await anyio.sleep(self._chance.way_s())
         self._check_there()

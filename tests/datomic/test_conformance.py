@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncrestore.datomic.base import Submission
 from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.testing import DatabaseWrapper, check_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asyncrestore.datomic.base import Database, Submission
+    from asyncrestore.datomic.base import Database
     from asyncrestore.model.commit import TxData
     from asyncrestore.model.log import LogChunk
     from tests.support.databases import NewDatabase
@@ -40,7 +41,7 @@ class Reordering(DatabaseWrapper):
         return await self.inner.submit(batch)
 
 
-class Later:
+class Later(Submission):
     """A batch that is sent only when its result is wanted."""
 
     def __init__(self, database: Reordering, batch: Sequence[TxData]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from asyncrestore.datomic.base import Submission
 from asyncrestore.datomic.uri import ENGINES
 from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
@@ -20,7 +21,6 @@ from tests.support.comparison import check_copy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asyncrestore.datomic.base import Submission
     from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.model.commit import TxData
     from tests.support.databases import NewDatabase
@@ -38,7 +38,7 @@ ANOMALIES = [
 ]
 
 
-class Said:
+class Said(Submission):
     """A submission whose answer is not its real result."""
 
     def __init__(self, real: Submission | None, result: BatchResult) -> None:

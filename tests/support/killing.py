@@ -185,9 +185,9 @@ class Prefix:
 async def job(name: str, database: Path, prepared: str, store: str, size: int) -> None:
     """Runs one of the jobs; `database` has as much of `Database` as they use."""
     if name == "backup":
-        await backup(recorded(database), store, name=NAME, segment_size=size, parallel=1)  # type: ignore[arg-type]
+        await backup(recorded(database), store, name=NAME, segment_size=size, parallel=1)
     elif name == "repair":
-        report = await repair(recorded(database), store, name=NAME, segment_size=size, parallel=1)  # type: ignore[arg-type]
+        report = await repair(recorded(database), store, name=NAME, segment_size=size, parallel=1)
         assert report.ok, report
     elif name == "copy":
         copied = await copy(prepared, store, parallel=1)

@@ -6,6 +6,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncrestore.datomic.wrapper import DatabaseWrapper
 from asyncrestore.model.log import LogChunk, t_to_tx
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RecordedDatabase:
-    """What a backup needs of a database, as it was when it was recorded."""
+class RecordedDatabase(DatabaseWrapper):
+    """What a backup needs of a database, as it was when it was recorded; nothing else is there."""
 
     name: str
     identity: str | None
