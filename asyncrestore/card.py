@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncrestore.catalog import CARD
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
+from asyncrestore.errors import OTHERWISE_PROTECTED, Conflict, DamageError, NotAuthorized, NotFound, OtherKey
 from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
 from asyncrestore.lineage import Lineage
 from asyncrestore.stores.cipher import refuse_encrypted
@@ -19,19 +19,35 @@ if TYPE_CHECKING:
     from asyncrestore.catalog import Backup
     from asyncrestore.segment import SegmentInfo
 
+_DELETE = "Delete it: only a backup that is begun needs it."
+_UNUSABLE = DamageError, Conflict, NotFound, NotAuthorized
+
 
 async def read_card(backup: Backup) -> Lineage | None:
     """Returns what the object says; None if there is none, or it cannot be used."""
     if backup.has_card:
-        with suppress(DamageError, Conflict, NotFound, NotAuthorized):
+        with suppress(*_UNUSABLE):
             return await _read(backup)
     return None
+
+
+async def why_unusable(backup: Backup) -> str:
+    """Returns why the object cannot be used; an empty text if it can, or there is none."""
+    if backup.has_card:
+        try:
+            await _read(backup)
+        except _UNUSABLE as exc:
+            return str(exc)
+    return ""
 
 
 async def _read(backup: Backup) -> Lineage:
     with max_segment_bytes(MAX_REASON_BYTES):
         data = await backup.store.read(backup.name, CARD)
-    refuse_encrypted(data)
+    try:
+        refuse_encrypted(data)
+    except OtherKey as exc:
+        raise OtherKey(f"{backup.where(CARD)}: {exc}", hint=exc.hint) from exc
     return Lineage.from_json(data)
 
 
@@ -63,7 +79,8 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     Raises:
         Conflict: somebody else has begun another backup here meanwhile.
         DamageError: only the object says it, and it cannot be read.
-        NotAuthorized: the same, because it is encrypted with another key than the one given.
+        OtherKey: the same, because it is encrypted or signed with another key than the one given.
+        Unprotected: the same, because it is not signed, and a key was given.
     """
     mine = lineage or Lineage.new(backup.end)
     if backup.has_card and lineage is not None:
@@ -73,9 +90,10 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     try:
         winner = await _read(backup)
     except DamageError as exc:
-        raise DamageError(
-            f"{backup.where(CARD)} is damaged: {exc}", hint="Delete it: only a backup that is begun needs it."
-        ) from exc
+        raise DamageError(f"{backup.where(CARD)} is damaged: {exc}", hint=_DELETE) from exc
+    except OTHERWISE_PROTECTED as exc:
+        exc.hint += f" If somebody else made it: {_DELETE}"
+        raise
     if lineage is not None and winner != lineage:
         raise Conflict(
             f"{backup.where(CARD)} is of the backup {winner.backup}, the segments are of {lineage.backup}",

@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from asyncrestore.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.compare import mentioned, references
-from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged
+from asyncrestore.errors import UNREADABLE, Conflict, NotAuthorized, NotFound
 from asyncrestore.excised import was_excised
 from asyncrestore.history import PAGE_WEIGHT
 from asyncrestore.ids import ENTITY_COUNTER, counter_of
@@ -43,7 +43,7 @@ ENOUGH = 10
 """How many draws must be the same. Of two databases they are by chance once in 7^10 (280 million) times."""
 
 _WINDOW, _LARGEST_WINDOW, _WINDOW_IDS = 64, 4096, 65_536
-_UNREADABLE = NotFound, NotAuthorized, SegmentDamaged
+_UNREADABLE = NotFound, NotAuthorized, *UNREADABLE
 
 
 class Draws:

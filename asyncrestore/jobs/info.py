@@ -14,9 +14,10 @@ from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
-from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.errors import OTHERWISE_PROTECTED, UNREADABLE, NotFound
 from asyncrestore.filters import describe
 from asyncrestore.history import LiveHistory
+from asyncrestore.jobs.inspection import check_key_of
 from asyncrestore.model import tx_to_t
 from asyncrestore.opening import as_source, as_store
 from asyncrestore.scan import code_of
@@ -56,9 +57,9 @@ class BackupInfo:
         superseded: keys of segments that nobody reads, because others cover as much or more.
         aside: keys of segments that a repair put aside.
         foreign: keys of objects beside the segments that do not belong to a backup.
-        source: identity of the source database, None if the newest segment is damaged.
-        source_name: name of the source database, None if the newest segment is damaged.
-        id: id of the backup, None if the newest segment has none or is damaged.
+        source: identity of the source database, None if the newest segment cannot be read.
+        source_name: name of the source database, None if the newest segment cannot be read.
+        id: id of the backup, None if the newest segment has none or cannot be read.
         first_instant: `:db/txInstant` of the first transaction of the database's own history; None if that is
             empty or was not readable.
         last_instant: `:db/txInstant` of the newest transaction of that history; None in the same cases.
@@ -158,6 +159,8 @@ async def info(
     Raises:
         NotFound: the store, the backup or the database does not exist, or the system has no databases.
         UsageError: a URI is malformed.
+        NotAuthorized: a backup is encrypted or signed with another key, or encrypted, and no key was given.
+        Conflict: a key was given, and nothing in a backup is protected by one.
     """
     if isinstance(place, Database):
         return await _database_info(CheckedDatabase(place))
@@ -204,7 +207,9 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
         first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
         code = once(await code_of(backup, newest.base.base, own, backup.end))
-    except (SegmentDamaged, NotFound) as exc:
+    except (NotFound, *UNREADABLE) as exc:
+        if isinstance(exc, OTHERWISE_PROTECTED):
+            await check_key_of(backup)
         problem = str(exc)
     return BackupInfo(
         name=backup.name,

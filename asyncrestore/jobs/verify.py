@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asyncrestore.card import read_card
+from asyncrestore.card import read_card, why_unusable
 from asyncrestore.catalog import CARD, StoredSegment, find_backup, list_backup
 from asyncrestore.compare import compare
 from asyncrestore.datomic.base import Database
@@ -14,12 +14,12 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
 from asyncrestore.differences import Differences
 from asyncrestore.errors import (
+    UNREADABLE,
     Conflict,
     DamageError,
     HistoryDiffers,
     NotAuthorized,
     NotFound,
-    SegmentDamaged,
     SegmentGap,
     Unavailable,
     UsageError,
@@ -168,7 +168,11 @@ async def verify(
         NotFound: the store, the backup or a database does not exist.
         UsageError: a URI is malformed, `name` is required, or options do not fit each other.
         Conflict: the target was restored from another source, with another filter, or not at all; or most of
-            the backup's segments are of another database than `live`.
+            the backup's segments are of another database than `live`; or a key was given, and nothing in the
+            backup is protected by one.
+        NotAuthorized: the store refused the credentials; or the backup is encrypted or signed with another
+            key, or most of it is encrypted, and no key was given. One segment of which that is true, beside
+            others that can be read, is a problem in the report.
         RewriteFailed: a value cannot be rewritten.
         SegmentDamaged: a segment of the backup that a target is compared with cannot be used.
         SegmentGap: the backup that a target is compared with misses segments, or ends before `expect_t`.
@@ -282,8 +286,6 @@ async def _verify_backup(
 ) -> VerifyReport:
     for problem in _missing(backup, live):
         differences.add(problem)
-    excised = await excised_in(backup, live)
-    notes = [*await _notes(backup), *_excised_notes(excised)]
     progress = Progress(start_t=0, end_t=backup.end)
     source = live.identity if live else None
     segments = await inspect_all(
@@ -291,9 +293,11 @@ async def _verify_backup(
     )
     if live is not None:
         check_mostly_of(segments, backup, live)
+    excised = await excised_in(backup, live)
+    notes = [*await _notes(backup), *_excised_notes(excised)]
     for found in segments:
         if found.source is None:
-            if isinstance(found.error, SegmentDamaged) or await _is_missed(backup, found.stored):
+            if isinstance(found.error, UNREADABLE) or await _is_missed(backup, found.stored):
                 differences.add(str(found.error))
             continue
         source = source or found.source
@@ -392,7 +396,9 @@ def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
 
 async def _notes(backup: Backup) -> list[str]:
     """Describes what is not a problem, but worth knowing."""
+    card = await why_unusable(backup)
     return [
+        *([f"{CARD} cannot be used, and nobody needs it to read: {card}"] if card else []),
         *[f"{key} was put aside: {await _why_aside(backup, key)}" for key in backup.aside],
         *[f"{segment.key} is superseded by others" for segment in backup.superseded()],
         *[f"t {each.start} to {each.end - 1} are in two segments" for each in backup.overlaps()],

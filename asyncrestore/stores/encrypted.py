@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import DamageError, NotAuthorized, SegmentDamaged, Unprotected, UsageError
 from asyncrestore.stores.base import Deletes, Mixture
 from asyncrestore.stores.cipher import read_header
 from asyncrestore.stores.keys import KmsKey, open_keys
@@ -74,14 +74,15 @@ class EncryptedStore:
         """See `Store`.
 
         Raises:
-            NotAuthorized: it is encrypted with another key.
+            OtherKey: it is encrypted with another key.
+            NotAuthorized: the key service refuses the credentials.
             SegmentDamaged: it is not what was written.
-            Conflict: it is not encrypted.
+            Unprotected: it is not encrypted.
         """
         data = await self._store.read(name, key)
         try:
             return await self._decrypt(data, name, key)
-        except (NotAuthorized, DamageError, Conflict) as exc:
+        except (DamageError, NotAuthorized, Unprotected) as exc:
             where = "/".join((self.uri.rstrip("/"), name, key))
             damaged = " is damaged" if isinstance(exc, DamageError) else ""
             raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
@@ -108,11 +109,10 @@ class EncryptedStore:
             self._mixture.plain.add(f"{name}/{key}")
             return data
         if data.startswith(_PARQUET):
-            raise Conflict(
+            raise Unprotected(
                 "it is not encrypted, and a key was given",
                 hint="Give no key for a backup that is not encrypted; `asyncrestore copy` with the key "
-                "makes an encrypted copy of it. If this object alone is not encrypted, others made it: "
-                "delete it, and run repair.",
+                "makes an encrypted copy of it.",
             )
         raise SegmentDamaged("it is not an encrypted object")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from cachetools import LRUCache
 
-from asyncrestore.errors import NotAuthorized
+from asyncrestore.errors import OtherKey
 from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES, Cipher
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Keys(Protocol):
             name: of its backup, to which a key service has bound the key, unless the object is an old one.
 
         Raises:
-            NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
+            OtherKey: its key is of another kind, or the key service has wrapped it with another one.
+            NotAuthorized: the key service refuses the credentials.
         """
         ...
 
@@ -81,7 +82,7 @@ class _OneKey:
 
     async def for_reading(self, header: Header, _name: str) -> Cipher:
         if header.wrapped:
-            raise NotAuthorized(
+            raise OtherKey(
                 "it is encrypted with a key service's key", hint="Give that key: --encryption-kms-key."
             )
         return self._cipher
@@ -97,7 +98,7 @@ class WrappedKeys:
         self._service = service
         self._writing: dict[str, Cipher] = {}
         # Each run of a backup makes a key of its own, so there may be very many.
-        self.reading: LRUCache[tuple[bytes, str], Cipher] = LRUCache(KEPT)
+        self.reading: LRUCache[tuple[bytes, str], Cipher | OtherKey] = LRUCache(KEPT)
         self._asking = anyio.Lock()
 
     async def for_writing(self, name: str) -> Cipher:
@@ -111,14 +112,19 @@ class WrappedKeys:
     async def for_reading(self, header: Header, name: str) -> Cipher:
         """See `Keys`."""
         if not header.wrapped:
-            raise NotAuthorized(
+            raise OtherKey(
                 f"it is encrypted with the key {header.key_id.hex()}, not with one of a key service",
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
         context = {CONTEXT: name} if header.knows_place else {}
         async with self._asking:
-            cipher = self.reading.get((header.wrapped, name))
-            if cipher is None:
-                cipher = Cipher(await self._service.unwrap(header.wrapped, context))
-                self.reading[header.wrapped, name] = cipher
-            return cipher
+            found = self.reading.get((header.wrapped, name))
+            if found is None:
+                try:
+                    found = Cipher(await self._service.unwrap(header.wrapped, context))
+                except OtherKey as exc:  # for every segment of its run
+                    found = exc
+                self.reading[header.wrapped, name] = found
+            if isinstance(found, OtherKey):
+                raise OtherKey(str(found), hint=found.hint)
+            return found

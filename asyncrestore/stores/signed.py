@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import (
+    OTHERWISE_PROTECTED,
+    DamageError,
+    OtherKey,
+    SegmentDamaged,
+    Unprotected,
+    UsageError,
+)
 from asyncrestore.seal import NO_MAC, is_sealed, mac_in, sealed, without_digits
 from asyncrestore.stores.base import Deletes, Mixture
 
@@ -84,14 +91,14 @@ class SignedStore:
         """See `Store`.
 
         Raises:
-            NotAuthorized: it is signed with another key, or encrypted.
+            OtherKey: it is signed with another key, or encrypted.
             SegmentDamaged: it is not what was signed, or not for this place.
-            Conflict: it is not signed.
+            Unprotected: it is not signed.
         """
         data = await self._store.read(name, key)
         try:
             return await to_thread.run_sync(self._checked, data, name, key)
-        except (NotAuthorized, DamageError, Conflict) as exc:
+        except (DamageError, *OTHERWISE_PROTECTED) as exc:
             where = "/".join((self.uri.rstrip("/"), name, key))
             damaged = " is damaged" if isinstance(exc, DamageError) else ""
             raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
@@ -114,18 +121,17 @@ class SignedStore:
     def _refuse(self, data: bytes, digits: bytes | None, place: str) -> NoReturn:
         """Raises why an object cannot be trusted: damage first, for it may look like the rest."""
         if data.startswith(_ENCRYPTED):
-            raise NotAuthorized("it is encrypted, and a signing key was given", hint="Give its own key.")
+            raise OtherKey("it is encrypted, and a signing key was given", hint="Give its own key.")
         if place.endswith(_SEGMENT) and not is_sealed(data):
             raise SegmentDamaged("it does not have the SHA-256 that it says")
         if digits is None or digits == NO_MAC:
-            raise Conflict(
+            raise Unprotected(
                 "it is not signed, and a signing key was given",
                 hint="Give no key for a backup that is not signed; `asyncrestore copy` with the key makes a "
-                "signed copy of it. If this object alone is not signed, others made it: delete it, and run "
-                "repair.",
+                "signed copy of it.",
             )
         if not digits.startswith(self._id):
-            raise NotAuthorized(
+            raise OtherKey(
                 f"it is signed with another key ({digits[:_ID_DIGITS].decode()}) than the one given "
                 f"({self._id.decode()})",
                 hint="Give the key that it was signed with.",
