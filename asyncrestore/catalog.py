@@ -40,8 +40,8 @@ CARD = "backup.json"
 
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 _IF_OTHERS_CAN = (
-    "If other segments can be read, somebody else made this one: verify names each such segment, and repair "
-    "with the source puts it aside and reads its transactions again."
+    "If other segments can be read, verify names each that cannot, and repair with the source puts it aside "
+    "and reads its transactions again."
 )
 
 
