@@ -13,6 +13,7 @@ from asyncrestore.catalog import CARD
 from asyncrestore.errors import OTHERWISE_PROTECTED, Conflict, DamageError, NotAuthorized, NotFound, OtherKey
 from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
 from asyncrestore.lineage import Lineage
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ async def why_unusable(backup: Backup) -> str:
 
 
 async def _read(backup: Backup) -> Lineage:
-    with max_segment_bytes(MAX_REASON_BYTES):
-        data = await backup.store.read(backup.name, CARD)
     try:
-        refuse_encrypted(data)
-    except OtherKey as exc:
-        raise OtherKey(f"{backup.where(CARD)}: {exc}", hint=exc.hint) from exc
+        with max_segment_bytes(MAX_REASON_BYTES):
+            data = await backup.store.read(backup.name, CARD)
+        refuse_encrypted(data, backup.where(CARD))
+    except OTHERWISE_PROTECTED as exc:
+        exc.hint += f" If somebody else made it: {_DELETE}"
+        raise
     return Lineage.from_json(data)
 
 
@@ -56,8 +58,16 @@ async def check_card(backup: Backup, newest: SegmentInfo | None) -> Lineage | No
 
     Raises:
         Conflict: they say different things.
+        OtherKey: the object is encrypted, and the store was opened without a key. A segment that is not
+            encrypted may have been planted, and nothing must be written in clear after it.
     """
-    own, card = newest and Lineage.of(newest), await read_card(backup)
+    own = newest and Lineage.of(newest)
+    try:
+        card = await _read(backup) if backup.has_card else None
+    except _UNUSABLE as exc:
+        if isinstance(exc, OtherKey) and not isinstance(backup.store, Authenticates):
+            raise
+        card = None
     if newest is None or card is None or card.allows(newest):
         return own or card
     is_of = own.backup if own else "no backup that it names"
@@ -91,9 +101,6 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
         winner = await _read(backup)
     except DamageError as exc:
         raise DamageError(f"{backup.where(CARD)} is damaged: {exc}", hint=_DELETE) from exc
-    except OTHERWISE_PROTECTED as exc:
-        exc.hint += f" If somebody else made it: {_DELETE}"
-        raise
     if lineage is not None and winner != lineage:
         raise Conflict(
             f"{backup.where(CARD)} is of the backup {winner.backup}, the segments are of {lineage.backup}",

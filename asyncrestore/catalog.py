@@ -15,7 +15,6 @@ from asyncrestore.errors import (
     Conflict,
     NotAuthorized,
     NotFound,
-    OtherKey,
     SegmentDamaged,
     SegmentGap,
     SegmentMisplaced,
@@ -237,11 +236,9 @@ class Backup:
 
 def _segment(data: bytes, where: str) -> Segment:
     try:
-        refuse_encrypted(data)
+        refuse_encrypted(data, where)
     except SegmentDamaged as exc:
         raise type(exc)(f"{where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
-    except OtherKey as exc:
-        raise OtherKey(f"{where}: {exc}", hint=exc.hint) from exc
     return Segment(data, where)
 
 

@@ -155,8 +155,8 @@ def read_header(data: bytes) -> Header | None:
     return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size, knows_place)
 
 
-def refuse_encrypted(data: bytes) -> None:
-    """Makes sure that an object can be read without a key.
+def refuse_encrypted(data: bytes, where: str) -> None:
+    """Makes sure that an object, which was read at `where`, can be read without a key.
 
     Raises:
         OtherKey: it is encrypted.
@@ -166,4 +166,4 @@ def refuse_encrypted(data: bytes) -> None:
     header = read_header(data)
     if header is not None:
         by = "a key service's key" if header.wrapped else f"the key {header.key_id.hex()}"
-        raise OtherKey(f"it is encrypted with {by}, and no key was given", hint=_GIVE_KEY)
+        raise OtherKey(f"{where}: it is encrypted with {by}, and no key was given", hint=_GIVE_KEY)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from asyncrestore.catalog import CARD
 from asyncrestore.errors import (
     Conflict,
     NotAuthorized,
@@ -402,6 +403,16 @@ async def test_a_forgotten_key_and_a_planted_segment(source: BridgeDatabase, sto
         with pytest.raises(NotAuthorized, match="no key was given"):
             await repair(source, laid, name=NAME, segment_size=SIZE)
         assert await load(laid) == before
+
+    *_, planted_last, newest = sorted(sound)
+    laid = await store_of({**sound, planted_last: plain[planted_last], CARD: await store.read(NAME, CARD)})
+    await laid.delete(NAME, newest)
+    before = await load(laid)
+    with pytest.raises(NotAuthorized, match=f"{CARD}: it is encrypted") as raised:
+        await backup(source, laid, name=NAME, segment_size=SIZE)
+    assert "Give the key" in raised.value.hint
+    assert "Delete it" in raised.value.hint
+    assert await load(laid) == before
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 33])
