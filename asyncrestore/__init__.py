@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import NewerFormat as NewerFormat
     from asyncrestore.errors import NotAuthorized as NotAuthorized
     from asyncrestore.errors import NotFound as NotFound
+    from asyncrestore.errors import OtherKey as OtherKey
     from asyncrestore.errors import OutcomeUnknown as OutcomeUnknown
     from asyncrestore.errors import Overtaken as Overtaken
     from asyncrestore.errors import RewriteFailed as RewriteFailed
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from asyncrestore.errors import StoreFailed as StoreFailed
     from asyncrestore.errors import TransactionRejected as TransactionRejected
     from asyncrestore.errors import Unavailable as Unavailable
+    from asyncrestore.errors import Unprotected as Unprotected
     from asyncrestore.errors import UsageError as UsageError
     from asyncrestore.excision.excised import Excised as Excised
     from asyncrestore.filters.filter import FilteredAttribute as FilteredAttribute
@@ -52,17 +54,23 @@ if TYPE_CHECKING:
     from asyncrestore.jobs.info import DatabaseInfo as DatabaseInfo
     from asyncrestore.jobs.info import StoreInfo as StoreInfo
     from asyncrestore.jobs.info import SystemInfo as SystemInfo
+    from asyncrestore.jobs.info import database_info as database_info
     from asyncrestore.jobs.info import info as info
+    from asyncrestore.jobs.info import store_info as store_info
+    from asyncrestore.jobs.info import system_info as system_info
     from asyncrestore.jobs.query import query as query
     from asyncrestore.jobs.repair import PutAside as PutAside
     from asyncrestore.jobs.repair import RepairReport as RepairReport
     from asyncrestore.jobs.repair import repair as repair
     from asyncrestore.jobs.restore import RestoreReport as RestoreReport
     from asyncrestore.jobs.restore import restore as restore
+    from asyncrestore.jobs.selection import Selection as Selection
     from asyncrestore.jobs.validate import ValidateReport as ValidateReport
     from asyncrestore.jobs.validate import validate_store as validate_store
-    from asyncrestore.jobs.verify import VerifyReport as VerifyReport
+    from asyncrestore.jobs.verified import VerifyReport as VerifyReport
     from asyncrestore.jobs.verify import verify as verify
+    from asyncrestore.jobs.verify_backup import verify_backup as verify_backup
+    from asyncrestore.jobs.verify_copy import verify_copy as verify_copy
     from asyncrestore.limits import max_segment_bytes as max_segment_bytes
     from asyncrestore.model.code import Code as Code
     from asyncrestore.model.ids import CacheStatistics as CacheStatistics
@@ -89,9 +97,9 @@ _HOMES = {
     "datomic.database": ("Connector", "open_connector"),
     "errors": (
         "AsyncRestoreError", "BridgeDied", "Conflict", "DamageError", "DatabaseFailed", "HistoryDiffers",
-        "NewerFormat", "NotAuthorized", "NotFound", "OutcomeUnknown", "Overtaken", "RewriteFailed",
-        "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed", "TransactionRejected",
-        "Unavailable", "UsageError",
+        "NewerFormat", "NotAuthorized", "NotFound", "OtherKey", "OutcomeUnknown", "Overtaken",
+        "RewriteFailed", "SegmentDamaged", "SegmentGap", "SetupFailed", "StoppedEarly", "StoreFailed",
+        "TransactionRejected", "Unavailable", "Unprotected", "UsageError",
     ),
     "excision.excised": ("Excised",),
     "filters.filter": ("FilteredAttribute",),
@@ -100,12 +108,19 @@ _HOMES = {
     "jobs.compact": ("CompactReport", "compact"),
     "jobs.copy": ("CopyReport", "copy"),
     "jobs.delete": ("DeleteReport", "delete"),
-    "jobs.info": ("BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "info"),
+    "jobs.info": (
+        "BackupInfo", "DatabaseInfo", "StoreInfo", "SystemInfo", "database_info", "info", "store_info",
+        "system_info",
+    ),
     "jobs.query": ("query",),
     "jobs.repair": ("PutAside", "RepairReport", "repair"),
     "jobs.restore": ("RestoreReport", "restore"),
+    "jobs.selection": ("Selection",),
     "jobs.validate": ("ValidateReport", "validate_store"),
-    "jobs.verify": ("VerifyReport", "verify"),
+    "jobs.verified": ("VerifyReport",),
+    "jobs.verify": ("verify",),
+    "jobs.verify_backup": ("verify_backup",),
+    "jobs.verify_copy": ("verify_copy",),
     "limits": ("max_segment_bytes",),
     "model.code": ("Code",),
     "model.ids": ("CacheStatistics",),

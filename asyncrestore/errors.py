@@ -14,7 +14,9 @@ AsyncRestoreError                1   failed
   NotFound                      10   no such store, backup or database
   Overtaken                     11   another restore moved the marker
   NotAuthorized                 12   the store or database refused the credentials
+    OtherKey                           an object is encrypted or signed, and not with the key that was given
   Conflict                      13   another database's data, or other content under the same range
+    Unprotected                        an object is not encrypted or signed, and a key was given
   Unavailable                   14   no answer, or not there (yet), after retries
     BridgeDied                         the JVM process ended
     OutcomeUnknown                     a transaction was sent and no answer came back
@@ -116,10 +118,25 @@ class NotAuthorized(AsyncRestoreError):
     exit_code = 12
 
 
+class OtherKey(NotAuthorized):
+    """An object of a store is encrypted or signed, and with another key than the one given, if one was."""
+
+
 class Conflict(AsyncRestoreError):
     """The data found belongs to another database, or differs under the same name."""
 
     exit_code = 13
+
+
+class Unprotected(Conflict):
+    """An object of a store is not encrypted, or not signed, and a key was given."""
+
+
+OTHERWISE_PROTECTED = OtherKey, Unprotected
+"""Of one object: somebody else made it. Of all: the key is wrong, or missing."""
+
+UNREADABLE = SegmentDamaged, *OTHERWISE_PROTECTED
+"""Why one segment cannot be read while others can."""
 
 
 class Unavailable(AsyncRestoreError):

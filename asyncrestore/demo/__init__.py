@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.restore import RestoreReport
-    from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.jobs.verified import VerifyReport
     from asyncrestore.progress import OnProgress
 
 DATA = Path(__file__).parent / "musicbrainz.edn.gz"

@@ -9,29 +9,47 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, NotFound
+from asyncrestore.errors import OTHERWISE_PROTECTED, Conflict, DamageError, NotAuthorized, NotFound, OtherKey
 from asyncrestore.history.catalog import CARD
 from asyncrestore.limits import MAX_REASON_BYTES, max_segment_bytes
 from asyncrestore.segments.lineage import Lineage
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.cipher import refuse_encrypted
 
 if TYPE_CHECKING:
     from asyncrestore.history.catalog import Backup
     from asyncrestore.segments.document import SegmentInfo
 
+_DELETE = "Delete it: only a backup that is begun needs it."
+_UNUSABLE = DamageError, Conflict, NotFound, NotAuthorized
+
 
 async def read_card(backup: Backup) -> Lineage | None:
     """Returns what the object says; None if there is none, or it cannot be used."""
     if backup.has_card:
-        with suppress(DamageError, Conflict, NotFound, NotAuthorized):
+        with suppress(*_UNUSABLE):
             return await _read(backup)
     return None
 
 
+async def why_unusable(backup: Backup) -> str:
+    """Returns why the object cannot be used; an empty text if it can, or there is none."""
+    if backup.has_card:
+        try:
+            await _read(backup)
+        except _UNUSABLE as exc:
+            return str(exc)
+    return ""
+
+
 async def _read(backup: Backup) -> Lineage:
-    with max_segment_bytes(MAX_REASON_BYTES):
-        data = await backup.store.read(backup.name, CARD)
-    refuse_encrypted(data)
+    try:
+        with max_segment_bytes(MAX_REASON_BYTES):
+            data = await backup.store.read(backup.name, CARD)
+        refuse_encrypted(data, backup.where(CARD))
+    except OTHERWISE_PROTECTED as exc:
+        exc.hint += f" If somebody else made it: {_DELETE}"
+        raise
     return Lineage.from_json(data)
 
 
@@ -40,8 +58,16 @@ async def check_card(backup: Backup, newest: SegmentInfo | None) -> Lineage | No
 
     Raises:
         Conflict: they say different things.
+        OtherKey: the object is encrypted, and the store was opened without a key. A segment that is not
+            encrypted may have been planted, and nothing must be written in clear after it.
     """
-    own, card = newest and Lineage.of(newest), await read_card(backup)
+    own = newest and Lineage.of(newest)
+    try:
+        card = await _read(backup) if backup.has_card else None
+    except _UNUSABLE as exc:
+        if isinstance(exc, OtherKey) and not isinstance(backup.store, Authenticates):
+            raise
+        card = None
     if newest is None or card is None or card.allows(newest):
         return own or card
     is_of = own.backup if own else "no backup that it names"
@@ -63,7 +89,8 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     Raises:
         Conflict: somebody else has begun another backup here meanwhile.
         DamageError: only the object says it, and it cannot be read.
-        NotAuthorized: the same, because it is encrypted with another key than the one given.
+        OtherKey: the same, because it is encrypted or signed with another key than the one given.
+        Unprotected: the same, because it is not signed, and a key was given.
     """
     mine = lineage or Lineage.new(backup.end)
     if backup.has_card and lineage is not None:
@@ -73,9 +100,7 @@ async def agree(backup: Backup, lineage: Lineage | None) -> Lineage:
     try:
         winner = await _read(backup)
     except DamageError as exc:
-        raise DamageError(
-            f"{backup.where(CARD)} is damaged: {exc}", hint="Delete it: only a backup that is begun needs it."
-        ) from exc
+        raise DamageError(f"{backup.where(CARD)} is damaged: {exc}", hint=_DELETE) from exc
     if lineage is not None and winner != lineage:
         raise Conflict(
             f"{backup.where(CARD)} is of the backup {winner.backup}, the segments are of {lineage.backup}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.errors import (
+    OTHERWISE_PROTECTED,
     Conflict,
     NotAuthorized,
     NotFound,
@@ -38,6 +39,10 @@ CARD = "backup.json"
 """The object that says which backup this is (see `card`), for those that write the first segments."""
 
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
+_IF_OTHERS_CAN = (
+    "If other segments can be read, verify names each that cannot, and repair with the source puts it aside "
+    "and reads its transactions again."
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -156,15 +161,18 @@ class Backup:
         Raises:
             SegmentDamaged: it is not what was written, or has the name of another segment.
             NotFound: it is gone.
-            NotAuthorized: it is encrypted, and the store was opened without a key or with another one.
+            OtherKey: it is encrypted or signed with another key than the one that the store was opened with,
+                or encrypted, and the store was opened without a key.
+            Unprotected: it is not encrypted or not signed, and the store was opened with a key.
         """
         where = self.where(stored.key)
         check_object_size(where, stored.size)
-        data = await self.store.read(self.name, stored.key)
         try:
+            data = await self.store.read(self.name, stored.key)
             segment = await to_thread.run_sync(_segment, data, where)
-        except NotAuthorized as exc:
-            raise NotAuthorized(f"{where}: {exc}", hint=exc.hint) from exc
+        except OTHERWISE_PROTECTED as exc:
+            exc.hint = f"{exc.hint} {_IF_OTHERS_CAN}".lstrip()
+            raise
         if segment.info.range != stored.range:
             raise SegmentMisplaced(
                 f"{self.where(stored.key)} holds another segment's transactions: {segment.info.range.key}",
@@ -229,7 +237,7 @@ class Backup:
 
 def _segment(data: bytes, where: str) -> Segment:
     try:
-        refuse_encrypted(data)
+        refuse_encrypted(data, where)
     except SegmentDamaged as exc:
         raise type(exc)(f"{where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
     return Segment(data, where)

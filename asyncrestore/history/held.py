@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import DamageError, NotFound
+from asyncrestore.errors import OTHERWISE_PROTECTED, DamageError, NotFound
 from asyncrestore.excision.excised import Excised
 from asyncrestore.history.scan import covered_in, limited
 from asyncrestore.history.stored import StoredHistory
@@ -22,7 +22,7 @@ async def excised_in(backup: Backup, live: LiveHistory | None = None) -> Excised
     """Returns how many datoms that a request for excision covers each segment holds.
 
     Superseded segments count as well: they are there until they are deleted. A segment that cannot be used is
-    passed over. Nothing is found while the first one is damaged.
+    passed over. Nothing is found while the first one cannot.
 
     Args:
         backup: to read; all of it, if there is a request.
@@ -31,7 +31,7 @@ async def excised_in(backup: Backup, live: LiveHistory | None = None) -> Excised
     found = Excised()
     try:
         excisions = await excisions_of(backup, live)
-    except (DamageError, NotFound):
+    except (DamageError, NotFound, *OTHERWISE_PROTECTED):
         return found
     found.requests = len(excisions.requests)
     if excisions.cover_nothing:
@@ -39,7 +39,7 @@ async def excised_in(backup: Backup, live: LiveHistory | None = None) -> Excised
     for stored in backup.segments:
         try:
             held = await to_thread.run_sync(_count, await backup.read(stored), excisions)
-        except (DamageError, NotFound):
+        except (DamageError, NotFound, *OTHERWISE_PROTECTED):
             continue
         if held:
             found.held += held
@@ -52,6 +52,8 @@ async def excisions_of(backup: Backup, live: LiveHistory | None) -> Excisions:
 
     Raises:
         SegmentDamaged: the first segment cannot be used.
+        OtherKey: it is encrypted or signed with another key.
+        Unprotected: it is not encrypted or signed, and a key was given.
         NotFound: it is gone.
     """
     if live is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.errors import UNREADABLE, NotFound
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.excision.requests import EXCISE, Components, read_for, requests_in
 from asyncrestore.history.limited import first_from
@@ -31,7 +31,7 @@ SEGMENTS_AT_ONCE = 8
 async def own_excisions(backup: Backup) -> Excisions:
     """Returns what the requests in a backup cover, without components, and whatever their `before` says."""
     for stored in backup.chain():
-        with suppress(SegmentDamaged, NotFound):
+        with suppress(NotFound, *UNREADABLE):
             base = (await backup.read(stored)).base.base
             return Excisions.without_components(base, await requests_of(backup, base))
     return Excisions({})
@@ -56,7 +56,7 @@ async def requests_of(backup: Backup, base: Mapping[int, str]) -> list[Request]:
 
 async def _has_none(backup: Backup, attributes: Mapping[int, str]) -> bool:
     """Returns whether the newest segment shows that there are no requests, which is so in most backups."""
-    with suppress(SegmentDamaged, NotFound):
+    with suppress(NotFound, *UNREADABLE):
         newest = await backup.read(backup.chain()[-1])
         if newest.info.last_excision_t == -1:
             found = await to_thread.run_sync(newest.some, attributes)
@@ -137,7 +137,7 @@ async def _code_rows(
     """
 
     async def read(stored: StoredSegment) -> list[Row]:
-        with suppress(SegmentDamaged, NotFound):
+        with suppress(NotFound, *UNREADABLE):
             segment = await backup.read(stored)
             # Each segment has its own word for what the base schema is. Both count.
             bases = {**segment.base.base, **base}
@@ -157,7 +157,7 @@ async def _read(
     wanted = [stored for stored in backup.chain() if stored.range.start < end]
 
     async def read(stored: StoredSegment) -> None:
-        with suppress(SegmentDamaged, NotFound):
+        with suppress(NotFound, *UNREADABLE):
             segment = await backup.read(stored)
             take(await to_thread.run_sync(segment.some, attributes))
 

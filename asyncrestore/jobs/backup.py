@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.history.catalog import Backup
-    from asyncrestore.jobs.arguments import integers, texts
-from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.jobs.opening import AnyDatabase, AnyStore
     from asyncrestore.model.log import LogChunk, Transaction
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.lineage import Lineage
@@ -122,7 +121,8 @@ async def backup(
             was deleted and made again, of a state of this one that was rolled back, or other content; or its
             newest segment is of another backup.
         StoreFailed: the store cannot be written.
-        NotAuthorized: the store refused the credentials, or is encrypted with another key.
+        NotAuthorized: the store refused the credentials, or is encrypted with another key; or it has an
+            encrypted `backup.json`, and no key was given.
         SegmentDamaged: the newest segment in the store cannot be read.
         SegmentGap: without bounds, ranges are missing all the same: segments were deleted or put aside
             meanwhile.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, DamageError, UsageError
+from asyncrestore.errors import Conflict, DamageError
 from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import find_backup, publish_segment

@@ -16,7 +16,7 @@ from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_store
-from asyncrestore.jobs.verify import verify
+from asyncrestore.jobs.verify_backup import verify_backup
 from asyncrestore.progress import Progress
 from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Authenticates
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.jobs.arguments import integers, texts
-from asyncrestore.jobs.opening import AnyStore
-    from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.verified import VerifyReport
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.document import SegmentRange
     from asyncrestore.segments.lineage import Lineage
@@ -148,7 +147,7 @@ async def copy(
         await job.run(wanted, parallel)
         verified = None
         if (await list_backup(to_store, there.name)).segments:
-            verified = await verify(to_store, name=there.name, on_progress=on_progress)
+            verified = await verify_backup(to_store, name=there.name, on_progress=on_progress)
             if isinstance(from_store, Authenticates):
                 verified = replace(verified, notes=[*from_store.remarks(), *verified.notes])
         elif not job.problems:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from asyncrestore.history.catalog import Backup
-    from asyncrestore.jobs.arguments import wrong
-from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.stores.encrypted import Encryption
 
 

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from asyncrestore.datomic.base import Database
-from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.datomic.uri import is_database_uri, parse_uri
-from asyncrestore.errors import NotFound, SegmentDamaged
+from asyncrestore.errors import OTHERWISE_PROTECTED, UNREADABLE, NotFound
 from asyncrestore.filters.filter import describe
 from asyncrestore.history.catalog import backup_names, list_backup
 from asyncrestore.history.copies import original_ids, own_attributes, recorded_filter, recorded_source
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.history.scan import code_of
+from asyncrestore.jobs.arguments import texts, wrong
+from asyncrestore.jobs.inspection import check_key_of
 from asyncrestore.jobs.opening import as_source, as_store
 from asyncrestore.model.code import once
 from asyncrestore.model.log import tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
 from asyncrestore.model.values import to_python
 from asyncrestore.segments.document import SegmentRange
+from asyncrestore.stores.base import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncrestore.datomic.database import Connector
     from asyncrestore.history.catalog import Backup, StoredSegment
-    from asyncrestore.jobs.opening import AnyHistory
+    from asyncrestore.jobs.opening import AnyDatabase, AnyHistory, AnyStore
     from asyncrestore.model.code import Code
     from asyncrestore.model.log import Transaction
     from asyncrestore.segments.segment import Segment
-    from asyncrestore.stores.base import Store
     from asyncrestore.stores.encrypted import Encryption
 
 
@@ -56,9 +58,9 @@ class BackupInfo:
         superseded: keys of segments that nobody reads, because others cover as much or more.
         aside: keys of segments that a repair put aside.
         foreign: keys of objects beside the segments that do not belong to a backup.
-        source: identity of the source database, None if the newest segment is damaged.
-        source_name: name of the source database, None if the newest segment is damaged.
-        id: id of the backup, None if the newest segment has none or is damaged.
+        source: identity of the source database, None if the newest segment cannot be read.
+        source_name: name of the source database, None if the newest segment cannot be read.
+        id: id of the backup, None if the newest segment has none or cannot be read.
         first_instant: `:db/txInstant` of the first transaction of the database's own history; None if that is
             empty or was not readable.
         last_instant: `:db/txInstant` of the newest transaction of that history; None in the same cases.
@@ -145,7 +147,7 @@ class SystemInfo:
 async def info(
     place: AnyHistory, *, name: str | None = None, encryption: Encryption | None = None
 ) -> StoreInfo | DatabaseInfo | SystemInfo:
-    """Describes a store, a database or a system of databases.
+    """Describes a store, a database or a system of databases: one of the three functions after this.
 
     Args:
         place: a store or a database, open or as a URI; or the URI of a system, which names no database.
@@ -158,16 +160,65 @@ async def info(
     Raises:
         NotFound: the store, the backup or the database does not exist, or the system has no databases.
         UsageError: a URI is malformed.
+        NotAuthorized: a backup is encrypted or signed with another key, or encrypted, and no key was given.
+        Conflict: a key was given, and nothing in a backup is protected by one.
     """
-    if isinstance(place, Database):
-        return await _database_info(CheckedDatabase(place))
     if isinstance(place, str) and is_database_uri(place):
-        async with open_connector() as connector:
-            if not parse_uri(place).db:
-                return await _system_info(connector, place)
-            return await _database_info(await as_source(connector, place))
-    async with as_store(place, encryption) as store:
-        return await _store_info(store, name)
+        return await (database_info(place) if parse_uri(place).db else system_info(place))
+    if isinstance(place, Database):
+        return await database_info(place)
+    if not isinstance(place, str | PathLike | Store):
+        raise wrong("place", "a Store or a Database, the URI of one, or the path of a directory", place)
+    return await store_info(place, name=name, encryption=encryption)
+
+
+async def store_info(
+    store: AnyStore, *, name: str | None = None, encryption: Encryption | None = None
+) -> StoreInfo:
+    """Describes a store and its backups.
+
+    Args:
+        store: a store, open or as a URI; or the path of a directory.
+        name: name of the only backup to describe. Default: all of them.
+        encryption: the store's key, if the store is encrypted.
+
+    Raises:
+        NotFound: the store or the backup does not exist.
+        UsageError: the URI is malformed, or an argument is of another type.
+    """
+    texts(name=name)
+    async with as_store(store, encryption) as opened:
+        return await _store_info(opened, name)
+
+
+async def database_info(database: AnyDatabase) -> DatabaseInfo:
+    """Describes a database.
+
+    Args:
+        database: a database, open or as a URI.
+
+    Raises:
+        NotFound: the database does not exist.
+        UsageError: the URI is malformed, or names no database.
+    """
+    async with open_connector() as connector:
+        return await _database_info(await as_source(connector, database, argument="database"))
+
+
+async def system_info(uri: str) -> SystemInfo:
+    """Describes a system of databases.
+
+    Args:
+        uri: of the system; the name of a database in it does not count.
+
+    Raises:
+        NotFound: the system has no databases.
+        UsageError: the URI is malformed.
+    """
+    if not isinstance(uri, str):
+        raise wrong("uri", "a text", uri)
+    async with open_connector() as connector:
+        return await _system_info(connector, uri)
 
 
 async def _store_info(store: Store, name: str | None) -> StoreInfo:
@@ -204,7 +255,9 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
         first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
         code = once(await code_of(backup, newest.base.base, own, backup.end))
-    except (SegmentDamaged, NotFound) as exc:
+    except (NotFound, *UNREADABLE) as exc:
+        if isinstance(exc, OTHERWISE_PROTECTED):
+            await check_key_of(backup)
         problem = str(exc)
     return BackupInfo(
         name=backup.name,

@@ -7,17 +7,29 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged
+from asyncrestore.errors import (
+    OTHERWISE_PROTECTED,
+    UNREADABLE,
+    Conflict,
+    DamageError,
+    NotFound,
+    OtherKey,
+    SegmentDamaged,
+    Unprotected,
+)
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.history.bootstrap import MADE_AGAIN
+from asyncrestore.history.card import read_card
 from asyncrestore.history.held import excisions_of
 from asyncrestore.segments.lineage import Lineage, is_foreign
+from asyncrestore.stores.base import Authenticates
 from asyncrestore.tasks import each
 from asyncrestore.verifying.compare_source import compare_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from asyncrestore.errors import AsyncRestoreError
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.history.live import LiveHistory
     from asyncrestore.model.log import Transaction
@@ -47,7 +59,7 @@ class Inspected:
     info: SegmentInfo | None = None
     signed: bool = False
     last: Transaction | None = None
-    error: SegmentDamaged | NotFound | None = None
+    error: SegmentDamaged | OtherKey | Unprotected | NotFound | None = None
     comparison: SegmentComparison | None = None
 
 
@@ -62,6 +74,10 @@ async def inspect_all(
         limit: how many differences of a segment are described.
         progress: moved on with each segment.
         on_progress: called with `progress`.
+
+    Raises:
+        OtherKey: what the store was opened with is not what the backup is protected by (`check_key`).
+        Unprotected: the same.
     """
     excisions = await _excisions(backup, source)
     ends_of = {before: after.range.start for before, after in pairwise(backup.chain())}
@@ -69,7 +85,7 @@ async def inspect_all(
     async def inspect(stored: StoredSegment) -> Inspected:
         try:
             segment, last = await backup.inspect(stored, ends_of.get(stored))
-        except (SegmentDamaged, NotFound) as error:
+        except (NotFound, *UNREADABLE) as error:
             return Inspected(stored=stored, error=error)
         finally:
             progress.committed_t = max(progress.committed_t, stored.range.end)
@@ -88,7 +104,50 @@ async def inspect_all(
             comparison=comparison,
         )
 
-    return await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
+    found = await each(backup.segments, inspect, at_once=SEGMENTS_AT_ONCE)
+    await check_key(backup, [one.error for one in found])
+    return found
+
+
+async def check_key(backup: Backup, errors: Sequence[AsyncRestoreError | None]) -> None:
+    """Checks that a backup is protected by the key that its store was opened with, or by none if by none.
+
+    With a key, one object that can be read with it shows that: nobody without the key has made it. No more is
+    asked for, because whoever may write to the store can add as many others as they like. Without a key, what
+    can be read shows nothing, because anybody may have made it: more segments must be readable than not. Or a
+    planted segment and a forgotten key would make repair write in clear what is encrypted.
+
+    Args:
+        backup: as it was listed.
+        errors: for each of its segments, why it cannot be read; None if it can.
+
+    Raises:
+        OtherKey: it is not; this is the first of the errors of its kind.
+        Unprotected: the same.
+    """
+    refused = [error for error in errors if isinstance(error, OTHERWISE_PROTECTED)]
+    read = sum(error is None for error in errors)
+    if not refused:
+        return
+    if isinstance(backup.store, Authenticates):
+        fits = read > 0 or await read_card(backup) is not None
+    else:
+        fits = read > len(refused)
+    if not fits:
+        raise refused[0]
+
+
+async def check_key_of(backup: Backup) -> None:
+    """Reads every segment for the sake of `check_key`; raises what that raises."""
+
+    async def why_not(stored: StoredSegment) -> AsyncRestoreError | None:
+        try:
+            await backup.read(stored)
+        except (NotFound, *UNREADABLE) as error:
+            return error
+        return None
+
+    await check_key(backup, await each(backup.segments, why_not, at_once=SEGMENTS_AT_ONCE))
 
 
 def check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) -> None:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from asyncrestore.history.base import Part
-    from asyncrestore.jobs.arguments import integers, texts, wrong
-from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.jobs.opening import AnyStore
     from asyncrestore.model.schema import Schema
     from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.encrypted import Encryption

@@ -7,26 +7,33 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, HistoryDiffers, NewerFormat, NotFound, SegmentDamaged
+from asyncrestore.errors import (
+    UNREADABLE,
+    Conflict,
+    HistoryDiffers,
+    NewerFormat,
+    NotFound,
+    OtherKey,
+)
 from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
 from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, fill
 from asyncrestore.jobs.inspection import check_mostly_of, foreign, inspect_all, lineage_of
-from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_source, as_store
-from asyncrestore.jobs.verify import verify
+from asyncrestore.jobs.verify_backup import verify_backup
 from asyncrestore.progress import Progress
+from asyncrestore.stores.base import Authenticates
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.jobs.backup import BackupReport
     from asyncrestore.jobs.inspection import Inspected
-    from asyncrestore.jobs.arguments import integers, texts
-from asyncrestore.jobs.opening import AnyDatabase, AnyStore
-    from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.jobs.opening import AnyDatabase, AnyStore
+    from asyncrestore.jobs.verified import VerifyReport
     from asyncrestore.progress import OnProgress
     from asyncrestore.segments.lineage import Lineage
     from asyncrestore.stores.base import Store
@@ -96,7 +103,8 @@ async def repair(
     """Makes a backup whole again from its source, and proves it.
 
     Reads every segment, and compares it with the source's log. The ranges that no good one covers, also at
-    the end, are read from the source. Then each segment that is damaged, lies under another's name, is of
+    the end, are read from the source. Then each segment that is damaged, encrypted or signed with another
+    key, not encrypted or signed while the others are, lies under another's name, is of
     another database or backup, differs from the source, has what was excised there, or follows a transaction
     that the source has otherwise is put aside: it stays where it
     is, and an object beside it (its name and `.aside`) says why it is not read. A damaged one that the source
@@ -120,10 +128,12 @@ async def repair(
         NotFound: the database, the store or the backup does not exist.
         UsageError: a URI is malformed, or an option is out of range.
         Conflict: most of the readable segments are of another database, or the newest transaction of the
-            backup is not the source's, which was rolled back perhaps: nothing was put aside.
+            backup is not the source's, which was rolled back perhaps; or a key was given, and nothing in the
+            backup is protected by one: nothing was put aside.
         NewerFormat: a segment was written by a newer version of this program.
         StoreFailed: the store cannot be read or written.
-        NotAuthorized: the store refused the credentials, or is encrypted with another key.
+        NotAuthorized: the store refused the credentials; or the backup is encrypted or signed with another
+            key, or most of it is encrypted, and no key was given: nothing was put aside.
     """
     texts(name=name)
     integers(least=1, segment_size=segment_size, parallel=parallel)
@@ -145,16 +155,18 @@ async def repair(
         )
         aside = await _put_aside(opened, name, bad, done.source)
         # Only up to where that backup went: the source may have been written to since.
-        verified = await verify(opened, name=name, on_progress=on_progress)
+        verified = await verify_backup(opened, name=name, on_progress=on_progress)
     left = [
         f"no segment holds t {gap.start} to {gap.end - 1} (the tail)"
         for gap in done.missing
         if gap.start >= verified.end
     ]
     put_aside = {each.key for each in aside}
+    # Where a key protects what is written, an empty object that somebody laid there does not count.
+    by_hand = "delete it" if isinstance(opened, Authenticates) else "make an empty object {}"
     left += [
         f"{stored.key} was not put aside: the source has nothing to replace it; if it never was of this "
-        f"backup, make an empty object {aside_key(stored.key)}"
+        f"backup, {by_hand.format(aside_key(stored.key))}"
         for stored in bad
         if stored.key not in put_aside
     ]
@@ -193,8 +205,9 @@ async def _find_bad(
     for each in found:
         if isinstance(each.error, NewerFormat):
             raise each.error
-        if isinstance(each.error, SegmentDamaged):
-            bad[each.stored] = str(each.error)
+        if isinstance(each.error, UNREADABLE):
+            keep = " (keep it, if you have that key)" if isinstance(each.error, OtherKey) else ""
+            bad[each.stored] = f"{each.error}{keep}"
         elif each.source is not None and each.source != history.identity:
             bad[each.stored] = f"it is of another database: {each.source}"
         elif each.comparison is not None and each.comparison.differences.count:

@@ -10,14 +10,15 @@ import anyio
 
 from asyncrestore.datomic.checked import CheckedDatabase
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.errors import Conflict, NotFound, StoppedEarly, UsageError
+from asyncrestore.errors import Conflict, NotFound, StoppedEarly
 from asyncrestore.excision.excised import Excised
-from asyncrestore.filters.filter import make_filter
 from asyncrestore.history.bootstrap import ROLLED_BACK
 from asyncrestore.history.budget import ByteBudget
-from asyncrestore.history.limited import check_reaches, limit_history
+from asyncrestore.history.limited import check_reaches
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.jobs.arguments import integers, lists, texts, wrong
 from asyncrestore.jobs.opening import as_database, as_history
+from asyncrestore.jobs.selection import Selection, selected_by
 from asyncrestore.model.code import AllowedCode
 from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx, tx_to_t
@@ -98,6 +99,7 @@ async def restore(
     name: str | None = None,
     segments: int | None = None,
     spot_check: float = 0.0,
+    selection: Selection | None = None,
     exclude: Collection[str] = (),
     exclude_schema: bool = False,
     rewrite: Mapping[str, Rewrite] | None = None,
@@ -129,15 +131,15 @@ async def restore(
             the report says how many are left. A segment that is restored in part counts. Default: all.
         spot_check: share of the transactions, from 0 to 1 and picked at random, whose ids are looked up in
             the target once they are committed.
-        exclude: idents of attributes whose datoms are left out.
-        exclude_schema: also leave out the definitions of these attributes.
-        rewrite: how to rewrite the values of which attributes, by ident: ``hash``, ``null`` (left out),
-            ``constant:TEXT``, ``fake:PROVIDER``, ``module:function``, or a function (see `Rewrite`).
-        rewrite_key: a secret of at least 16 bytes, for ``hash`` and ``fake``.
-        until_t: the last source t to restore. A later run without it continues.
-        until_time: the same as a time: the last transaction not after it is the last one restored.
-        keep_excised: also restore what requests for excision in the source cover, as far as it is still
-            there. The requests themselves are never replayed.
+        selection: which part of the history is restored, as one object, in the place of the seven arguments
+            after this.
+        exclude: see `Selection`.
+        exclude_schema: see `Selection`.
+        rewrite: see `Selection`.
+        rewrite_key: see `Selection`.
+        until_t: see `Selection`.
+        until_time: see `Selection`.
+        keep_excised: see `Selection`.
         allow_code: which of the history's code may reach the target: symbols of predicates, as in
             ``my.app/valid?``, and idents of database functions, as in ``:my/function``; ``all`` for a backup
             of your own. Nothing of ``clojure.core`` and the like is ever allowed (see `code`).
@@ -153,7 +155,7 @@ async def restore(
 
     Raises:
         NotFound: the store, the backup or the source database does not exist.
-        UsageError: a URI is malformed, an option is out of range, `name` is required, an attribute cannot be
+        UsageError: a URI is malformed, an argument is wrong, `name` is required, an attribute cannot be
             left out or rewritten as asked, the restore cannot end at `until_t` or `until_time`, or the
             history has code that is not allowed.
         SegmentGap: the backup ends before `expect_t`, and nothing was written; or it misses segments, and
@@ -171,30 +173,38 @@ async def restore(
             again, continues.
         StoppedEarly: `stop` was set before the end.
     """
-    if (segments is not None and segments < 1) or id_cache_size < 0 or not 0 <= spot_check <= 1:
-        raise UsageError("segments must be at least 1, id_cache_size at least 0, spot_check from 0 to 1")
-    if not 1 <= in_flight <= MAX_IN_FLIGHT or not 1 <= prefetch_bytes <= MAX_PREFETCH_BYTES:
-        raise UsageError(
-            f"in_flight must be from 1 to {MAX_IN_FLIGHT}, prefetch_bytes from 1 to {MAX_PREFETCH_BYTES}"
-        )
-    allowed = AllowedCode(allow_code)
+    texts(name=name)
+    lists(allow_code=allow_code)
+    integers(least=1, or_none=True, segments=segments)
+    integers(or_none=True, expect_t=expect_t)
+    integers(id_cache_size=id_cache_size)
+    integers(least=1, most=MAX_IN_FLIGHT, in_flight=in_flight)
+    integers(least=1, most=MAX_PREFETCH_BYTES, prefetch_bytes=prefetch_bytes)
+    if not isinstance(spot_check, int | float) or not 0 <= spot_check <= 1:
+        raise wrong("spot_check", "a number from 0 to 1", spot_check)
+    keywords = Selection(
+        exclude=exclude,
+        exclude_schema=exclude_schema,
+        rewrite=rewrite,
+        rewrite_key=rewrite_key,
+        until_t=until_t,
+        until_time=until_time,
+        keep_excised=keep_excised,
+    )
+    selection = selected_by(selection, keywords)
     async with (
         open_connector() as connector,
-        as_history(connector, source, name, encryption, until_t) as whole,
+        as_history(connector, source, name, encryption, selection.until_t) as whole,
     ):
         check_reaches(whole.where, whole.end, expect_t)
-        filter_ = await make_filter(
-            whole, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=rewrite_key
-        )
-        excisions = await whole.excisions()
-        history = await limit_history(whole, until_t, until_time)
-        check = CodeCheck(history, allowed, filter_, segments)
+        selected = await selection.of(whole)
+        check = CodeCheck(selected.history, AllowedCode(allow_code), selected.filter, segments)
         return await _restore(
-            history=history,
-            excisions=excisions.keeping() if keep_excised else excisions,
-            filter_=filter_,
+            history=selected.history,
+            excisions=selected.excisions,
+            filter_=selected.filter,
             check=check,
-            target=CheckedDatabase(await _open_target(connector, target, history, check)),
+            target=CheckedDatabase(await _open_target(connector, target, selected.history, check)),
             budget=ByteBudget(prefetch_bytes),
             in_flight=in_flight,
             cache=IdCache(id_cache_size),
@@ -210,10 +220,10 @@ async def _open_target(
 ) -> Database:
     """Opens the target. One that does not exist is created when the history is checked."""
     try:
-        return await as_database(connector, target)
+        return await as_database(connector, target, argument="target")
     except NotFound:
         await check.after(t_to_tx(history.bootstrap_t))
-        return await as_database(connector, target, create=True)
+        return await as_database(connector, target, create=True, argument="target")
 
 
 async def _restore(

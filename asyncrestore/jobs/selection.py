@@ -55,7 +55,14 @@ class Selection:
         if self.rewrite is not None and not isinstance(self.rewrite, Mapping):
             raise wrong("rewrite", "a mapping from attributes", self.rewrite)
         if self.rewrite_key is not None and not isinstance(self.rewrite_key, bytes):
-            raise wrong("rewrite_key", "bytes", object())
+            # Not its text, which is a secret.
+            raise UsageError(f"rewrite_key must be bytes, and is a {type(self.rewrite_key).__name__}")
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it selects the whole history as it is. A key alone rewrites nothing."""
+        changed = self.exclude or self.exclude_schema or self.rewrite or self.keep_excised
+        return not changed and self.until_t is None and self.until_time is None
 
     async def of(self, whole: History) -> Selected:
         """Selects from a history.
@@ -104,6 +111,6 @@ def selected_by(selection: Selection | None, keywords: Selection) -> Selection:
         return keywords
     if not isinstance(selection, Selection):
         raise wrong("selection", "a Selection", selection)
-    if keywords != EVERYTHING:
+    if not keywords.is_everything:
         raise UsageError("Give selection alone, or exclude, rewrite, until_t and the like, not both")
     return selection

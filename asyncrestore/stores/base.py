@@ -1,9 +1,10 @@
-"""The protocol of a store, which keeps named, immutable objects, each published once."""
+"""What a store offers: it keeps named, immutable objects, each published once."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from asyncrestore.errors import UsageError
@@ -20,29 +21,30 @@ class StoredObject:
     size: int
 
 
-class Store(Protocol):
+class Store(ABC):
     """Keeps backups: each is a name, with objects by key.
 
     Every method may raise `NotAuthorized`, `Unavailable` or `StoreFailed`.
+
+    Attributes:
+        uri: the URI that it was opened with, without secrets.
     """
 
-    @property
-    def uri(self) -> str:
-        """The URI that it was opened with, without secrets."""
-        ...
+    uri: str
 
+    @abstractmethod
     async def names(self) -> list[str]:
         """Returns the names of the backups in it, sorted.
 
         Raises:
             NotFound: the store itself does not exist.
         """
-        ...
 
+    @abstractmethod
     async def list(self, name: str) -> list[StoredObject]:
         """Returns the finished objects of a backup, sorted by key; no objects if there is no such backup."""
-        ...
 
+    @abstractmethod
     async def read(self, name: str, key: str) -> bytes:
         """Returns the whole content of an object.
 
@@ -51,42 +53,38 @@ class Store(Protocol):
             SegmentDamaged: something else has the object's place, such as a directory; or the object is
                 larger than `limits.object_limit()`, of which it is not read further.
         """
-        ...
 
+    @abstractmethod
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """Creates an object, which is durable when this returns. Nobody ever sees it half-written.
 
         Returns:
             False if the key has an object already, which is left as it is.
         """
-        ...
 
 
-@runtime_checkable
-class ChecksUploads(Protocol):
+class ChecksUploads(Store):
     """A store whose server should compare what arrives with a checksum."""
 
+    @abstractmethod
     async def refuses_damage(self, name: str, key: str) -> bool:
         """Tries to create an object that does not match its checksum. Returns whether it was refused."""
-        ...
 
 
-@runtime_checkable
-class Deletes(Protocol):
+class Deletes(Store):
     """A store that can delete, where its permissions allow it; backups never need that."""
 
+    @abstractmethod
     async def delete(self, name: str, key: str) -> None:
         """Deletes an object durably. Does nothing if there is no such object."""
-        ...
 
 
-@runtime_checkable
-class Authenticates(Protocol):
+class Authenticates(ABC):
     """A store that tells what somebody with its key wrote from what anybody else did."""
 
+    @abstractmethod
     def remarks(self) -> Sequence[str]:
         """Returns what is less authentic than it could be, among what was read so far."""
-        ...
 
 
 class Mixture:

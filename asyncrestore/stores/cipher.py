@@ -17,7 +17,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import NewerFormat, NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import NewerFormat, OtherKey, SegmentDamaged, UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -94,13 +94,13 @@ class Cipher:
             key: its own.
 
         Raises:
-            NotAuthorized: it was encrypted with another key.
+            OtherKey: it was encrypted with another key.
             SegmentDamaged: it names this key, but was not encrypted with it, or not for this place.
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
 
         if header.key_id != self.key_id:
-            raise NotAuthorized(
+            raise OtherKey(
                 f"it is encrypted with another key ({header.key_id.hex()}) than the one given "
                 f"({self.key_id.hex()})",
                 hint=_GIVE_KEY,
@@ -155,15 +155,15 @@ def read_header(data: bytes) -> Header | None:
     return Header(data[size - _ID_BYTES : size], data[start : size - _ID_BYTES], size, knows_place)
 
 
-def refuse_encrypted(data: bytes) -> None:
-    """Makes sure that an object can be read without a key.
+def refuse_encrypted(data: bytes, where: str) -> None:
+    """Makes sure that an object, which was read at `where`, can be read without a key.
 
     Raises:
-        NotAuthorized: it is encrypted.
+        OtherKey: it is encrypted.
         SegmentDamaged: it is encrypted, and damaged.
         NewerFormat: it is encrypted, in a way that only a newer version of this program can read.
     """
     header = read_header(data)
     if header is not None:
         by = "a key service's key" if header.wrapped else f"the key {header.key_id.hex()}"
-        raise NotAuthorized(f"it is encrypted with {by}, and no key was given", hint=_GIVE_KEY)
+        raise OtherKey(f"{where}: it is encrypted with {by}, and no key was given", hint=_GIVE_KEY)

@@ -6,17 +6,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from typing_extensions import override
 
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
-from asyncrestore.stores.base import Deletes, Mixture
+from asyncrestore.errors import DamageError, NotAuthorized, SegmentDamaged, Unprotected, UsageError
+from asyncrestore.stores.base import Authenticates, Deletes, Mixture, Store
 from asyncrestore.stores.cipher import read_header
 from asyncrestore.stores.keys import KmsKey, open_keys
-from asyncrestore.stores.signed import SignedStore, SigningKey
+from asyncrestore.stores.signed import DeletingSignedStore, SignedStore, SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from asyncrestore.stores.base import Store, StoredObject
+    from asyncrestore.stores.base import StoredObject
     from asyncrestore.stores.keys import Keys
 
 Encryption = bytes | KmsKey | SigningKey
@@ -42,14 +43,18 @@ async def encrypted(
         yield store
         return
     if isinstance(encryption, SigningKey):
-        yield SignedStore(store, encryption, plain_too=plain_too)
+        sign = DeletingSignedStore if isinstance(store, Deletes) else SignedStore
+        yield sign(store, encryption, plain_too=plain_too)
         return
+    if not isinstance(encryption, bytes | KmsKey):
+        raise UsageError("encryption must be 32 bytes, a KmsKey or a SigningKey")
     async with open_keys(encryption) as keys:
-        yield EncryptedStore(store, keys, plain_too=plain_too)
+        kind = DeletingEncryptedStore if isinstance(store, Deletes) else EncryptedStore
+        yield kind(store, keys, plain_too=plain_too)
 
 
-class EncryptedStore:
-    """A `Store` that encrypts what is published and decrypts what is read.
+class EncryptedStore(Store, Authenticates):
+    """A store that encrypts what is published and decrypts what is read.
 
     Names and sizes are those of the encrypted objects.
     """
@@ -62,32 +67,34 @@ class EncryptedStore:
         self._mixture = Mixture("encrypted")
         self.uri = store.uri
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
         return await self._store.names()
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         return await self._store.list(name)
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`.
 
         Raises:
-            NotAuthorized: it is encrypted with another key.
+            OtherKey: it is encrypted with another key.
+            NotAuthorized: the key service refuses the credentials.
             SegmentDamaged: it is not what was written.
-            Conflict: it is not encrypted.
+            Unprotected: it is not encrypted.
         """
         data = await self._store.read(name, key)
         try:
             return await self._decrypt(data, name, key)
-        except (NotAuthorized, DamageError, Conflict) as exc:
+        except (DamageError, NotAuthorized, Unprotected) as exc:
             where = "/".join((self.uri.rstrip("/"), name, key))
             damaged = " is damaged" if isinstance(exc, DamageError) else ""
             raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
 
+    @override
     def remarks(self) -> Sequence[str]:
-        """See `Authenticates`."""
         if self._plain_too:
             return self._mixture.remarks()
         if not self._old:
@@ -108,22 +115,25 @@ class EncryptedStore:
             self._mixture.plain.add(f"{name}/{key}")
             return data
         if data.startswith(_PARQUET):
-            raise Conflict(
+            raise Unprotected(
                 "it is not encrypted, and a key was given",
                 hint="Give no key for a backup that is not encrypted; `asyncrestore copy` with the key "
-                "makes an encrypted copy of it. If this object alone is not encrypted, others made it: "
-                "delete it, and run repair.",
+                "makes an encrypted copy of it.",
             )
         raise SegmentDamaged("it is not an encrypted object")
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """See `Store`."""
         cipher = await self._keys.for_writing(name)
         encrypted = await to_thread.run_sync(cipher.encrypt, data, name, key)
         return await self._store.publish(name, key, encrypted)
 
+
+class DeletingEncryptedStore(EncryptedStore, Deletes):
+    """An encrypted store around one that can delete."""
+
+    _store: Deletes
+
+    @override
     async def delete(self, name: str, key: str) -> None:
-        """See `Deletes`."""
-        if not isinstance(self._store, Deletes):
-            raise UsageError(f"{self.uri} is a store that cannot delete")
         await self._store.delete(name, key)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from typing_extensions import override
 
 from asyncrestore.errors import (
     OPEN_FILES_HINT,
@@ -23,7 +24,7 @@ from asyncrestore.errors import (
 )
 from asyncrestore.limits import check_object_size
 from asyncrestore.paths import status
-from asyncrestore.stores.base import StoredObject, folder_of, name_of
+from asyncrestore.stores.base import Deletes, StoredObject, folder_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,8 +138,8 @@ def _unlink(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-class FilesystemStore:
-    """A `Store` that keeps objects as files.
+class FilesystemStore(Deletes):
+    """A store that keeps objects as files.
 
     Args:
         root: the store's directory; made when the first object is published.
@@ -150,8 +151,8 @@ class FilesystemStore:
         self._mode = mode
         self.uri = str(root)
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
 
         def run() -> list[str]:
             with _errors(self._root):
@@ -159,8 +160,8 @@ class FilesystemStore:
 
         return await to_thread.run_sync(run)
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         folder = self._root / folder_of(name)
 
         def run() -> list[StoredObject]:
@@ -169,8 +170,8 @@ class FilesystemStore:
 
         return await to_thread.run_sync(run)
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
-        """See `Store`."""
         path = self._root / folder_of(name) / key
 
         def run() -> bytes:
@@ -179,8 +180,8 @@ class FilesystemStore:
 
         return await to_thread.run_sync(run)
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """See `Store`."""
         path = self._root / folder_of(name) / key
 
         def run() -> bool:
@@ -189,8 +190,8 @@ class FilesystemStore:
 
         return await to_thread.run_sync(run)
 
+    @override
     async def delete(self, name: str, key: str) -> None:
-        """See `Deletes`."""
         path = self._root / folder_of(name) / key
 
         def run() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from cachetools import LRUCache
+from typing_extensions import override
 
-from asyncrestore.errors import NotAuthorized
+from asyncrestore.errors import OtherKey
 from asyncrestore.stores.cipher import ENCRYPTION_KEY_BYTES, Cipher
 
 if TYPE_CHECKING:
@@ -35,13 +37,14 @@ class KmsKey:
     id: str
 
 
-class Keys(Protocol):
+class Keys(ABC):
     """The ciphers of a store."""
 
+    @abstractmethod
     async def for_writing(self, name: str) -> Cipher:
         """Returns the cipher for new objects of the backup `name`."""
-        ...
 
+    @abstractmethod
     async def for_reading(self, header: Header, name: str) -> Cipher:
         """Returns the cipher for an object that has this header.
 
@@ -50,9 +53,9 @@ class Keys(Protocol):
             name: of its backup, to which a key service has bound the key, unless the object is an old one.
 
         Raises:
-            NotAuthorized: its key is of another kind, or the key service refuses to unwrap it.
+            OtherKey: its key is of another kind, or the key service has wrapped it with another one.
+            NotAuthorized: the key service refuses the credentials.
         """
-        ...
 
 
 @asynccontextmanager
@@ -72,7 +75,7 @@ async def open_keys(encryption: bytes | KmsKey) -> AsyncIterator[Keys]:
         yield WrappedKeys(service)
 
 
-class _OneKey:
+class _OneKey(Keys):
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
@@ -81,13 +84,13 @@ class _OneKey:
 
     async def for_reading(self, header: Header, _name: str) -> Cipher:
         if header.wrapped:
-            raise NotAuthorized(
+            raise OtherKey(
                 "it is encrypted with a key service's key", hint="Give that key: --encryption-kms-key."
             )
         return self._cipher
 
 
-class WrappedKeys:
+class WrappedKeys(Keys):
     """One new key for all that is written to a backup. Each object holds it wrapped, so nothing else is kept.
 
     A key is bound to the name of the backup, and to nothing else: a store is readable wherever it is copied.
@@ -97,28 +100,33 @@ class WrappedKeys:
         self._service = service
         self._writing: dict[str, Cipher] = {}
         # Each run of a backup makes a key of its own, so there may be very many.
-        self.reading: LRUCache[tuple[bytes, str], Cipher] = LRUCache(KEPT)
+        self.reading: LRUCache[tuple[bytes, str], Cipher | OtherKey] = LRUCache(KEPT)
         self._asking = anyio.Lock()
 
+    @override
     async def for_writing(self, name: str) -> Cipher:
-        """See `Keys`."""
         async with self._asking:
             if name not in self._writing:
                 new = await self._service.new_key(ENCRYPTION_KEY_BYTES, {CONTEXT: name})
                 self._writing[name] = Cipher(*new)
             return self._writing[name]
 
+    @override
     async def for_reading(self, header: Header, name: str) -> Cipher:
-        """See `Keys`."""
         if not header.wrapped:
-            raise NotAuthorized(
+            raise OtherKey(
                 f"it is encrypted with the key {header.key_id.hex()}, not with one of a key service",
                 hint="Give that key: --encryption-key-file or --encryption-key-command.",
             )
         context = {CONTEXT: name} if header.knows_place else {}
         async with self._asking:
-            cipher = self.reading.get((header.wrapped, name))
-            if cipher is None:
-                cipher = Cipher(await self._service.unwrap(header.wrapped, context))
-                self.reading[header.wrapped, name] = cipher
-            return cipher
+            found = self.reading.get((header.wrapped, name))
+            if found is None:
+                try:
+                    found = Cipher(await self._service.unwrap(header.wrapped, context))
+                except OtherKey as exc:  # for every segment of its run
+                    found = exc
+                self.reading[header.wrapped, name] = found
+            if isinstance(found, OtherKey):
+                raise OtherKey(str(found), hint=found.hint)
+            return found

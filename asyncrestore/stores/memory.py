@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from asyncrestore.errors import NotFound
 from asyncrestore.limits import check_object_size
-from asyncrestore.stores.base import StoredObject
+from asyncrestore.stores.base import Deletes, StoredObject
 
 
-class MemoryStore:
-    """A `Store` that keeps objects in a dictionary."""
+class MemoryStore(Deletes):
+    """A store that keeps objects in a dictionary."""
 
     uri = "memory:"
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], bytes] = {}
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
         return sorted({name for name, _ in self._objects})
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         return sorted(
             StoredObject(key, len(data)) for (owner, key), data in self._objects.items() if owner == name
         )
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
-        """See `Store`."""
         try:
             data = self._objects[name, key]
         except KeyError:
@@ -34,13 +36,13 @@ class MemoryStore:
         check_object_size(f"{self.uri}{name}/{key}", len(data))
         return data
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """See `Store`."""
         if (name, key) in self._objects:
             return False
         self._objects[name, key] = data
         return True
 
+    @override
     async def delete(self, name: str, key: str) -> None:
-        """See `Deletes`."""
         self._objects.pop((name, key), None)

@@ -12,15 +12,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from anyio import to_thread
+from typing_extensions import override
 
-from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, UsageError
+from asyncrestore.errors import (
+    OTHERWISE_PROTECTED,
+    DamageError,
+    OtherKey,
+    SegmentDamaged,
+    Unprotected,
+    UsageError,
+)
 from asyncrestore.segments.seal import NO_MAC, is_sealed, mac_in, sealed, without_digits
-from asyncrestore.stores.base import Deletes, Mixture
+from asyncrestore.stores.base import Authenticates, Deletes, Mixture, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncrestore.stores.base import Store, StoredObject
+    from asyncrestore.stores.base import StoredObject
 
 SIGNING_KEY_BYTES = 32
 _PARQUET = b"PAR1"
@@ -51,8 +59,8 @@ class SigningKey:
             )
 
 
-class SignedStore:
-    """A `Store` that signs what is published, and refuses to read what is not signed.
+class SignedStore(Store, Authenticates):
+    """A store that signs what is published, and refuses to read what is not signed.
 
     Args:
         store: keeps the signed objects.
@@ -68,30 +76,31 @@ class SignedStore:
         self._mixture = Mixture("signed")
         self.uri = store.uri
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
         return await self._store.names()
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         return await self._store.list(name)
 
+    @override
     def remarks(self) -> Sequence[str]:
-        """See `Authenticates`."""
         return self._mixture.remarks()
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
         """See `Store`.
 
         Raises:
-            NotAuthorized: it is signed with another key, or encrypted.
+            OtherKey: it is signed with another key, or encrypted.
             SegmentDamaged: it is not what was signed, or not for this place.
-            Conflict: it is not signed.
+            Unprotected: it is not signed.
         """
         data = await self._store.read(name, key)
         try:
             return await to_thread.run_sync(self._checked, data, name, key)
-        except (NotAuthorized, DamageError, Conflict) as exc:
+        except (DamageError, *OTHERWISE_PROTECTED) as exc:
             where = "/".join((self.uri.rstrip("/"), name, key))
             damaged = " is damaged" if isinstance(exc, DamageError) else ""
             raise type(exc)(f"{where}{damaged}: {exc}", hint=exc.hint) from exc
@@ -114,18 +123,17 @@ class SignedStore:
     def _refuse(self, data: bytes, digits: bytes | None, place: str) -> NoReturn:
         """Raises why an object cannot be trusted: damage first, for it may look like the rest."""
         if data.startswith(_ENCRYPTED):
-            raise NotAuthorized("it is encrypted, and a signing key was given", hint="Give its own key.")
+            raise OtherKey("it is encrypted, and a signing key was given", hint="Give its own key.")
         if place.endswith(_SEGMENT) and not is_sealed(data):
             raise SegmentDamaged("it does not have the SHA-256 that it says")
         if digits is None or digits == NO_MAC:
-            raise Conflict(
+            raise Unprotected(
                 "it is not signed, and a signing key was given",
                 hint="Give no key for a backup that is not signed; `asyncrestore copy` with the key makes a "
-                "signed copy of it. If this object alone is not signed, others made it: delete it, and run "
-                "repair.",
+                "signed copy of it.",
             )
         if not digits.startswith(self._id):
-            raise NotAuthorized(
+            raise OtherKey(
                 f"it is signed with another key ({digits[:_ID_DIGITS].decode()}) than the one given "
                 f"({self._id.decode()})",
                 hint="Give the key that it was signed with.",
@@ -136,6 +144,7 @@ class SignedStore:
             "(`copy --as-name`). Else run repair with the source.",
         )
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
         """See `Store`.
 
@@ -163,8 +172,12 @@ class SignedStore:
             made.update(piece)
         return self._id + made.hexdigest().encode()
 
+
+class DeletingSignedStore(SignedStore, Deletes):
+    """A signed store around one that can delete."""
+
+    _store: Deletes
+
+    @override
     async def delete(self, name: str, key: str) -> None:
-        """See `Deletes`."""
-        if not isinstance(self._store, Deletes):
-            raise UsageError(f"{self.uri} is a store that cannot delete")
         await self._store.delete(name, key)

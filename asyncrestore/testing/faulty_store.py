@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+from typing_extensions import override
 
 from asyncrestore.errors import Unavailable
+from asyncrestore.stores.base import Store
 from asyncrestore.testing.faults import Chance
 
 if TYPE_CHECKING:
-    from asyncrestore.stores.base import Store, StoredObject
+    from asyncrestore.stores.base import StoredObject
     from asyncrestore.testing.faults import Faults
 
 
-class FaultyStore:
-    """A `Store` behind a network with faults: some of its requests fail.
+class FaultyStore(Store):
+    """A store behind a network with faults: some of its requests fail.
 
     It has only the faults ``unavailable``, ``lost-before`` and ``lost-after``. A request that is lost raises
     `Unavailable`, as after a time-out.
@@ -34,26 +36,26 @@ class FaultyStore:
         self.uri = store.uri
         self.happened = self._chance.happened
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
         await self._arrive()
         return await self._store.names()
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         await self._arrive()
         return await self._store.list(name)
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
-        """See `Store`."""
         self._chance.passes("before-read")
         fault = await self._arrive_numbered()
         data = await self._store.read(name, key)
         await self._answer(fault)
         return data
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """See `Store`."""
         self._chance.passes("before-publish")
         fault = await self._arrive_numbered()
         created = await self._store.publish(name, key, data)

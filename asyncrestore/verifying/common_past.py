@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from asyncrestore.errors import Conflict, NotAuthorized, NotFound, SegmentDamaged
+from asyncrestore.errors import UNREADABLE, Conflict, NotAuthorized, NotFound
 from asyncrestore.excision.excised import was_excised
 from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
@@ -42,7 +42,7 @@ ENOUGH = 10
 """How many draws must be the same. Of two databases they are by chance once in 7^10 (280 million) times."""
 
 _WINDOW, _LARGEST_WINDOW, _WINDOW_IDS = 64, 4096, 65_536
-_UNREADABLE = NotFound, NotAuthorized, SegmentDamaged
+_UNREADABLE = NotFound, NotAuthorized, *UNREADABLE
 
 
 class Draws:

@@ -81,7 +81,7 @@ def test_every_changed_byte_and_length(wrapped: bytes) -> None:
             with pytest.raises(SegmentDamaged, match="its SHA-256 is"):
                 decrypt(cipher, bytes(changed))
             with pytest.raises(SegmentDamaged, match="its SHA-256 is"):
-                refuse_encrypted(bytes(changed))
+                refuse_encrypted(bytes(changed), "here")
     for length in range(magic, len(data)):
         with pytest.raises(SegmentDamaged, match="its SHA-256 is"):
             decrypt(cipher, data[:length])
@@ -110,8 +110,8 @@ def test_another_key() -> None:
         decrypt(Cipher(OTHER), data)
     assert KEY.hex() not in str(raised.value)
     with pytest.raises(NotAuthorized, match="no key was given"):
-        refuse_encrypted(data)
-    refuse_encrypted(CONTENT)
+        refuse_encrypted(data, "here")
+    refuse_encrypted(CONTENT, "here")
 
 
 def test_one_who_has_no_key_cannot_make_an_object(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,8 @@ from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.segment import Segment
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.stores.signed import SigningKey
+from asyncrestore.testing import Faults, FaultyStore
 from tests.support import small_backup
 from tests.support.damage import NAME, Objects, load, store_of
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncrestore.stores.base import Store
+    from asyncrestore.stores.encrypted import Encryption
 
 pytestmark = pytest.mark.anyio
 
@@ -165,16 +168,13 @@ async def test_a_backup_is_deleted_from_its_head(kind: str, tmp_path: Path) -> N
     assert await store.names() == [NAME]
 
 
-async def test_a_store_without_deletion() -> None:
-    class Plain:
-        uri = "plain:"
-
-        def __init__(self, inner: MemoryStore) -> None:
-            self.names, self.list = inner.names, inner.list
-            self.read, self.publish = inner.read, inner.publish
-
+@pytest.mark.parametrize(
+    "encryption", [None, bytes(32), SigningKey(bytes(32))], ids=["plain", "encrypted", "signed"]
+)
+async def test_a_store_without_deletion(encryption: Encryption | None) -> None:
+    store = FaultyStore(await store_of(TINY), Faults())
     with pytest.raises(UsageError, match="cannot delete"):
-        await delete(Plain(await store_of(TINY)), NAME, confirmed=True)
+        await delete(store, NAME, confirmed=True, encryption=encryption)
 
 
 async def test_a_copy_is_exact_and_continues(tmp_path: Path) -> None:

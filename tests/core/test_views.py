@@ -213,7 +213,7 @@ async def test_no_more_rows_than_wanted() -> None:
     assert (await query(store, sql, max_rows=1000)).num_rows == 84
     assert (await query(store, "SELECT * FROM datoms WHERE false", max_rows=2)).num_rows == 0
     assert (await query(store, sql, max_rows=0)).num_rows == 0
-    with pytest.raises(UsageError, match="max_rows must be at least 0"):
+    with pytest.raises(UsageError, match="max_rows must be an integer, at least 0"):
         await query(store, sql, max_rows=-1)
 
 

@@ -16,6 +16,7 @@ from asyncrestore.errors import (
     SegmentDamaged,
     UsageError,
 )
+from asyncrestore.history.catalog import CARD
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -29,6 +30,7 @@ from asyncrestore.stores import open_store
 from asyncrestore.stores.encrypted import EncryptedStore, encrypted
 from asyncrestore.stores.keys import KmsKey, open_keys
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.stores.signed import SigningKey
 from tests.histories import ODD
 from tests.support.damage import NAME, begin, load, store_of
 
@@ -252,8 +254,10 @@ async def test_a_mixed_store_is_refused_and_mended_by_a_copy(store: MemoryStore,
     middle = sorted(clear)[1]
     mixed = await store_of({**secret, middle: clear[middle]})
 
+    [problem] = (await verify(mixed, encryption=KEY)).problems
+    assert f"{middle}: it is not encrypted" in problem
     with pytest.raises(Conflict, match=f"{middle}: it is not encrypted"):
-        await verify(mixed, encryption=KEY)
+        await query(mixed, "FROM datoms", encryption=KEY)
     with pytest.raises(NotAuthorized, match="it is encrypted"):
         await verify(mixed)
     copied = MemoryStore()
@@ -339,11 +343,76 @@ async def test_a_forged_segment_is_not_restored(
         assert (await info(target)).last_instant is None  # type: ignore[union-attr]
 
 
-async def _with(key: bytes, source: BridgeDatabase) -> MemoryStore:
+async def _with(key: Encryption | None, source: BridgeDatabase, *, size: int = SIZE) -> MemoryStore:
     store = MemoryStore()
     await begin(store, encryption=key)
-    await backup(source, store, name=NAME, segment_size=SIZE, encryption=key)
+    await backup(source, store, name=NAME, segment_size=size, encryption=key)
     return store
+
+
+@pytest.mark.parametrize(
+    ("encryption", "other", "numbers"),
+    [
+        pytest.param(KEY, OTHER, [0], id="one by another key"),
+        pytest.param(KEY, None, [-1], id="one plain"),
+        pytest.param(KEY, OTHER, [0, 1, 2], id="keys changed by hand"),
+        pytest.param(SigningKey(KEY), SigningKey(OTHER), [1], id="signed by another key"),
+        pytest.param(SigningKey(KEY), None, [0, -1], id="not signed"),
+        pytest.param(None, KEY, [1], id="encrypted, where no key is used"),
+    ],
+)
+async def test_what_is_protected_otherwise_is_repaired(
+    source: BridgeDatabase, encryption: Encryption | None, other: Encryption | None, numbers: list[int]
+) -> None:
+    """It is put aside and read again, whoever made it; it stays where it was."""
+    sound, strange = [await load(await _with(each, source)) for each in (encryption, other)]
+    laid = {key: strange[key] for key in [sorted(sound)[number] for number in numbers]}
+    assert len(sound) > len(numbers)
+    store = await store_of({**sound, **laid})
+    report = await repair(source, store, name=NAME, segment_size=SIZE, encryption=encryption)
+    assert (report.verified.problems, {each.key for each in report.aside}) == ([], set(laid))
+    assert all(("keep it" in each.reason) == (other is not None) for each in report.aside)
+    after = await load(store)
+    assert {key: after[key] for key in sound} == {**sound, **laid}
+    assert (await verify(store, encryption=encryption, live=source)).problems == []
+    await delete(store, NAME, superseded=True, confirmed=True, encryption=encryption)
+    assert not (await load(store)).keys() & laid.keys()
+    assert (await verify(store, encryption=encryption, live=source)).problems == []
+
+
+async def test_a_backup_of_one_segment_is_repaired_as_well(source: BridgeDatabase) -> None:
+    """`backup.json` shows that the key is the right one, where no segment is left to show it."""
+    store = MemoryStore()
+    await begin(store, encryption=KEY)
+    await backup(source, store, name=NAME, encryption=KEY)
+    [key] = await load(store)
+    await store.delete(NAME, key)
+    await store.publish(NAME, key, (await load(await _with(OTHER, source, size=10_000)))[key])
+    with pytest.raises(NotAuthorized, match=f"{key}: it is encrypted"):
+        await repair(source, store, name=NAME)
+    report = await repair(source, store, name=NAME, encryption=KEY)
+    assert (report.verified.problems, [each.key for each in report.aside]) == ([], [key])
+
+
+async def test_a_forgotten_key_and_a_planted_segment(source: BridgeDatabase, store: MemoryStore) -> None:
+    """Anybody can make what is readable without a key; nothing must be written in clear because of it."""
+    sound, plain = await load(store), await load(await _with(None, source))
+    for planted in ([0], [-1], range(len(sound) // 2)):
+        laid = await store_of({**sound, **{key: plain[key] for key in [sorted(sound)[n] for n in planted]}})
+        before = await load(laid)
+        with pytest.raises(NotAuthorized, match="no key was given"):
+            await repair(source, laid, name=NAME, segment_size=SIZE)
+        assert await load(laid) == before
+
+    *_, planted_last, newest = sorted(sound)
+    laid = await store_of({**sound, planted_last: plain[planted_last], CARD: await store.read(NAME, CARD)})
+    await laid.delete(NAME, newest)
+    before = await load(laid)
+    with pytest.raises(NotAuthorized, match=f"{CARD}: it is encrypted") as raised:
+        await backup(source, laid, name=NAME, segment_size=SIZE)
+    assert "Give the key" in raised.value.hint
+    assert "Delete it" in raised.value.hint
+    assert await load(laid) == before
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 33])

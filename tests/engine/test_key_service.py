@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from asyncrestore.errors import AsyncRestoreError, NotAuthorized, Unavailable, UsageError
+from asyncrestore.errors import AsyncRestoreError, NotAuthorized, OtherKey, Unavailable, UsageError
 from asyncrestore.jobs.backup import backup
+from asyncrestore.jobs.repair import repair
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.cipher import Cipher, Header, read_header
 from asyncrestore.stores.keys import KEPT, KmsKey, WrappedKeys, open_keys
@@ -18,7 +19,7 @@ from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.kms import KeyService
 from tests.histories import PEOPLE, SCHEMA
-from tests.support.damage import NAME
+from tests.support.damage import NAME, load
 
 if TYPE_CHECKING:
     from asyncrestore.datomic.database import BridgeDatabase
@@ -105,11 +106,43 @@ async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: K
     assert await empty.names() == []
 
 
+async def test_a_wrapped_key_that_the_service_does_not_know(
+    source: BridgeDatabase, kms_key: KmsKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One problem for each such segment, and one request for all that have the same wrapped key."""
+    store = MemoryStore()
+    await backup(source, store, name=NAME, segment_size=3, encryption=kms_key)
+    first, second, *rest = await load(store)
+    assert rest
+    asked: list[bytes] = []
+    original = KeyService.unwrap
+
+    async def unwrap(self: KeyService, wrapped: bytes, context: Any) -> bytes:
+        asked.append(wrapped)
+        return await original(self, wrapped, context)
+
+    monkeypatch.setattr(KeyService, "unwrap", unwrap)
+    for wrapped in (b"unknown", bytes(65_535)):
+        asked.clear()
+        data = Cipher(KEY, wrapped).encrypt(b"content", NAME, first)
+        for key in (first, second):
+            await store.delete(NAME, key)
+            await store.publish(NAME, key, data)
+        report = await verify(store, encryption=kms_key)
+        assert [key in problem for key, problem in zip((first, second), report.problems, strict=True)] == [
+            True
+        ] * 2
+        assert asked.count(wrapped) == 1
+    repaired = await repair(source, store, name=NAME, segment_size=3, encryption=kms_key)
+    assert (repaired.verified.problems, [each.key for each in repaired.aside]) == ([], [first, second])
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("IncorrectKeyException", NotAuthorized),
-        ("InvalidCiphertextException", NotAuthorized),
+        ("IncorrectKeyException", OtherKey),
+        ("InvalidCiphertextException", OtherKey),
+        ("AccessDeniedException", NotAuthorized),
         ("KMSInvalidStateException", NotAuthorized),
         ("ThrottlingException", Unavailable),
         ("KeyUnavailableException", Unavailable),
@@ -119,10 +152,11 @@ async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: K
 def test_the_service_s_errors(code: str, kind: type[AsyncRestoreError]) -> None:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     with (
-        pytest.raises(kind, match=f"KMS key x: unwrapping failed: 400 {code}"),
+        pytest.raises(kind, match=f"KMS key x: unwrapping failed: 400 {code}") as raised,
         s3_errors(Action("unwrapping", "kms:Decrypt"), "KMS key x"),
     ):
         raise ClientError(answer, "Decrypt")
+    assert type(raised.value) is kind, "no permission is not another key"
 
 
 async def test_an_alias_and_a_region_in_an_arn(

@@ -347,7 +347,7 @@ async def test_disk_full_while_publishing(
 async def test_absurd_windows_and_budgets_are_refused(
     new_database: NewDatabase, arguments: dict[str, int]
 ) -> None:
-    with pytest.raises(UsageError, match="must be from 1 to"):
+    with pytest.raises(UsageError, match="must be an integer, from 1 to"):
         await restore(MemoryStore(), await new_database(), **arguments)  # type: ignore[arg-type]  # a number
 
 

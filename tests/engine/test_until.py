@@ -114,7 +114,7 @@ async def test_ends_that_cannot_be(new_database: NewDatabase) -> None:
     await backup(source, store)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"until_t": 5}, "begins at t 6, after t 5"),
-        ({"until_t": -1}, "begins at t 6"),
+        ({"until_t": -1}, "until_t must be an integer, at least 0, and is -1"),
         ({"until_t": last_t + 1}, f"ends at t {last_t}, before t {last_t + 1}"),
         ({"until_t": 8, "until_time": datetime.now(UTC)}, "Both"),
         ({"until_time": datetime(2020, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the mistake

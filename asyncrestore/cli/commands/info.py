@@ -26,7 +26,7 @@ Examples: asyncrestore info /backups
           asyncrestore info 'datomic:local://dev?storage-dir=/data'
 
 \b
-Exit codes: 4 a segment that was looked at is damaged · 10 no such store, backup or database
+Exit codes: 4 a segment that was looked at cannot be read · 10 no such store, backup or database
 """
 
 

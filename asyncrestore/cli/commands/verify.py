@@ -17,7 +17,7 @@ from asyncrestore.cli.run import run
 from asyncrestore.cli.text import count, excised_rows, filtered_rows, listed, noted, table, took
 
 if TYPE_CHECKING:
-    from asyncrestore.jobs.verify import VerifyReport
+    from asyncrestore.jobs.verified import VerifyReport
     from asyncrestore.stores.encrypted import Encryption
 
 _EPILOG = """

@@ -16,6 +16,7 @@ from asyncrestore.errors import (
     AsyncRestoreError,
     NotAuthorized,
     NotFound,
+    OtherKey,
     StoreFailed,
     Unavailable,
     UsageError,
@@ -63,7 +64,7 @@ _UNKNOWN: _Kind = NotAuthorized, "The server does not accept these credentials: 
 _REGION: _Kind = UsageError, "The bucket is in another region: add region={region} to the store's URI."
 _AGAIN: _Kind = Unavailable, ""
 _FORBIDDEN: _Kind = NotAuthorized, "The credentials need {permission} there; docs/s3.md has a policy."
-_WRONG_KEY: _Kind = NotAuthorized, "Another key of the service has wrapped it: give that one."
+_WRONG_KEY: _Kind = OtherKey, "Another key of the service has wrapped it: give that one."
 _NO_KEY: _Kind = NotAuthorized, "Check the key's id, region and state."
 _BY_CODE: dict[str, _Kind] = {
     "NoSuchBucket": (NotFound, "Check the bucket's name, and the endpoint."),

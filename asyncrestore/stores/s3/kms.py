@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.errors import OtherKey
 from asyncrestore.stores.s3.client import open_client
 from asyncrestore.stores.s3.errors import Action, s3_errors
 from asyncrestore.stores.s3.retry import RetryPolicy, persist
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _MAKING = Action("making a key", "kms:GenerateDataKey")
 _UNWRAPPING = Action("unwrapping a key", "kms:Decrypt")
+_LONGEST_WRAPPED = 6144
+"""Bytes; what KMS takes at most. A longer one it would refuse like a mistake in the request."""
 
 
 @asynccontextmanager
@@ -65,10 +68,14 @@ class KeyService:
         """Returns a key that `new_key` has wrapped.
 
         Raises:
-            NotAuthorized: another key of the service has wrapped it, or in another context, or this one may
-                not be used.
+            OtherKey: another key of the service has wrapped it, or in another context.
+            NotAuthorized: this one may not be used, or does not exist.
             Unavailable: no attempt succeeded in time.
         """
+        if len(wrapped) > _LONGEST_WRAPPED:
+            raise OtherKey(
+                f"KMS key {self._key_id} has not wrapped its key, which is of {len(wrapped):,} bytes"
+            )
         answer = await self._ask(
             _UNWRAPPING,
             lambda: self._client.decrypt(

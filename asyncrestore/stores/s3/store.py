@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio import to_thread
 from botocore.exceptions import ClientError, FlexibleChecksumError
+from typing_extensions import override
 
 from asyncrestore.errors import SegmentDamaged, StoreFailed, Unavailable
 from asyncrestore.limits import check_object_size
-from asyncrestore.stores.base import StoredObject, folder_of, name_of
+from asyncrestore.stores.base import ChecksUploads, Deletes, StoredObject, folder_of, name_of
 from asyncrestore.stores.s3.errors import DELETING, LISTING, READING, WRITING, s3_errors, status_of
 from asyncrestore.stores.s3.retry import persist
 
@@ -47,8 +48,8 @@ _CONDITIONS_KEY = ".asyncrestore"
 _CONDITIONS_TEXT = b"asyncrestore creates this object again and again, to see that the store refuses it.\n"
 
 
-class S3Store:
-    """A `Store` that keeps objects on S3.
+class S3Store(Deletes, ChecksUploads):
+    """A store that keeps objects on S3.
 
     Args:
         client: open for as long as the store is used.
@@ -66,8 +67,8 @@ class S3Store:
         self._checking_conditions = anyio.Lock()
         self.uri = place.uri
 
+    @override
     async def names(self) -> list[str]:
-        """See `Store`."""
         prefix = self._place.prefix
         with self._listed():
             folders = [
@@ -77,8 +78,8 @@ class S3Store:
             ]
         return sorted(name for folder in folders if (name := name_of(folder)) is not None)
 
+    @override
     async def list(self, name: str) -> list[StoredObject]:
-        """See `Store`."""
         prefix = self._key(name, "")
         with self._listed():
             objects = [
@@ -97,17 +98,17 @@ class S3Store:
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as exc:
             raise StoreFailed(f"{self.uri}: the server's listing is none: {exc!r}") from exc
 
+    @override
     async def read(self, name: str, key: str) -> bytes:
-        """See `Store`."""
         return await self._read(self._key(name, key))
 
+    @override
     async def publish(self, name: str, key: str, data: bytes) -> bool:
-        """See `Store`."""
         await self._check_conditions()
         return await self._create(self._key(name, key), data)
 
+    @override
     async def delete(self, name: str, key: str) -> None:
-        """See `Deletes`."""
         path = self._key(name, key)
 
         async def attempt(_: anyio.CancelScope) -> None:
@@ -115,8 +116,8 @@ class S3Store:
 
         await self._persist(DELETING, path, attempt)
 
+    @override
     async def refuses_damage(self, name: str, key: str) -> bool:
-        """See `ChecksUploads`."""
         path = self._key(name, key)
 
         async def attempt(_: anyio.CancelScope) -> bool:
