@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def make(out: Path) -> tuple[Path, list[str]]:
-    """Makes wheel and sdist and tries the wheel; returns the wheel, and what is wrong with both."""
+    """Makes wheel and sdist and tries the wheel; returns the wheel, and the faults of both."""
     with tempfile.TemporaryDirectory(prefix="asyncrestore-dist-") as name:
         elsewhere = Path(name)
         wheel, problems = build(out, elsewhere)
@@ -57,7 +57,7 @@ def make(out: Path) -> tuple[Path, list[str]]:
 
 
 def build(out: Path, elsewhere: Path) -> tuple[Path, list[str]]:
-    """Makes the sdist of the checkout and the wheel of the sdist; returns the wheel, and what is wrong."""
+    """Makes the sdist of the checkout and the wheel of the sdist; returns the wheel, and the faults of both."""
     print("Building", flush=True)
     for old in (*out.glob("asyncrestore-*.whl"), *out.glob("asyncrestore-*.tar.gz")):
         old.unlink()

@@ -1,4 +1,4 @@
-"""What a wheel and an sdist hold, and what of it is wrong."""
+"""The files of a wheel and of an sdist, and the faults in them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def files_of_sdist(sdist: Path) -> dict[str, bytes]:
 
 
 def problems_of_wheel(files: Mapping[str, bytes], modules: Iterable[str], places: Iterable[str]) -> list[str]:
-    """Returns what is wrong with a wheel.
+    """Returns the faults of a wheel.
 
     Args:
         files: its files by name.
@@ -70,7 +70,7 @@ def problems_of_wheel(files: Mapping[str, bytes], modules: Iterable[str], places
 
 
 def problems_of_sdist(files: Mapping[str, bytes], modules: Iterable[str], places: Iterable[str]) -> list[str]:
-    """Returns what is wrong with an sdist; the arguments are those of `problems_of_wheel`."""
+    """Returns the faults of an sdist; the arguments are those of `problems_of_wheel`."""
     missing = [f"{name} is not in the sdist" for name in sorted({*modules} - files.keys())]
     return missing + _missing(files, (*OF_PACKAGE, *OF_SDIST)) + _of_this_machine(files, places)
 

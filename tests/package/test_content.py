@@ -1,4 +1,4 @@
-"""What `make dist` refuses to hand on."""
+"""Wheels and sdists that `make dist` refuses."""
 
 from __future__ import annotations
 
