@@ -114,7 +114,7 @@ def from_table(table: pa.Table) -> LogChunk:
 
 
 def largest(entities: pa.Array) -> tuple[int, int, int]:
-    """Returns the largest index of schema elements, transactions and other entities, -1 for none: `SeenIds`."""
+    """Returns the largest index of schema elements, transactions and other entities, -1 for none."""
     partitions, indexes = pc.shift_right(entities, INDEX_BITS), pc.bit_wise_and(entities, INDEX_MASK)
     schema, tx = pc.equal(partitions, 0), pc.equal(partitions, TX_PARTITION)
 

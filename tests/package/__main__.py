@@ -57,7 +57,7 @@ def make(out: Path) -> tuple[Path, list[str]]:
 
 
 def build(out: Path, elsewhere: Path) -> tuple[Path, list[str]]:
-    """Makes the sdist of the checkout and the wheel of the sdist; returns the wheel, and the faults of both."""
+    """Makes the sdist of the checkout, and the wheel of that; returns the wheel, and the faults of both."""
     print("Building", flush=True)
     for old in (*out.glob("asyncrestore-*.whl"), *out.glob("asyncrestore-*.tar.gz")):
         old.unlink()
