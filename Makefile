@@ -9,7 +9,7 @@ PLOTS := $(VENV)/installed-bench
 PINNED := $(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage test-fuzz lint lock audit bench bench-smoke clean
+.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage test-fuzz dist lint lock audit bench bench-smoke clean
 
 # An environment keeps the Python that it was made with: a PYTHON that is another one would be passed over in silence.
 ifneq ($(origin PYTHON),file)
@@ -98,6 +98,10 @@ test-damage: $(READY)  ## a repair for damage at every position (20 minutes)
 # python -m tests.fuzz --seed ... --first NUMBER --mutated 1. What fails is kept in failed-segments.
 test-fuzz: $(READY)  ## mutated and generated segments; N=1000000 SEED=...
 	$(BIN)/python -m tests.fuzz --mutated $(N) --generated $$(($(N) / 10)) --seed $(SEED)
+
+# The installed package sets up its own Datomic, in the same cache directory.
+dist: $(VENV)/installed  ## wheel and sdist into dist/, looked into; the wheel installed elsewhere and tried there
+	$(BIN)/python -m tests.package --out dist
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -84,6 +84,11 @@ def main() -> int:
         write(given.results, {"command": command, **results})
 
     try:
+        given.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        progress(f"FAILED: --results: {error}")
+        return 2
+    try:
         results = run(
             given.suites or SUITES,
             data=given.data,
@@ -112,7 +117,6 @@ def main() -> int:
 
 def write(directory: Path, results: dict[str, Any]) -> Path:
     """Writes the numbers as JSON, over those of the same run; returns the file."""
-    directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{results['date'].replace(':', '').replace('+0000', 'Z')}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")
     return file

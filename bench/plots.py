@@ -27,7 +27,7 @@ def draw(results: Iterable[dict[str, Any]], directory: Path) -> list[Path]:
 
     Args:
         results: as `bench.run` returns them, with the command.
-        directory: where the files go.
+        directory: where the files go; it exists.
 
     Returns:
         The files.
@@ -43,7 +43,6 @@ def draw(results: Iterable[dict[str, Any]], directory: Path) -> list[Path]:
             elif suite["suite"] == "size":
                 plots["rate-over-size"] = (_rate_over_size, suite, said)
                 plots["memory-over-size"] = (_memory_over_size, suite, said)
-    directory.mkdir(parents=True, exist_ok=True)
     files = []
     for name, (plot, suite, said) in plots.items():
         figure = Figure(figsize=(7, 4.4), layout="constrained")
@@ -140,7 +139,11 @@ def main() -> None:
     parser.add_argument("results", nargs="+", type=Path, help="files that `python -m bench` wrote")
     parser.add_argument("--to", type=Path, required=True, help="directory for the plots")
     given = parser.parse_args()
-    results = [json.loads(file.read_text()) for file in given.results]
+    try:
+        results = [json.loads(file.read_text()) for file in given.results]
+        given.to.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     for file in draw(results, given.to):
         print(file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -68,8 +69,10 @@ def run(
         keep the others from being run.
 
     Raises:
-        BenchError: there are no sources to measure with, or the scratch directory is in memory.
+        BenchError: there are no sources to measure with; a directory is not there, or cannot be used; or the
+            scratch directory is in memory.
     """
+    _check_places(data, source, scratch)
     with tempfile.TemporaryDirectory(prefix="asyncrestore-bench-", dir=scratch) as directory:
         about = machine(Path(directory))
         if about["file_system"] in IN_MEMORY:
@@ -94,6 +97,21 @@ def run(
             if on_suite is not None:
                 on_suite(figures, results)
     return results
+
+
+def _check_places(data: Path | None, source: Path | None, scratch: Path | None) -> None:
+    """Refuses what is no directory, or none to read or (scratch) to write.
+
+    None of them is made. A scratch directory that is not there may be a disk that is not mounted, and then
+    another disk would be measured.
+    """
+    reading, writing = os.R_OK | os.X_OK, os.W_OK | os.X_OK
+    given = {"data": (data, reading), "source": (source, reading), "scratch": (scratch, writing)}
+    for name, (place, needed) in given.items():
+        if place is not None and not place.is_dir():
+            raise BenchError(f"--{name}: there is no directory {place}")
+        if place is not None and not os.access(place, needed):
+            raise BenchError(f"--{name}: the directory {place} cannot be used (its mode does not allow it)")
 
 
 def _pieces(

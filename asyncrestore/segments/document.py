@@ -195,14 +195,32 @@ def read_document(text: bytes) -> tuple[SegmentInfo, dict[str, Any]]:
     return info, snapshot
 
 
+def refuse_newer(text: bytes) -> None:
+    """Refuses a document of a newer format, of which nothing else can be told.
+
+    Raises:
+        NewerFormat: it is one.
+    """
+    try:
+        document = _json(text)
+    except SegmentDamaged:
+        return
+    if type(document) is dict:
+        _refuse_newer_version(document.get("format"))
+
+
 def _check_format(version: object) -> None:
+    _refuse_newer_version(version)
+    if not _FIELDS["format"](version):
+        raise SegmentDamaged("its metadata has an impossible format")
+
+
+def _refuse_newer_version(version: object) -> None:
     if type(version) is int and version > FORMAT:
         raise NewerFormat(
             f"its format is version {version}, this program knows those up to {FORMAT}",
             hint="Use a newer asyncrestore.",
         )
-    if not _FIELDS["format"](version):
-        raise SegmentDamaged("its metadata has an impossible format")
 
 
 def _check_info(info: SegmentInfo) -> None:

@@ -6,6 +6,7 @@ bytes can claim 2 GB. And some of what a footer may hold, such as an unknown cod
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from asyncrestore.errors import SegmentDamaged
 from asyncrestore.limits import metadata_limit, segment_limit, too_large
 from asyncrestore.model.values import KINDS
 from asyncrestore.segments import arrow
+from asyncrestore.segments.document import refuse_newer
 from asyncrestore.segments.seal import DIGEST_KEY, MAC_KEY
 from asyncrestore.segments.thrift import Thrift
 
@@ -59,8 +61,27 @@ def check_file(data: bytes) -> bytes:
 
     Raises:
         SegmentDamaged: it is not such a file, or would take more memory than the limit allows.
+        NewerFormat: the same, and its document says that a newer program wrote it.
     """
     footer = _footer(data)
+    try:
+        return _checked(data, footer)
+    except SegmentDamaged:
+        # A newer format may have other columns. Taken for damage, it would be put aside by a repair.
+        refuse_newer(_document(footer))
+        raise
+
+
+def _document(footer: dict[int, Any]) -> bytes:
+    """Returns the document in the metadata of a footer that may be of any shape; nothing if there is none."""
+    with suppress(AttributeError, LookupError, TypeError):
+        texts = [pair[2] for pair in footer[5] if pair[1] == INFO_KEY]
+        return next(text for text in [*texts, b""] if isinstance(text, bytes))
+    return b""
+
+
+def _checked(data: bytes, footer: dict[int, Any]) -> bytes:
+    """Checks the structure of a file with that footer; returns the document in its metadata."""
     try:
         _check_columns(footer[2])
         rows = 0

@@ -1,27 +1,12 @@
 """Segments: the transactions with source t in [start, end), as one lossless Parquet file.
 
 Each row is a datom, in the log's order; a row group holds whole transactions. Typed value columns make a
-backup readable in place by DuckDB, Spark, Athena or pandas:
+backup readable in place by DuckDB, Spark, Athena or pandas. docs/format.md has the columns, the metadata and
+the digest, and the differences between formats 1 and 2.
 
-    t, tx, e, a, attribute, type, added,
-    value_ref, value_long, value_double, value_float, value_boolean, value_instant, value_text
-
-`value_text` holds strings, keywords (without colon), symbols, uuids, uris, bigints, bigdecs, bytes (base64)
-and tuples (JSON: a list of [kind, value] or null). The file's metadata holds a JSON document under
-`asyncrestore`, and the digest. The document has what `SegmentInfo` has, and `schema`: the schema as of the
-segment's start in JSON (`Schema.to_json`), with zlib and in base64. It has the attributes only where the
-segment begins at t 0, or holds at least as many datoms as there are attributes: so the size of a small
-segment does not grow with the schema (`stored_schema` finds the attributes of the others). The base schema is
-always there.
-
-`backup`, `since` and `previous` say whose segment it is (see `lineage`): the id of the backup, from which t
-on its segments have it, and the digest of the last transaction before `start`. Segments that were written
-before there was an id lack the three.
-
-In format 1 `schema` is a JSON object, has the attributes in every segment, and there is no `schema_sha256`.
-
-The digest is the SHA-256 of the whole file with the digest's own digits set to 0, so that a change of any
-byte shows. Beside it is a place for a MAC, which a signed store fills in (see `seal`).
+The schema in the metadata has the attributes only where the segment begins at t 0, or holds at least as many
+datoms as there are attributes: so the size of a small segment does not grow with the schema (`stored_schema`
+finds the attributes of the others). The base schema is always there.
 """
 
 from __future__ import annotations

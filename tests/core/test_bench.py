@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import bench.__main__
+from bench.children import BenchError
 from bench.figures import Figures
+from bench.running import run
 from bench.synthetic import SCHEMA, transactions
 from bench.tenths import ends_of_tenths, rates_of_tenths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_tenths_of_a_steady_rate_are_equal() -> None:
@@ -50,3 +58,23 @@ def test_ratios_are_taken_pair_by_pair() -> None:
         "| ours / theirs, pair by pair | 0.50 | 1.00 | 2.00 |",
     ]
     assert figures.as_json()["rows"][1]["values"] == [2.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("option", ["--scratch", "--source", "--data", "--results"])
+def test_what_is_no_directory_is_refused_by_name_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setattr(sys, "argv", ["bench", "starts", "--results", str(tmp_path), option, str(file)])
+    assert bench.__main__.main() == 2
+    assert capsys.readouterr().err.startswith(f"FAILED: {option}: ")
+
+
+@pytest.mark.parametrize("option", ["scratch", "source", "data"])
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path, option: str) -> None:
+    missing = tmp_path / "not-mounted"
+    given: dict[str, Any] = {option: missing}
+    with pytest.raises(BenchError, match=f"--{option}: there is no directory {missing}"):
+        run(["starts"], **given)
+    assert not missing.exists()

@@ -297,6 +297,18 @@ def test_a_newer_format_is_told_from_damage() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["a column too many", "a column is missing", "compressed otherwise", "Arrow's own schema beside"]
+)
+def test_a_newer_format_whose_file_is_another_is_told_from_damage(name: str) -> None:
+    """Taken for damage, it would be put aside by a repair."""
+    newer = replace(PARTS, document={**PARTS.document, "format": 3})
+    with pytest.raises(SegmentDamaged):
+        Segment(FORGED[name](PARTS))
+    with pytest.raises(NewerFormat, match="version 3"):
+        Segment(FORGED[name](newer))
+
+
+@pytest.mark.parametrize(
     "key", ["\u0660" * 13 + "-0000000000040.parquet", "0000000000000-00000000000\uff14\uff10.parquet"]
 )
 def test_names_have_ascii_digits(key: str) -> None:

@@ -30,6 +30,10 @@ OF_LOCK = {
     "java": PROJECT["project"]["optional-dependencies"]["java"],
     "build": PROJECT["dependency-groups"]["build"],
     "bench": PROJECT["dependency-groups"]["bench"],
+    "wheel": [
+        *PROJECT["project"]["dependencies"],
+        *[each for some in PROJECT["project"]["optional-dependencies"].values() for each in some],
+    ],
 }
 
 
@@ -54,6 +58,11 @@ def test_each_has_a_hash(lock: str) -> None:
     entries = re.split(r"\n(?=\S)", (LOCKED / f"{lock}.txt").read_text().strip())
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}$", entry, re.MULTILINE) for entry in entries)
     assert len(entries) == sum(map(len, versions(lock).values()))
+
+
+def test_the_wheel_is_tried_with_what_the_tests_run_with() -> None:
+    known = {**versions("dev"), **versions("java")}
+    assert {name: known.get(name) for name in versions("wheel")} == versions("wheel")
 
 
 def test_the_bill_of_materials_has_packages_and_jars() -> None:
