@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from typing_extensions import override
 
 from asyncrestore.cli.text import cleaned
 from asyncrestore.errors import AsyncRestoreError
@@ -101,6 +102,7 @@ class _LogHandler(logging.Handler):
         super().__init__()
         self._output = output
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         self._output.log(record.levelname.lower(), self.format(record))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from typing_extensions import override
 
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.secret_files import read_secret, warn_of_readers
@@ -21,6 +22,7 @@ class _Place(click.ParamType):  # type: ignore[type-arg]  # click 8.2 has none
 
     name = "uri"
 
+    @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         del param
         text = str(value)

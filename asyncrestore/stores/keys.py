@@ -79,9 +79,11 @@ class _OneKey(Keys):
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
+    @override
     async def for_writing(self, _name: str) -> Cipher:
         return self._cipher
 
+    @override
     async def for_reading(self, header: Header, _name: str) -> Cipher:
         if header.wrapped:
             raise OtherKey(

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from typing_extensions import override
 
 from asyncrestore.errors import StoreFailed
 
@@ -25,6 +26,7 @@ _ERROR = 300
 class BoundedSession(AIOHTTPSession):
     """The session of the AWS client, which reads answers up to `MOST_BYTES`; objects are read as a stream."""
 
+    @override
     async def send(self, request: Any) -> Any:
         """Sends a request; returns the answer, read unless it is to be a stream.
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import HTTPClientError
 from botocore.handlers import add_expect_header
+from typing_extensions import override
 
 from asyncrestore.stores.s3.answers import BoundedSession
 
@@ -33,6 +34,7 @@ class DirectSession(BoundedSession):
     finds that region's host by its own rules. Without one it would ask the same host again, without end.
     """
 
+    @override
     async def send(self, request: Any) -> Any:
         """Sends a request.
 
