@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _AGAIN = re.compile(r"(.+)\.([1-9][0-9]{0,8})\.parquet")
 _ASIDE = ".aside"
+SEGMENTS_AT_ONCE = 8
+"""How many segments of a backup are read at the same time: a store may be far away."""
+
 CARD = "backup.json"
 """The object that says which backup this is (see `card`), for those that write the first segments."""
 

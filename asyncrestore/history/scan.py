@@ -11,6 +11,7 @@ from anyio import to_thread
 from asyncrestore.errors import UNREADABLE, NotFound
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.excision.requests import EXCISE, Components, read_for, requests_in
+from asyncrestore.history.catalog import SEGMENTS_AT_ONCE
 from asyncrestore.history.limited import first_from
 from asyncrestore.model.code import code_attributes, code_in
 from asyncrestore.tasks import each
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.code import Found
     from asyncrestore.model.log import LogChunk
-
-SEGMENTS_AT_ONCE = 8
-"""How many segments are read at once for a little of each."""
 
 
 async def own_excisions(backup: Backup) -> Excisions:

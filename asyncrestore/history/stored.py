@@ -21,15 +21,15 @@ from asyncrestore.errors import (
 )
 from asyncrestore.history.base import History, Part
 from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import find_backup
-from asyncrestore.history.scan import SEGMENTS_AT_ONCE, code_of, covered_in, limited, requests_of
+from asyncrestore.history.catalog import SEGMENTS_AT_ONCE, find_backup
+from asyncrestore.history.scan import code_of, covered_in, limited, requests_of
 from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.model.ids import SeenIds
 from asyncrestore.model.log import LogChunk, t_to_tx, tx_to_t
 from asyncrestore.model.state import State
 from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.segments.segment import last_before, last_in
-from asyncrestore.tasks import task_group
+from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -182,15 +182,8 @@ class StoredHistory(History):
 
         Those that were not read before are read, several at once: a store may be far away.
         """
-        left = iter([part for part in parts if part.range not in self._largest])
-
-        async def read() -> None:
-            for part in left:
-                await self.read(part)
-
-        async with task_group() as tasks:
-            for _ in range(SEGMENTS_AT_ONCE):
-                tasks.start_soon(read)
+        unread = [part for part in parts if part.range not in self._largest]
+        await each(unread, self.read, at_once=SEGMENTS_AT_ONCE)
         seen = SeenIds()
         for part in parts:
             seen.merge(self._largest[part.range])

@@ -23,7 +23,7 @@ from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.encode import encode
 from asyncrestore.segments.lineage import digest_of
 from asyncrestore.segments.segment import last_before
-from asyncrestore.tasks import task_group
+from asyncrestore.tasks import each
 from asyncrestore.verifying.common_past import check_source
 
 if TYPE_CHECKING:
@@ -329,18 +329,13 @@ class _Backup:
 
     async def run(self, ranges: Collection[SegmentRange], parallel: int) -> None:
         self.on_progress(self.progress)
-        left_to_do = iter(ranges)
-        async with task_group() as tasks:
-            for _ in range(min(parallel, len(ranges))):
-                tasks.start_soon(self._work, left_to_do)
+        await each(ranges, self._copy_whole, at_once=parallel)
 
-    async def _work(self, ranges: Iterator[SegmentRange]) -> None:
-        """Copies ranges until none is left; several of these share the iterator."""
-        for range_ in ranges:
-            start: int | None = range_.start
-            last = await self._last_before(range_.start)
-            while start is not None:
-                start, last = await self._copy(SegmentRange(start, range_.end), last)
+    async def _copy_whole(self, range_: SegmentRange) -> None:
+        start: int | None = range_.start
+        last = await self._last_before(range_.start)
+        while start is not None:
+            start, last = await self._copy(SegmentRange(start, range_.end), last)
 
     async def _last_before(self, t: int) -> Transaction | None:
         """Returns the last transaction before a t: that of the newest segment, if it ends there.

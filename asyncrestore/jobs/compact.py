@@ -11,7 +11,7 @@ from anyio import to_thread
 from asyncrestore.errors import Conflict, DamageError
 from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import find_backup, publish_segment
+from asyncrestore.history.catalog import SEGMENTS_AT_ONCE, find_backup, publish_segment
 from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.backup import SEGMENT_TRANSACTIONS, SEGMENT_WEIGHT
@@ -22,6 +22,7 @@ from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.encode import encode
 from asyncrestore.segments.lineage import Lineage, OneBackup, digest_of
 from asyncrestore.segments.segment import last_before
+from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -151,15 +152,15 @@ async def _merge(
     """Merges as many segments of a run at a time as fit into one; returns the sizes of the new ones."""
     sizes: dict[SegmentRange, int] = {}
     merging: _Merging | None = None
-    for stored in run:
-        segment = await read(stored)
-        backup.check_may_add(segment)
-        if merging is not None and not merging.has_room(segment.info):
-            sizes |= await _publish(backup, merging, schemas)
-            merging = None
-        if merging is None:
-            merging = _Merging(segment)
-        await to_thread.run_sync(merging.add, segment)
+    for start in range(0, len(run), SEGMENTS_AT_ONCE):
+        for segment in await each(run[start : start + SEGMENTS_AT_ONCE], read, at_once=SEGMENTS_AT_ONCE):
+            backup.check_may_add(segment)
+            if merging is not None and not merging.has_room(segment.info):
+                sizes |= await _publish(backup, merging, schemas)
+                merging = None
+            if merging is None:
+                merging = _Merging(segment)
+            await to_thread.run_sync(merging.add, segment)
     if merging is not None:
         sizes |= await _publish(backup, merging, schemas)
     return sizes
@@ -244,10 +245,12 @@ class _Merging:
 def _pages(chunks: Iterable[LogChunk]) -> Iterator[LogChunk]:
     """Joins chunks to the usual size: a row group for each small segment would make too many."""
     page: list[LogChunk] = []
+    weight = 0
     for chunk in chunks:
         page.append(chunk)
-        if sum(chunk.weight for chunk in page) >= PAGE_WEIGHT:
+        weight += chunk.weight
+        if weight >= PAGE_WEIGHT:
             yield LogChunk.join(page)
-            page = []
+            page, weight = [], 0
     if page:
         yield LogChunk.join(page)

@@ -21,7 +21,7 @@ from asyncrestore.progress import Progress
 from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Authenticates
 from asyncrestore.stores.signed import SignedStore
-from asyncrestore.tasks import task_group
+from asyncrestore.tasks import each
 from asyncrestore.verifying.common_past import check_copies
 
 if TYPE_CHECKING:
@@ -230,26 +230,22 @@ class _Copy:
 
     async def run(self, wanted: Collection[StoredSegment], parallel: int) -> None:
         self.on_progress(self.progress)
-        left_to_do = iter(wanted)
-        async with task_group() as tasks:
-            for _ in range(min(parallel, len(wanted))):
-                tasks.start_soon(self._work, left_to_do)
+        await each(wanted, self._copy, at_once=parallel)
 
-    async def _work(self, segments: Iterator[StoredSegment]) -> None:
-        """Copies segments until none is left; several of these share the iterator."""
-        for stored in segments:
-            try:
-                segment = await self.backup.read(stored)
-                self.one_backup.check(segment.info, self.backup.where(stored.key))
-            except (SegmentDamaged, NotFound, Conflict) as exc:
-                self.problems.append(str(exc))
-                continue
-            data = segment.data
-            if isinstance(self.there.store, SignedStore):
-                data = await to_thread.run_sync(segment.with_place_for_mac)
-            if await publish_segment(self.there, stored.range, data):
-                self.sizes[stored.range] = len(data)
-            self.progress.transactions += segment.info.transactions
-            self.progress.datoms += segment.info.datoms
-            self.progress.committed_t += stored.range.end - stored.range.start
-            self.on_progress(self.progress)
+    async def _copy(self, stored: StoredSegment) -> None:
+        """Copies a segment; one that cannot be used is a problem."""
+        try:
+            segment = await self.backup.read(stored)
+            self.one_backup.check(segment.info, self.backup.where(stored.key))
+        except (SegmentDamaged, NotFound, Conflict) as exc:
+            self.problems.append(str(exc))
+            return
+        data = segment.data
+        if isinstance(self.there.store, SignedStore):
+            data = await to_thread.run_sync(segment.with_place_for_mac)
+        if await publish_segment(self.there, stored.range, data):
+            self.sizes[stored.range] = len(data)
+        self.progress.transactions += segment.info.transactions
+        self.progress.datoms += segment.info.datoms
+        self.progress.committed_t += stored.range.end - stored.range.start
+        self.on_progress(self.progress)

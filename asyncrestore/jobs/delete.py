@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
 from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import CARD, StoredSegment, aside_key, list_backup
+from asyncrestore.history.catalog import CARD, SEGMENTS_AT_ONCE, StoredSegment, aside_key, list_backup
 from asyncrestore.jobs.arguments import wrong
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.segments.lineage import OneBackup
 from asyncrestore.stores.base import Deletes
+from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from asyncrestore.history.catalog import Backup
     from asyncrestore.jobs.opening import AnyStore
+    from asyncrestore.segments.document import SegmentInfo
     from asyncrestore.stores.encrypted import Encryption
 
 
@@ -112,12 +114,18 @@ async def _check_whole(backup: Backup) -> str:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
     sources, one_backup, links = set(), OneBackup(await read_card(backup)), backup.linked()
-    for number, stored in enumerate(backup.chain()):
+
+    async def inspect(numbered: tuple[int, StoredSegment]) -> SegmentInfo:
+        number, stored = numbered
         segment, last = await backup.inspect(stored, links.end_of(number))
         sources.add(segment.info.source)
         one_backup.check(segment.info, backup.where(stored.key))
         links.set(number, last)
-        links.check(number, segment.info)
+        return segment.info
+
+    infos = await each(enumerate(backup.chain()), inspect, at_once=SEGMENTS_AT_ONCE)
+    for number, info in enumerate(infos):
+        links.check(number, info)
     for stored in backup.superseded():
         with suppress(SegmentDamaged, NotFound):
             sources.add((await backup.inspect(stored))[0].info.source)

@@ -20,6 +20,7 @@ from asyncrestore.errors import (
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.history.bootstrap import MADE_AGAIN
 from asyncrestore.history.card import read_card
+from asyncrestore.history.catalog import SEGMENTS_AT_ONCE
 from asyncrestore.history.held import excisions_of
 from asyncrestore.segments.lineage import Lineage, is_foreign
 from asyncrestore.stores.base import Authenticates
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from asyncrestore.progress import OnProgress, Progress
     from asyncrestore.segments.document import SegmentInfo
     from asyncrestore.verifying.compare_source import SegmentComparison
-
-SEGMENTS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
