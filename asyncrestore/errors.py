@@ -27,12 +27,17 @@ AsyncRestoreError                1   failed
   DatabaseFailed                 1   the files of a database cannot be written or read (disk full, ...)
 ```
 
-An error says what failed, on which object and why; `hint` says what to do next.
+An error says what failed, on which object and why; `hint` says what to do next. Where a hint names an
+argument, it is in backticks, as `until_t=7`; the command line spells it as its option.
 """
 
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 OPEN_FILES_HINT = "Raise the limit of open files, as `ulimit -n 4096` does, and run the same command again."
 """What to do where `has_too_many_open_files` is true."""
@@ -53,13 +58,26 @@ class AsyncRestoreError(Exception):
     Attributes:
         exit_code: the exit code of the command line.
         hint: what to do next, in one sentence or more, or an empty string.
+        place: the backup or database that it is about, as a URI and a name; None if that is not one.
+        segment: key of the segment that it is about, if it is one.
+        t: source t that it is about, if it is one.
     """
 
     exit_code = 1
+    place: str | None = None
+    segment: str | None = None
+    t: int | None = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def about(self, *, place: str | None = None, segment: str | None = None, t: int | None = None) -> Self:
+        """Sets what it is about, as far as that is given; returns itself."""
+        self.place = place or self.place
+        self.segment = segment or self.segment
+        self.t = self.t if t is None else t
+        return self
 
 
 class UsageError(AsyncRestoreError):
@@ -154,13 +172,10 @@ class OutcomeUnknown(Unavailable):
 
 
 class TransactionRejected(AsyncRestoreError):
-    """The target refused a transaction for good; nothing after it was committed.
-
-    Attributes:
-        t: source t of the transaction.
-    """
+    """The target refused a transaction for good, that of `t`; nothing after it was committed."""
 
     exit_code = 15
+    t: int
 
     def __init__(self, message: str, *, t: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -173,7 +188,6 @@ class RewriteFailed(AsyncRestoreError):
     Neither its transaction nor a later one reaches the target.
 
     Attributes:
-        t: source t of the transaction.
         entity: source id of the entity.
         attribute: ident of the attribute, without the colon.
     """

@@ -80,5 +80,5 @@ def too_large(what: str) -> SegmentDamaged:
     return SegmentDamaged(
         f"{what}, and a segment may take {segment_limit():,} bytes",
         hint="A backup writes such a segment only for a huge transaction. If this is one, raise the limit: "
-        "--max-segment-size. Otherwise run repair with the source.",
+        "`max_segment_bytes`. Otherwise run repair with the source.",
     )

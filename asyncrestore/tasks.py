@@ -67,4 +67,9 @@ def one_error_alone() -> Iterator[None]:
             raise
         for other in others:
             first.add_note(f"At the same time: {other}")
-        raise first from first.__cause__
+        # As it is, with the error that it was raised beside: the group says nothing more.
+        cause, context, suppress = first.__cause__, first.__context__, first.__suppress_context__
+        try:
+            raise first
+        finally:
+            first.__cause__, first.__context__, first.__suppress_context__ = cause, context, suppress

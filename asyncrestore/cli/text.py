@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from asyncrestore.model.code import describe
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from asyncrestore.segments.document import SegmentRange
 
 _NOTES_SHOWN = 10
+_ARGUMENT = re.compile(r"`(?P<name>[A-Za-z_]+)(?:=(?P<value>[^`]+))?`")
+_ARGUMENTS = frozenset({
+    "against", "allow_code", "as_name", "debug", "exclude", "exclude_schema", "live", "name", "rewrite",
+    "until_t",
+})  # fmt: skip
+_OPTIONS = {
+    "encryption": "--encryption-key-file or --encryption-key-command",
+    "KmsKey": "--encryption-kms-key",
+    "max_segment_bytes": "--max-segment-size",
+    "rewrite_key": "--rewrite-key-file or ASYNCRESTORE_REWRITE_KEY",
+    "SigningKey": "--signing-key-file",
+}
+"""What is given otherwise on the command line."""
 
 
 def cleaned(text: str, kept: str = "\n\t") -> str:
@@ -37,6 +51,24 @@ def line(text: str) -> str:
 def listed(texts: Iterable[str], label: str = "") -> list[str]:
     """Returns the lines of a list, each of one text."""
     return [f"  - {label}{line(text)}" for text in texts]
+
+
+def spelled(text: str) -> str:
+    """Returns a text with options in the place of the library's arguments, which it has in backticks.
+
+    `until_t=7` becomes --until-t 7. Whatever else is in backticks stays.
+    """
+    return _ARGUMENT.sub(_option, text)
+
+
+def _option(argument: re.Match[str]) -> str:
+    name, value = argument["name"], argument["value"]
+    if name in _OPTIONS:
+        return _OPTIONS[name]
+    if name not in _ARGUMENTS:
+        return argument[0]
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {value}"
 
 
 def size(count: float) -> str:

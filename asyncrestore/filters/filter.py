@@ -214,14 +214,14 @@ async def make_filter(
 
 _CORRECT = (
     "Correct it and run this again; if it then gives others for earlier values, restore into a new database. "
-    "--debug shows the whole traceback, which may contain the value."
+    "The whole traceback, which may contain the value, is in the cause (`debug`)."
 )
 
 
 def _rewrite(rewriter: Rewriter, ident: str, t: int, datom: Datom) -> Any:
     if datom[2] != rewriter.kind:
         why = f"it is a {KINDS[datom[2]]}, not a {KINDS[rewriter.kind]}"
-        raise _failure(t, datom[0], ident, why, hint=f"Restore into a new database with --exclude {ident}.")
+        raise _failure(t, datom[0], ident, why, hint=f"Restore into a new database with `exclude={ident}`.")
     try:
         return rewriter.rewrite(datom[3])
     except Exception as exc:  # whatever somebody's function raises

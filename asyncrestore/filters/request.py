@@ -50,7 +50,7 @@ class FilterRequest:
         self.excluded = {a: self._ident(a) for a in map(self._find, exclude)}
         if exclude_schema and not self.excluded:
             raise UsageError(
-                "There is no schema to exclude without attributes to exclude", hint="Add --exclude ATTR."
+                "There is no schema to exclude without attributes to exclude", hint="Add `exclude=ATTR`."
             )
         self.rewritten: dict[int, tuple[str, Rewrite]] = {}
         for name, how in rewrite.items():
@@ -106,18 +106,18 @@ class FilterRequest:
                 f":{ident} cannot be left out: it is unique, and entities are known by it",
                 hint=""
                 if attribute.components
-                else f"Rewrite it: --rewrite {ident}=hash keeps equal values equal.",
+                else f"Rewrite it: `rewrite={ident}=hash` keeps equal values equal.",
             )
         if attribute.components is not None and (null or not self._exclude_schema):
             raise UsageError(
                 f":{ident} is a composite tuple: the target computes its values by itself",
-                hint=f"Leave out the attribute too: --exclude {ident} --exclude-schema.",
+                hint=f"Leave out the attribute too: `exclude={ident}` `exclude_schema`.",
             )
         composite = self._composite(a)
         if composite is not None:
             raise UsageError(
                 f":{ident} cannot be left out: the values of the composite tuple :{composite} are made of it",
-                hint=f"Leave that out too: --exclude {composite} --exclude {ident} --exclude-schema.",
+                hint=f"Leave that out too: `exclude={composite}` `exclude={ident}` `exclude_schema`.",
             )
 
     def check_rewriting(self, a: int, ident: str) -> None:
@@ -153,7 +153,7 @@ def check_values_stay_distinct(attribute: Attribute, ident: str, rewriter: Rewri
     else:
         return
     having = f"Let {how} have" if rewriter.way == "function" else "Use a function that has"
-    digest = f", or use --rewrite {ident}=hash" if rewriter.kind in HASHED_KINDS else ""
+    digest = f", or use `rewrite={ident}=hash`" if rewriter.kind in HASHED_KINDS else ""
     raise UsageError(
         why,
         hint=f"{having} an attribute inverse, a function that gives each value back{digest}. "

@@ -85,7 +85,7 @@ def make_rewriter(how: Rewrite, ident: str, value_type: str, key: bytes | None) 
     if kind in ("", "r", "t", "c"):
         raise UsageError(
             f"Values of :{ident} cannot be rewritten: they are of {value_type}",
-            hint=f"Leave them out: --exclude {ident} (or --rewrite {ident}=null).",
+            hint=f"Leave them out: `exclude={ident}` (or `rewrite={ident}=null`).",
         )
     if not isinstance(how, str):
         return _function(how, ident, kind)
@@ -164,7 +164,7 @@ def _keyed(ident: str, how: str, key: bytes | None) -> bytes:
     if key is None:
         raise UsageError(
             f"Rewriting :{ident} with {how} needs a key",
-            hint="Give --rewrite-key-file or ASYNCRESTORE_REWRITE_KEY; in the library, rewrite_key.",
+            hint="Give `rewrite_key`.",
         )
     if len(key) < KEY_BYTES:
         raise UsageError(

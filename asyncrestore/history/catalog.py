@@ -12,6 +12,7 @@ from anyio import to_thread
 
 from asyncrestore.errors import (
     OTHERWISE_PROTECTED,
+    AsyncRestoreError,
     Conflict,
     NotAuthorized,
     NotFound,
@@ -148,7 +149,7 @@ class Backup:
             raise SegmentGap(
                 f"{self.where()}: no segment holds t {missing}",
                 hint="Run backup or repair with the source: they fill gaps.",
-            )
+            ).about(place=self.where(), t=gaps[0].start)
 
     def linked(self) -> Chain:
         """Returns what checks that the segments to read follow each other."""
@@ -168,6 +169,13 @@ class Backup:
                 or encrypted, and the store was opened without a key.
             Unprotected: it is not encrypted or not signed, and the store was opened with a key.
         """
+        try:
+            return await self._read(stored)
+        except AsyncRestoreError as exc:
+            exc.about(place=self.where(), segment=stored.key)
+            raise
+
+    async def _read(self, stored: StoredSegment) -> Segment:
         where = self.where(stored.key)
         check_object_size(where, stored.size)
         try:
@@ -192,7 +200,7 @@ class Backup:
         if segment.signed and not isinstance(self.store, Authenticates):
             raise NotAuthorized(
                 f"{self.where(segment.info.range.key)} is signed, and no key was given",
-                hint="Give the key that it was signed with: --signing-key-file.",
+                hint="Give the key that it was signed with: `SigningKey`.",
             )
 
     async def inspect(
@@ -280,7 +288,7 @@ async def find_backup(store: Store, name: str | None) -> Backup:
             names = [each for each in names if (await list_backup(store, each)).segments] or names[:1]
         if len(names) > 1:
             raise UsageError(
-                f"{store.uri} holds several backups: {', '.join(names)}", hint="Say which one with --name."
+                f"{store.uri} holds several backups: {', '.join(names)}", hint="Say which one with `name`."
             )
         name = names[0]
     backup = await list_backup(store, name)
@@ -341,6 +349,6 @@ async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> 
         raise Conflict(
             f"{backup.where(stored.key)} holds other transactions than the source",
             hint="The backup may be of another database, or the source was rolled back or made again. "
-            "Use another --name.",
+            "Use another `name`.",
         )
     return False

@@ -99,7 +99,7 @@ def check_reaches(where: str, end: int, expect_t: int | None) -> None:
         raise SegmentGap(
             f"{where} ends at t {end - 1}, before t {expect_t}, which is expected",
             hint="Its newest segments are gone, or it is an earlier state of the backup.",
-        )
+        ).about(place=where, t=end)
 
 
 async def limit_history(history: History, until_t: int | None, until_time: datetime | None) -> History:

@@ -91,7 +91,7 @@ class StoredHistory(History):
         except SegmentGap as exc:
             before = backup.gaps()[0].start - 1
             if before > history.bootstrap_t:
-                exc.hint += f" What is before can be had alone: restore --until-t {before}."
+                exc.hint += f" What is before can be had alone: restore `until_t={before}`."
             raise
         # Before anything is restored: were the first segment another database's, its data would come first.
         with suppress(SegmentDamaged):  # raised in its turn, after what comes before it is restored
@@ -204,7 +204,7 @@ class StoredHistory(History):
         try:
             schema = await self._schemas.before(segment)
         except (DamageError, Conflict) as exc:
-            exc.hint += " What comes before can be had whole: --until-t, without --exclude and --rewrite."
+            exc.hint += " What comes before can be had whole: `until_t`, without `exclude` and `rewrite`."
             raise
         async for chunk in decoded(segment):
             for transaction in chunk.transactions():

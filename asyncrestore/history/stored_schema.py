@@ -89,7 +89,7 @@ class StoredSchema:
                     f"{self._where}: the segments before {self._chain[number].key} lead to other attributes "
                     "than it was written with",
                     hint="One may lack transactions of the source, or be of another past of it: run verify "
-                    "with --live.",
+                    "with `live`.",
                 )
             self._found = {number: schema.copy()}
         return schema

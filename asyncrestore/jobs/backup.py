@@ -234,7 +234,7 @@ async def _check_same(there: Backup, database: Database, history: LiveHistory) -
         raise Conflict(
             f"{there.where()} is a backup of another database ({newest.info.source}) than "
             f"{database.uri} ({history.identity})",
-            hint=f"{MADE_AGAIN} Give this backup another --name.",
+            hint=f"{MADE_AGAIN} Give this backup another `name`.",
         )
     if there.end > history.end:
         # Another backup that began later may have been faster.
@@ -248,7 +248,7 @@ def _check_not_ahead(there: Backup, database: Database, end: int) -> None:
     if there.end > end:
         raise Conflict(
             f"{there.where()} goes up to t {there.end - 1}, but {database.uri} ends at t {end - 1}",
-            hint=f"{ROLLED_BACK} Back it up under another --name.",
+            hint=f"{ROLLED_BACK} Back it up under another `name`.",
         )
 
 

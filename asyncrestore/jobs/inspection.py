@@ -161,7 +161,7 @@ def check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) 
         raise Conflict(
             f"{there.where()} is a backup of another database ({others[0]}) than "
             f"{source.where} ({source.identity})",
-            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's --name.",
+            hint=f"{MADE_AGAIN} Give the database that it was made of, or the backup's `name`.",
         )
 
 

@@ -246,7 +246,7 @@ def _check_not_diverged(found: list[Inspected], there: Backup, source: LiveHisto
         reason = "most transactions show other ids" if made_again else last
         raise Conflict(
             f"{there.where()} and {source.where} have diverged: {reason}",
-            hint=f"{ROLLED_BACK} Back it up under another --name. If {key} is wrong, make an empty object "
+            hint=f"{ROLLED_BACK} Back it up under another `name`. If {key} is wrong, make an empty object "
             f"{aside_key(key)} beside it and run this again.",
         )
 

@@ -19,7 +19,7 @@ from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.arguments import integers, lists, texts, wrong
 from asyncrestore.jobs.opening import as_database, as_history
 from asyncrestore.jobs.selection import Selection, selected_by
-from asyncrestore.model.code import AllowedCode
+from asyncrestore.model.code import ALL, AllowedCode
 from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx, tx_to_t
 from asyncrestore.pipeline.code_check import CodeCheck
@@ -174,7 +174,7 @@ async def restore(
         StoppedEarly: `stop` was set before the end.
     """
     texts(name=name)
-    lists(allow_code=allow_code)
+    lists(allow_code=[allow_code] if allow_code == ALL else allow_code)
     integers(least=1, or_none=True, segments=segments)
     integers(or_none=True, expect_t=expect_t)
     integers(id_cache_size=id_cache_size)

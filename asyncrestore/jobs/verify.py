@@ -98,12 +98,12 @@ async def verify(
     if isinstance(source, Database) or (isinstance(source, str) and is_database_uri(source)):
         uri = parse_uri(source).text if isinstance(source, str) else source.uri
         raise UsageError(
-            f"{uri} is a database; there is nothing to compare it with", hint="Add --against TARGET."
+            f"{uri} is a database; there is nothing to compare it with", hint="Add `against=TARGET`."
         )
     if not selection.is_everything:
         raise UsageError(
             "Options to leave out, keep, rewrite or end early describe a target, and no target was given",
-            hint="Add --against TARGET. A backup by itself is always verified whole.",
+            hint="Add `against=TARGET`. A backup by itself is always verified whole.",
         )
     return await verify_backup(
         source,

@@ -104,8 +104,8 @@ class AllowedCode:
         if not refused:
             return
         allowable = sorted({code.name for code in refused if not is_never_allowed(code.name)})
-        options = [f"--allow-code {_quoted(name)}" for name in allowable]
-        excludes = [f"--exclude {attribute}" for attribute in sorted({code.attribute for code in refused})]
+        options = [f"`allow_code={_quoted(name)}`" for name in allowable]
+        excludes = [f"`exclude={attribute}`" for attribute in sorted({code.attribute for code in refused})]
         hint = f"Leave it out: {' '.join(excludes)}."
         if options:
             hint = f"Allow what you trust: {' '.join(options)} (or all, if the backup is your own). {hint}"

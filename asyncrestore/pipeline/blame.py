@@ -43,12 +43,12 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
             predicates = ", ".join(attribute.predicates)
             return (
                 f"The target calls {predicates} with each value of {name}, such as that of entity {e}.",
-                f"Restore into a new database with --exclude :db.attr/preds or --exclude {name}.",
+                f"Restore into a new database with `exclude=:db.attr/preds` or `exclude={name}`.",
             )
         if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
             cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-            return cause, f"Restore into a new database with --exclude {name} or --rewrite {name}=HOW."
+            return cause, f"Restore into a new database with `exclude={name}` or `rewrite={name}=HOW`."
     return "", ""
 
 
@@ -68,7 +68,7 @@ def _cause_in_message(schema: Schema, transaction: Transaction, message: str) ->
             f"It has {len(transaction)} datoms of {len(set(transaction.e))} entities, and a restore adds one "
         )
         cause += f"for each that is new; Datomic Local takes at most {DATOM_LIMIT}."
-        return cause, "Restore into a new database with --exclude ATTRIBUTE, one that has many of them."
+        return cause, "Restore into a new database with `exclude=ATTRIBUTE`, one that has many of them."
     return None
 
 
@@ -77,9 +77,9 @@ def _leave_out(schema: Schema, attribute: str) -> str:
     if entity in schema.attributes and "db.unique/identity" in schema.attributes[entity].ever:
         return (
             f"{attribute} is a unique identity, which cannot be left out. Restore what is before with "
-            "--until-t, or all into the source's own edition."
+            "`until_t`, or all into the source's own edition."
         )
-    return f"Restore into a new database with --exclude {attribute} --exclude-schema."
+    return f"Restore into a new database with `exclude={attribute}` `exclude_schema`."
 
 
 def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
@@ -95,9 +95,9 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
         and attribute.ident
         and attribute.value_type
     ):
-        option = f"--exclude {attribute.ident} --exclude-schema"
+        option = f"`exclude={attribute.ident}` `exclude_schema`"
     else:
-        option = f"--exclude {_name(schema, a)}"
+        option = f"`exclude={_name(schema, a)}`"
     upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"
     return cause, f"{upgrade}, or restore into a new database with {option}."
 

@@ -143,6 +143,6 @@ def _refused(data: TxData, why: str) -> UsageError:
     return UsageError(
         f"t {tx_to_t(data.tx)} has code that is not allowed, or hides some: {why}",
         hint="Everything before it is restored. Hardly any database has such a history: somebody may have "
-        "made it. If it is your own, leave the attribute of that value out: --exclude ATTR, into a new "
+        "made it. If it is your own, leave the attribute of that value out: `exclude=ATTR`, into a new "
         "database.",
     )

@@ -171,7 +171,7 @@ class Chain:
             raise DamageError(
                 f"{key} does not follow {other}: it was written after another transaction than the last one "
                 f"before t {info.start}. One of the two has another past, or lacks what was excised since",
-                hint="Run verify with --live: it tells which one differs from the source. Repair mends it.",
+                hint="Run verify with `live`: it tells which one differs from the source. Repair mends it.",
             )
 
     def _before(self, number: int) -> int | None:

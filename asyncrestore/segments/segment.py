@@ -96,7 +96,9 @@ class Segment:
         except SegmentDamaged as exc:
             if not self._where:
                 raise
-            raise type(exc)(f"{self._where} is damaged: {exc}", hint=exc.hint or _REPAIR) from exc
+            place, _, key = self._where.rpartition("/")
+            named = type(exc)(f"{self._where} is damaged: {exc}", hint=exc.hint or _REPAIR)
+            raise named.about(place=place, segment=key) from exc
 
     def schema(self) -> Schema | None:
         """Returns the schema as of before the segment, None if the segment holds only its base."""

@@ -29,8 +29,8 @@ _OLD_MAGIC = _NAME + b"1\n"
 _ID_BYTES = 8
 _DIGEST_BYTES = 32
 _MOVED = (
-    "If the backup was renamed by hand, give it its old name again, and copy it to the new one (`copy"
-    " --as-name`). Else run repair with the source."
+    "If the backup was renamed by hand, give it its old name again, and copy it to the new one (copy "
+    "with `as_name`). Else run repair with the source."
 )
 _GIVE_KEY = "Give the key that it was written with: docs/encryption.md."
 

@@ -86,9 +86,7 @@ class _OneKey(Keys):
     @override
     async def for_reading(self, header: Header, _name: str) -> Cipher:
         if header.wrapped:
-            raise OtherKey(
-                "it is encrypted with a key service's key", hint="Give that key: --encryption-kms-key."
-            )
+            raise OtherKey("it is encrypted with a key service's key", hint="Give that key: `KmsKey`.")
         return self._cipher
 
 
@@ -118,7 +116,7 @@ class WrappedKeys(Keys):
         if not header.wrapped:
             raise OtherKey(
                 f"it is encrypted with the key {header.key_id.hex()}, not with one of a key service",
-                hint="Give that key: --encryption-key-file or --encryption-key-command.",
+                hint="Give that key: `encryption`.",
             )
         context = {CONTEXT: name} if header.knows_place else {}
         async with self._asking:

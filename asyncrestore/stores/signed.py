@@ -141,7 +141,7 @@ class SignedStore(Store, Authenticates):
         raise SegmentDamaged(
             f"it is not what was signed, or not for this place ({place})",
             hint="If the backup was renamed by hand, give it its old name again, and copy it to the new one "
-            "(`copy --as-name`). Else run repair with the source.",
+            "(copy with `as_name`). Else run repair with the source.",
         )
 
     @override

@@ -97,7 +97,7 @@ async def check_source(there: Backup, newest: Segment, database: Database, excis
     if t is not None:
         raise Conflict(
             f"{there.where()} and {database.uri} have diverged: t {t} differs",
-            hint=f"{ROLLED_BACK} Back it up under another --name.",
+            hint=f"{ROLLED_BACK} Back it up under another `name`.",
         )
 
 

@@ -59,7 +59,12 @@ WRONG: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]] = [
         "until_t must be an integer, at least 0, and is '5'",
     ),
     (asyncrestore.restore, ("s", NOTHING), {"until_time": "2026-01-01"}, "until_time must be a datetime"),
-    (asyncrestore.restore, ("s", NOTHING), {"allow_code": "all"}, "allow_code must be a list of texts"),
+    (
+        asyncrestore.restore,
+        ("s", NOTHING),
+        {"allow_code": "my.app/valid?"},
+        "allow_code must be a list of texts",
+    ),
     (asyncrestore.restore, ("s", NOTHING), {"selection": {}}, "selection must be a Selection, and is a dict"),
     (asyncrestore.restore, ("s", NOTHING), {"selection": Selection(), "until_t": 5}, "Give selection alone"),
     (asyncrestore.restore, ("s", NOTHING), {"spot_check": "all"}, "spot_check must be a number from 0 to 1"),

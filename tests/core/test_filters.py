@@ -119,7 +119,7 @@ def test_hint_names_the_function_and_what_suits_the_type() -> None:
     assert "hash" not in caught.value.hint
     with pytest.raises(UsageError) as caught:
         Filter(schema(), rewrite={"p/tags": shout})
-    assert "--rewrite p/tags=hash" in caught.value.hint
+    assert "`rewrite=p/tags=hash`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

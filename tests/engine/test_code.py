@@ -71,7 +71,7 @@ async def test_a_program_in_a_value_is_not_run(new_database: NewDatabase, tmp_pa
     for allow_code in ((), ["my.app/valid?"], "all"):
         with pytest.raises(UsageError, match=r"clojure\.core/load-string \(:db\.attr/preds, t ") as caught:
             await restore(store, target, allow_code=allow_code)
-        assert "--exclude db.attr/preds" in caught.value.hint
+        assert "`exclude=db.attr/preds`" in caught.value.hint
         assert "never allowed" in caught.value.hint
     assert await target.basis_t() == empty_t
     assert (await restore(store, target, exclude=["db.attr/preds"])).code == []
@@ -100,8 +100,8 @@ async def test_all_code_is_named_and_what_is_allowed_is_restored(new_database: N
         with pytest.raises(UsageError) as caught:
             await restore(history, target)
         assert all(name in str(caught.value) for name in names)
-        assert "--allow-code 'my.app/valid?' --allow-code 'my.app/whole?'" in caught.value.hint
-        assert "--exclude db.attr/preds --exclude db.entity/preds --exclude db/fn" in caught.value.hint
+        assert "`allow_code='my.app/valid?'` `allow_code='my.app/whole?'`" in caught.value.hint
+        assert "`exclude=db.attr/preds` `exclude=db.entity/preds` `exclude=db/fn`" in caught.value.hint
         with pytest.raises(UsageError, match=r"not allowed: :my/j \(:db/fn, t \d+\)\. Nothing"):
             await restore(history, target, allow_code=names[:3])
     assert await target.basis_t() == await (await new_database(of=PEER)).basis_t(), "nothing was written"

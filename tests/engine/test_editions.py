@@ -184,30 +184,30 @@ NAMED = '[{:db/id "x" :x/name "x"}]'
         (
             PEER, LOCAL, f"""[{{:db/id "long" :x/name "{"x" * 5000}"}}]""",
             r"Item too large\. Entity \d+ has a string of 5000 characters in :x/name",
-            "--rewrite :x/name=HOW",
+            "`rewrite=:x/name=HOW`",
             {"rewrite": {"x/name": "hash"}, "rewrite_key": b"0123456789abcdef"},
         ),
         (
             PEER, LOCAL,
             "[{:db/ident :x/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]",
             r"Entity \d+ \(:x/blob\) has a datom of :db/valueType that needs :db.type/bytes",
-            "--exclude x/blob --exclude-schema",
+            "`exclude=x/blob` `exclude_schema`",
             {"exclude": ["x/blob"], "exclude_schema": True},
         ),
         (
             PEER, LOCAL, "[{:db/id :x/name :db/index true}]",
-            r"Entity \d+ \(:x/name\) has a datom of :db/index that needs :db/index", "--exclude :db/index",
+            r"Entity \d+ \(:x/name\) has a datom of :db/index that needs :db/index", "`exclude=:db/index`",
             {"exclude": [":db/index"]},
         ),
         (
             PEER, LOCAL,
             """[{:db/ident :x/f :db/fn #db/fn {:lang "clojure" :params [db] :code []}}]""",
-            r"Entity \d+ \(:x/f\) has a datom of :db/fn", "--exclude :db/fn",
+            r"Entity \d+ \(:x/f\) has a datom of :db/fn", "`exclude=:db/fn`",
             {"exclude": [":db/fn"]},
         ),
         (
             LOCAL, PEER, "[{:db/id :x/name :db/unique :db.unique/value}]",
-            r"makes :x/name, which has values already, unique only if it is indexed", "--exclude :x/name",
+            r"makes :x/name, which has values already, unique only if it is indexed", "`exclude=:x/name`",
             {"exclude": [":x/name"]},
         ),
     ],
@@ -248,7 +248,7 @@ async def test_attribute_made_of_an_older_entity_is_refused_by_name(new_database
     with pytest.raises(TransactionRejected, match="an entity that was there before the attribute") as caught:
         await restore(source, target)
 
-    assert "--exclude :x/late --exclude-schema" in caught.value.hint
+    assert "`exclude=:x/late` `exclude_schema`" in caught.value.hint
     target, exclude = await new_database(of=LOCAL), [":x/late"]
     await restore(source, target, exclude=exclude, exclude_schema=True)
     assert (await verify(source, against=target, exclude=exclude, exclude_schema=True)).problems == []
@@ -262,8 +262,8 @@ async def test_an_identity_that_pro_does_not_make_has_no_option_that_fails(new_d
     with pytest.raises(TransactionRejected, match="unique only if it is indexed") as caught:
         await restore(source, target)
 
-    assert "--exclude" not in caught.value.hint
-    assert "--until-t" in caught.value.hint
+    assert "`exclude" not in caught.value.hint
+    assert "`until_t`" in caught.value.hint
     copy = await new_database(of=PEER)
     await restore(source, copy, until_t=held_until)
     assert (await verify(source, against=copy, until_t=held_until)).problems == []

@@ -57,7 +57,7 @@ async def test_transaction_over_the_targets_limit(new_database: NewDatabase) -> 
         await restore(source, target)
 
     assert caught.value.t == 7
-    assert "--exclude" in caught.value.hint
+    assert "`exclude" in caught.value.hint
 
 
 async def test_attribute_predicate_whose_code_the_target_lacks(new_database: NewDatabase) -> None:
@@ -89,7 +89,7 @@ async def test_attribute_predicate_whose_code_the_target_lacks(new_database: New
         # Also where the predicate is known from a segment's snapshot only.
         await restore(store, target, allow_code="all")
     assert caught.value.t == 9
-    assert "--exclude :db.attr/preds" in caught.value.hint
+    assert "`exclude=:db.attr/preds`" in caught.value.hint
     assert "Everything before t 9 is restored" in caught.value.hint
 
     for attribute in ("db.attr/preds", "p/city"):
@@ -117,7 +117,7 @@ async def test_target_with_an_older_base_schema(new_database: NewDatabase) -> No
         await restore(source, target)
 
     assert caught.value.t == 7
-    assert "--exclude p/name --exclude-schema" in caught.value.hint
+    assert "`exclude=p/name` `exclude_schema`" in caught.value.hint
     _, newest = await target.read_log(await target.basis_t(), await target.basis_t() + 1, size=1)
     assert t_to_tx(6) in newest.numbers, "the target stays at the transaction before"
     options: dict[str, Any] = {"exclude": ["p/name"], "exclude_schema": True}
