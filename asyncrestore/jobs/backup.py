@@ -133,7 +133,7 @@ async def backup(
     integers(start_t=start_t)
     integers(or_none=True, end_t=end_t)
     if end_t is not None and end_t <= start_t:
-        raise UsageError(f"end_t must be greater than start_t: {end_t} is not greater than {start_t}")
+        raise UsageError(f"`end_t` must be greater than `start_t`: {end_t} is not greater than {start_t}")
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(
             f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +18,10 @@ from asyncrestore.cli.app import group
 from asyncrestore.cli.failures import report_failure
 from asyncrestore.cli.options import Settings
 from asyncrestore.cli.output import Output
-from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
+from asyncrestore.errors import Conflict, Overtaken, TransactionRejected, UsageError
 from tests.support.cli import TARGET, Ran, command, environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Place
 
 
@@ -175,6 +176,28 @@ def test_settings_from_a_file_and_the_environment(
         assert says in ran.err
     config.unlink()
     assert Ran(capsys, "backup", "a", "b").code == 2
+
+
+def test_arguments_are_spelled_as_options(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(Settings())
+    hint = "Leave it out: `exclude=p/name` `exclude_schema`, or give `KmsKey`; `p` stays."
+    report_failure(UsageError("`end_t` is wrong", hint=hint), output, debug=False)
+    assert capsys.readouterr().err == (
+        "error: --end-t is wrong\n"
+        "hint: Leave it out: --exclude p/name --exclude-schema, or give --encryption-kms-key; `p` stays.\n"
+    )
+
+
+def test_every_option_in_a_hint_is_an_argument() -> None:
+    """A program that uses the library has no options."""
+    package = Path(asyncrestore.__file__).parent
+    options = re.compile(r"[\"' (]--[a-z]+-?[a-z]*")
+    for file in package.rglob("*.py"):
+        if file.relative_to(package).parts[0] in {"cli", "demo"}:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                assert not options.search(ast.unparse(node.value)), ast.unparse(node.value)
 
 
 def test_several_errors_at_once(capsys: pytest.CaptureFixture[str]) -> None:

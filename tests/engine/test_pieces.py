@@ -223,8 +223,8 @@ async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:
     source, target, store = await new_database(SCHEMA), await new_database(), MemoryStore()
     for start, end, says in (
         (-1, None, "start_t must be"),
-        (5, 5, "must be greater than start_t"),
-        (5, 4, "must be greater than start_t"),
+        (5, 5, "must be greater than `start_t`"),
+        (5, 4, "must be greater than `start_t`"),
     ):
         with pytest.raises(UsageError, match=says):
             await backup(source, store, start_t=start, end_t=end)
