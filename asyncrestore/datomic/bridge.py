@@ -2,7 +2,8 @@
 
 Requests carry a number, and answers come in any order; before an answer come signs that something works at it
 (`requests.py`). The process ends when its stdin is closed, so it never outlives this one. When it ends by
-itself, all requests that wait for an answer fail with `BridgeDied`.
+itself, all requests that wait for an answer fail with `BridgeDied`. How long each wait lasts is in
+docs/architecture.md, "How long to wait".
 """
 
 from __future__ import annotations

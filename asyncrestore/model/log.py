@@ -1,4 +1,4 @@
-"""The data that the modules pass to each other: log chunks, transactions, data to commit and its outcome.
+"""The data that comes out of a log: chunks and transactions. What goes into one is in `commit`.
 
 Bulk data stays in columns. They take 40 bytes a datom, and come from the pipe and turn into Parquet without a
 Python object for each datom. Rows are made a chunk at a time, where something looks at single datoms.
