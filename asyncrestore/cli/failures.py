@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncrestore.cli.text import spelled
+from asyncrestore.cli.text import as_options
 from asyncrestore.errors import OPEN_FILES_HINT, AsyncRestoreError, has_too_many_open_files
 
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def _report_one(error: BaseException, output: Output, *, debug: bool) -> None:
         hint = "" if debug else "Run the same command with --debug to see where."
         if has_too_many_open_files(error):
             hint = OPEN_FILES_HINT
-    output.error(_code(error), spelled(message), hint=spelled(hint), traceback=trace)
+    output.error(_code(error), as_options(message), hint=as_options(hint), traceback=trace)

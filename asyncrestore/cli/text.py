@@ -53,7 +53,7 @@ def listed(texts: Iterable[str], label: str = "") -> list[str]:
     return [f"  - {label}{line(text)}" for text in texts]
 
 
-def spelled(text: str) -> str:
+def as_options(text: str) -> str:
     """Returns a text with options in the place of the library's arguments, which it has in backticks.
 
     `until_t=7` becomes --until-t 7. Whatever else is in backticks stays.

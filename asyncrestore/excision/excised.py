@@ -56,7 +56,7 @@ class Excisions:
 
     Args:
         base: idents of the log's base schema by entity id.
-        requests: all that the log has, without `before` (see `limited`).
+        requests: all that the log has, without `before` (see `scan.by_t`).
         components: of their entities, as far as they are known; None if nothing is to be covered.
 
     Attributes:

@@ -39,8 +39,8 @@ _ASIDE = ".aside"
 SEGMENTS_AT_ONCE = 8
 """How many segments of a backup are read at the same time: a store may be far away."""
 
-CARD = "backup.json"
-"""The object that says which backup this is (see `card`), for those that write the first segments."""
+BACKUP_JSON = "backup.json"
+"""The object that says which backup this is (see `backup_json`), for those that write the first segments."""
 
 _REPAIR = "Run repair with the source: it puts the damaged segment aside and reads the rest again."
 _IF_OTHERS_CAN = (
@@ -87,7 +87,7 @@ class Backup:
         segments: sorted by range; without those that were put aside.
         foreign: keys of objects that do not belong to a backup.
         aside: keys of segments that a repair put aside; they stay where they were and are not read.
-        has_card: whether it has the object `CARD`.
+        has_backup_json: whether it has the object `BACKUP_JSON`.
     """
 
     store: Store
@@ -95,7 +95,7 @@ class Backup:
     segments: tuple[StoredSegment, ...]
     foreign: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
-    has_card: bool = False
+    has_backup_json: bool = False
 
     @property
     def end(self) -> int:
@@ -309,19 +309,19 @@ async def list_backup(store: Store, name: str, *, without: Collection[str] = ())
         name: of the backup.
         without: keys of segments to treat as put aside, too.
     """
-    segments, foreign, aside, has_card = [], [], set(without), False
+    segments, foreign, aside, has_backup_json = [], [], set(without), False
     for stored in await store.list(name):
         segment = StoredSegment.from_key(stored.key, stored.size)
         if segment is not None:
             segments.append(segment)
         elif stored.key.endswith(_ASIDE) and StoredSegment.from_key(stored.key.removesuffix(_ASIDE)):
             aside.add(stored.key.removesuffix(_ASIDE))
-        elif stored.key == CARD:
-            has_card = True
+        elif stored.key == BACKUP_JSON:
+            has_backup_json = True
         else:
             foreign.append(stored.key)
     kept = sorted(segment for segment in segments if segment.key not in aside)
-    return Backup(store, name, tuple(kept), tuple(foreign), tuple(sorted(aside)), has_card)
+    return Backup(store, name, tuple(kept), tuple(foreign), tuple(sorted(aside)), has_backup_json)
 
 
 async def publish_segment(backup: Backup, range_: SegmentRange, data: bytes) -> bool:

@@ -14,7 +14,7 @@ from asyncrestore.excision.excised import Excisions
 from asyncrestore.excision.requests import Components, requests_in
 from asyncrestore.history.base import PAGE_WEIGHT, History, Part
 from asyncrestore.history.bootstrap import ROLLED_BACK, beginning_until
-from asyncrestore.history.scan import limited
+from asyncrestore.history.scan import by_t
 from asyncrestore.model.code import code_attributes, code_in
 from asyncrestore.model.ids import SeenIds
 from asyncrestore.model.log import LogChunk, tx_to_t
@@ -150,7 +150,7 @@ class LiveHistory(History):
 
     @override
     async def excisions(self) -> Excisions:
-        requests = await limited(self, self.requests)
+        requests = await by_t(self, self.requests)
         components = Components(requests)
         if components.attributes:
             async for chunk in self._pages(SegmentRange(0, components.end)):

@@ -12,7 +12,7 @@ from asyncrestore.errors import UNREADABLE, NotFound
 from asyncrestore.excision.excised import Excisions
 from asyncrestore.excision.requests import EXCISE, Components, read_for, requests_in
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE
-from asyncrestore.history.limited import first_from
+from asyncrestore.history.point_in_time import first_from
 from asyncrestore.model.code import code_attributes, code_in
 from asyncrestore.tasks import each
 
@@ -62,7 +62,7 @@ async def _has_none(backup: Backup, attributes: Mapping[int, str]) -> bool:
     return False
 
 
-async def limited(history: History, requests: Sequence[Request]) -> list[Request]:
+async def by_t(history: History, requests: Sequence[Request]) -> list[Request]:
     """Returns requests with their `before` as a t.
 
     Pro looks for the first transaction that is not before the instant. If it is of this very instant, all
@@ -90,7 +90,7 @@ async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence
     Args:
         backup: to read.
         base: idents of its base schema by entity id.
-        requests: of this backup or of its source, `limited`.
+        requests: of this backup or of its source, by t (`by_t`).
     """
     components = Components(requests)
     if components.attributes:

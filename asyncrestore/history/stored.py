@@ -19,10 +19,10 @@ from asyncrestore.errors import (
     SegmentGap,
     Unavailable,
 )
+from asyncrestore.history.backup_json import read_backup_json
 from asyncrestore.history.base import History, Part
-from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE, find_backup
-from asyncrestore.history.scan import code_of, covered_in, limited, requests_of
+from asyncrestore.history.scan import by_t, code_of, covered_in, requests_of
 from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.model.ids import SeenIds
 from asyncrestore.model.log import LogChunk, t_to_tx, tx_to_t
@@ -85,7 +85,7 @@ class StoredHistory(History):
                 than `backup.json` says.
         """
         backup = await find_backup(store, name)
-        history = cls(backup, await _read_listed(backup, backup.chain()[0]), await read_card(backup))
+        history = cls(backup, await _read_listed(backup, backup.chain()[0]), await read_backup_json(backup))
         try:
             backup.check_contiguous(None if until_t is None else until_t + 1)
         except SegmentGap as exc:
@@ -191,7 +191,7 @@ class StoredHistory(History):
 
     @override
     async def excisions(self) -> Excisions:
-        requests = await limited(self, await requests_of(self._backup, self._base))
+        requests = await by_t(self, await requests_of(self._backup, self._base))
         return await covered_in(self._backup, self._base, requests)
 
     @override

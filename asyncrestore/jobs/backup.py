@@ -11,9 +11,9 @@ from anyio import to_thread
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import Conflict, SegmentGap, UsageError
 from asyncrestore.excision.excised import Excised, Excisions
+from asyncrestore.history.backup_json import agree, check_backup_json
 from asyncrestore.history.base import PAGE_WEIGHT
 from asyncrestore.history.bootstrap import MADE_AGAIN, ROLLED_BACK
-from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import list_backup, publish_segment
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.arguments import integers, texts
@@ -190,7 +190,7 @@ async def fill(
         _check_not_ahead(there, database, history.end)
         return BackupReport(source=history.identity, name=name, store=store.uri, end=there.end)
     newest = await _check_same(there, database, history)
-    lineage = lineage or await check_card(there, newest.info if newest else None)
+    lineage = lineage or await check_backup_json(there, newest.info if newest else None)
     excised = _before_requests(there, history)
     # Other backups may already be ahead of history.end.
     gaps = _within(there.gaps(history.end), start_t, min(history.end, end_t or history.end))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError
+from asyncrestore.history.backup_json import read_backup_json
 from asyncrestore.history.base import PAGE_WEIGHT
-from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE, find_backup, publish_segment
 from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.jobs.arguments import integers, texts
@@ -100,7 +100,7 @@ async def compact(
     async with as_store(store, encryption) as opened:
         backup = await find_backup(opened, name)
         progress = Progress(start_t=0, end_t=backup.end)
-        one_backup = OneBackup(await read_card(backup))
+        one_backup = OneBackup(await read_backup_json(backup))
 
         async def read(stored: StoredSegment) -> Segment:
             segment = await backup.read(stored)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from asyncrestore.errors import Conflict, DamageError, NotFound, SegmentDamaged, UsageError
+from asyncrestore.history.backup_json import agree, check_backup_json
 from asyncrestore.history.bootstrap import MADE_AGAIN
-from asyncrestore.history.card import agree, check_card
 from asyncrestore.history.catalog import find_backup, list_backup, publish_segment
 from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_store
@@ -176,8 +176,8 @@ async def _check_same(backup: Backup, there: Backup) -> Lineage | None:
                 hint=f"{MADE_AGAIN} Give the copy another name.",
             )
         await check_copies(backup, ours, there, theirs)
-    lineage = await check_card(backup, ours.info if ours else None)
-    copied = await check_card(there, theirs.info if theirs else None)
+    lineage = await check_backup_json(backup, ours.info if ours else None)
+    copied = await check_backup_json(there, theirs.info if theirs else None)
     if lineage is not None and copied is not None and lineage != copied:
         raise Conflict(
             f"{there.where()} is another backup ({copied.backup}) than {backup.where()} ({lineage.backup}), "

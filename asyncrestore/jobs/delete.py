@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.errors import Conflict, NotFound, SegmentDamaged, SegmentGap, UsageError
-from asyncrestore.history.card import read_card
-from asyncrestore.history.catalog import CARD, SEGMENTS_AT_ONCE, StoredSegment, aside_key, list_backup
+from asyncrestore.history.backup_json import read_backup_json
+from asyncrestore.history.catalog import BACKUP_JSON, SEGMENTS_AT_ONCE, StoredSegment, aside_key, list_backup
 from asyncrestore.jobs.arguments import wrong
 from asyncrestore.jobs.opening import as_store
 from asyncrestore.segments.lineage import OneBackup
@@ -84,7 +84,7 @@ async def delete(
         if not isinstance(opened, Deletes):
             raise UsageError(f"{opened.uri} is a store that cannot delete")
         backup = await list_backup(opened, name)
-        if not (backup.segments or backup.aside or backup.has_card):
+        if not (backup.segments or backup.aside or backup.has_backup_json):
             raise NotFound(f"{opened.uri} holds no backup named {name!r}")
         kept = list(backup.foreign)
         if superseded:
@@ -94,7 +94,10 @@ async def delete(
             keys = list(_to_delete(backup.superseded(), replaced))
             kept += [key for key in backup.aside if key not in replaced]
         else:
-            keys = [*_to_delete(backup.segments, backup.aside), *([CARD] if backup.has_card else [])]
+            keys = [
+                *_to_delete(backup.segments, backup.aside),
+                *([BACKUP_JSON] if backup.has_backup_json else []),
+            ]
         for key in keys if confirmed else ():
             await opened.delete(name, key)
         sizes = {segment.key: segment.size for segment in backup.segments}
@@ -113,7 +116,7 @@ async def _check_whole(backup: Backup) -> str:
     if not backup.segments:
         raise SegmentGap(f"{backup.where()} has only segments that were put aside", hint="Run repair.")
     backup.check_contiguous()
-    sources, one_backup, links = set(), OneBackup(await read_card(backup)), backup.linked()
+    sources, one_backup, links = set(), OneBackup(await read_backup_json(backup)), backup.linked()
 
     async def inspect(numbered: tuple[int, StoredSegment]) -> SegmentInfo:
         number, stored = numbered

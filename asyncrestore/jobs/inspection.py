@@ -18,10 +18,10 @@ from asyncrestore.errors import (
     Unprotected,
 )
 from asyncrestore.excision.excised import Excisions
+from asyncrestore.history.backup_json import read_backup_json
 from asyncrestore.history.bootstrap import MADE_AGAIN
-from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE
-from asyncrestore.history.held import excisions_of
+from asyncrestore.history.still_excised import excisions_of
 from asyncrestore.segments.lineage import Lineage, is_foreign
 from asyncrestore.stores.base import Authenticates
 from asyncrestore.tasks import each
@@ -129,7 +129,7 @@ async def check_key(backup: Backup, errors: Sequence[AsyncRestoreError | None]) 
     if not refused:
         return
     if isinstance(backup.store, Authenticates):
-        fits = read > 0 or await read_card(backup) is not None
+        fits = read > 0 or await read_backup_json(backup) is not None
     else:
         fits = read > len(refused)
     if not fits:
@@ -165,7 +165,7 @@ def check_mostly_of(found: list[Inspected], there: Backup, source: LiveHistory) 
         )
 
 
-def lineage_of(found: Iterable[Inspected], source: str | None, card: Lineage | None) -> Lineage | None:
+def lineage_of(found: Iterable[Inspected], source: str | None, named: Lineage | None) -> Lineage | None:
     """Returns which backup most segments say that they are of; None if none says it.
 
     Of several that as many say, it is the one that the object beside them names, else the last one.
@@ -173,12 +173,12 @@ def lineage_of(found: Iterable[Inspected], source: str | None, card: Lineage | N
     Args:
         found: the segments, in order.
         source: identity of the database; segments of another one do not count.
-        card: what the object beside them says.
+        named: what the object beside them says.
     """
     infos = [each.info for each in found if each.info is not None and each.source == source]
     votes = Counter(lineage for info in infos if (lineage := Lineage.of(info)))
     last = {lineage: number for number, info in enumerate(infos) if (lineage := Lineage.of(info))}
-    return max(votes, key=lambda each: (votes[each], each == card, last[each]), default=None)
+    return max(votes, key=lambda each: (votes[each], each == named, last[each]), default=None)
 
 
 def foreign(

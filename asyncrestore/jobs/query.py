@@ -17,7 +17,7 @@ from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from asyncrestore.errors import AsyncRestoreError, UsageError
-from asyncrestore.history.limited import check_reaches
+from asyncrestore.history.point_in_time import check_reaches
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs import views
 from asyncrestore.jobs.arguments import integers, texts, wrong

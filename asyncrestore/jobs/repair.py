@@ -15,8 +15,8 @@ from asyncrestore.errors import (
     NotFound,
     OtherKey,
 )
+from asyncrestore.history.backup_json import read_backup_json
 from asyncrestore.history.bootstrap import ROLLED_BACK, has_engines_id
-from asyncrestore.history.card import read_card
 from asyncrestore.history.catalog import aside_key, list_backup
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.jobs.arguments import integers, texts
@@ -198,7 +198,7 @@ async def _find_bad(
         on_progress=on_progress,
     )
     check_mostly_of(found, there, history)
-    lineage = lineage_of(found, history.identity, await read_card(there))
+    lineage = lineage_of(found, history.identity, await read_backup_json(there))
     bad = {stored: f"it {what}" for stored, what in foreign(found, history.identity, lineage).items()}
     found = [each for each in found if each.stored not in bad]
     _check_not_diverged(found, there, history)

@@ -14,8 +14,8 @@ from asyncrestore.errors import Conflict, NotFound, StoppedEarly
 from asyncrestore.excision.excised import Excised
 from asyncrestore.history.bootstrap import ROLLED_BACK
 from asyncrestore.history.budget import ByteBudget
-from asyncrestore.history.limited import check_reaches
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.history.point_in_time import check_reaches
 from asyncrestore.jobs.arguments import integers, lists, texts, wrong
 from asyncrestore.jobs.opening import as_database, as_history
 from asyncrestore.jobs.selection import Selection, selected_by

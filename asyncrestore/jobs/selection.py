@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.errors import UsageError
 from asyncrestore.filters.filter import make_filter
-from asyncrestore.history.limited import limit_history
+from asyncrestore.history.point_in_time import limit_history
 from asyncrestore.jobs.arguments import integers, lists, times, wrong
 
 if TYPE_CHECKING:

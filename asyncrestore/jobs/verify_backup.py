@@ -16,11 +16,11 @@ from asyncrestore.errors import (
     SegmentGap,
     Unavailable,
 )
-from asyncrestore.history.card import read_card, why_unusable
-from asyncrestore.history.catalog import CARD, StoredSegment, find_backup, list_backup
-from asyncrestore.history.held import excised_in
-from asyncrestore.history.limited import check_reaches
+from asyncrestore.history.backup_json import read_backup_json, why_unusable
+from asyncrestore.history.catalog import BACKUP_JSON, StoredSegment, find_backup, list_backup
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.history.point_in_time import check_reaches
+from asyncrestore.history.still_excised import excised_in
 from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.inspection import broken_links, check_mostly_of, foreign, inspect_all, lineage_of
 from asyncrestore.jobs.opening import as_source, as_store
@@ -141,13 +141,15 @@ async def _verify_backup(
 
 async def _strangers(backup: Backup, found: list[Inspected], source: str | None) -> list[str]:
     """Describes what is of another backup of the same database, and what does not follow."""
-    card = await read_card(backup)
-    lineage = lineage_of(found, source, card)
+    named = await read_backup_json(backup)
+    lineage = lineage_of(found, source, named)
     others = foreign(found, source, lineage)
     problems = [f"{stored.key} {what}" for stored, what in others.items()]
     infos = [each.info for each in found if each.info is not None and each.source == source]
-    if card and (lineage not in {card, None} or not (lineage or all(map(card.allows, infos)))):
-        problems.append(f"{CARD} is of another backup ({card.backup}): delete it, if the segments are right")
+    if named and (lineage not in {named, None} or not (lineage or all(map(named.allows, infos)))):
+        problems.append(
+            f"{BACKUP_JSON} is of another backup ({named.backup}): delete it, if the segments are right"
+        )
     ours = [each for each in found if each.source == source and each.stored not in others]
     return [*problems, *broken_links(backup, ours)]
 
@@ -210,9 +212,9 @@ def _missing(backup: Backup, live: LiveHistory | None) -> Iterator[str]:
 
 async def _notes(backup: Backup) -> list[str]:
     """Describes what is not a problem, but worth knowing."""
-    card = await why_unusable(backup)
+    named = await why_unusable(backup)
     return [
-        *([f"{CARD} cannot be used, and nobody needs it to read: {card}"] if card else []),
+        *([f"{BACKUP_JSON} cannot be used, and nobody needs it to read: {named}"] if named else []),
         *[f"{key} was put aside: {await _why_aside(backup, key)}" for key in backup.aside],
         *[f"{segment.key} is superseded by others" for segment in backup.superseded()],
         *[f"t {each.start} to {each.end - 1} are in two segments" for each in backup.overlaps()],

@@ -11,8 +11,8 @@ from asyncrestore.errors import (
     Conflict,
 )
 from asyncrestore.history.copies import recorded_source
-from asyncrestore.history.limited import check_reaches
 from asyncrestore.history.live import LiveHistory
+from asyncrestore.history.point_in_time import check_reaches
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.arguments import integers, texts
 from asyncrestore.jobs.opening import as_database, as_history

@@ -146,7 +146,7 @@ async def test_threads_have_the_limit() -> None:
 async def test_a_backup_does_not_write_what_it_would_refuse() -> None:
     with max_segment_bytes(1000), pytest.raises(DamageError, match="was not published") as caught:
         forged.sound()
-    assert "--max-segment-size" in caught.value.hint
+    assert "`max_segment_bytes`" in caught.value.hint
 
 
 async def test_a_sparse_file(tmp_path: Path) -> None:

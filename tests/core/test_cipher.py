@@ -64,7 +64,7 @@ def test_what_lies_elsewhere_is_refused() -> None:
     for place in (("other", PLACE[1]), ("db", "0000000000010-0000000000020.parquet"), ("", ""), PLACE[::-1]):
         with pytest.raises(SegmentDamaged, match="not for this place") as raised:
             Cipher(KEY).decrypt(data, header, *place)
-        assert "--as-name" in raised.value.hint
+        assert "`as_name`" in raised.value.hint
 
 
 @pytest.mark.parametrize("wrapped", [b"", b"wrapped"])

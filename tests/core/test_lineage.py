@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.errors import Conflict, DamageError, NotAuthorized, SegmentDamaged, SegmentGap
-from asyncrestore.history.card import agree, check_card
-from asyncrestore.history.catalog import CARD, list_backup
+from asyncrestore.history.backup_json import agree, check_backup_json
+from asyncrestore.history.catalog import BACKUP_JSON, list_backup
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -133,7 +133,7 @@ async def test_one_key_for_two_lines(range_: SegmentRange, encryption: Encryptio
     async with encrypted(moved, encryption) as opened:
         with pytest.raises(SegmentDamaged, match="not for this place") as raised:
             await read(opened)
-        assert "--as-name" in raised.value.hint
+        assert "`as_name`" in raised.value.hint
 
 
 async def test_a_tail_that_was_dropped() -> None:
@@ -211,12 +211,12 @@ async def test_all_that_begin_at_once_agree() -> None:
     found = await info(store)
     assert isinstance(found, StoreInfo)
     assert (found.backups[0].id, found.backups[0].foreign) == (first.backup, [])
-    assert CARD in (await delete(store, NAME, confirmed=True)).deleted
+    assert BACKUP_JSON in (await delete(store, NAME, confirmed=True)).deleted
     assert await store.list(NAME) == []
 
 
 async def verify_card(store: Store, newest: bytes | None) -> Lineage | None:
-    return await check_card(await list_backup(store, NAME), Segment(newest).info if newest else None)
+    return await check_backup_json(await list_backup(store, NAME), Segment(newest).info if newest else None)
 
 
 async def test_what_says_which_backup_it_is() -> None:
@@ -225,20 +225,20 @@ async def test_what_says_which_backup_it_is() -> None:
     assert await verify_card(store, newest) == LINEAGE, "the segments say it"
     assert await agree(await list_backup(store, NAME), LINEAGE) == LINEAGE, "and it is published again"
     assert await verify_card(store, newest) == LINEAGE
-    assert await refused(await store_of({**OURS, CARD: ELSEWHERE.to_json()}))
+    assert await refused(await store_of({**OURS, BACKUP_JSON: ELSEWHERE.to_json()}))
     for foreign in (line(ELSEWHERE, NEWEST), line(None, NEWEST)):
         with pytest.raises(Conflict, match="is of"):
             await verify_card(store, foreign[NEWEST.key])
     for wrong in (b"", b"{}", b"[" * 9999, b'{"id": 1, "since": 0}', b'{"id": "x", "since": true}'):
-        damaged = await store_of({**OURS, CARD: wrong})
+        damaged = await store_of({**OURS, BACKUP_JSON: wrong})
         assert await verify_card(damaged, newest) == LINEAGE
         assert (await verify(damaged)).ok
         assert len(await read(damaged)), "nobody needs it to read"
         with pytest.raises(DamageError, match="damaged"):
-            await agree(await list_backup(await store_of({CARD: wrong}), NAME), None)
-    large = await store_of({**OURS, CARD: b"[" + b"{}," * 100_000 + b"{}]"})
+            await agree(await list_backup(await store_of({BACKUP_JSON: wrong}), NAME), None)
+    large = await store_of({**OURS, BACKUP_JSON: b"[" + b"{}," * 100_000 + b"{}]"})
     assert (await verify(large)).ok, "it is too large to be looked at"
-    unnamed = {**line(None, NEWEST), CARD: b'{"format": 2, "id": "x", "since": 0}'}
+    unnamed = {**line(None, NEWEST), BACKUP_JSON: b'{"format": 2, "id": "x", "since": 0}'}
     assert not (await verify(await store_of(unnamed))).ok, "no segment is of that backup"
     await begin(secret := MemoryStore(), encryption=KEY)
     with pytest.raises(NotAuthorized):
@@ -251,6 +251,6 @@ async def test_two_backups_are_not_copied_into_one() -> None:
         await copy(await store_of(OURS), copied)
     spare = MemoryStore()
     assert (await copy(await store_of(OURS), spare)).ok
-    assert Lineage.from_json(await spare.read(NAME, CARD)) == LINEAGE
+    assert Lineage.from_json(await spare.read(NAME, BACKUP_JSON)) == LINEAGE
     assert await load(spare) == OURS
     assert (await copy(spare, MemoryStore(), as_name="other")).ok

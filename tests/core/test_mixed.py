@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.errors import AsyncRestoreError, NotAuthorized, OtherKey, Unprotected
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -33,7 +33,7 @@ KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 SIGNING, OTHER_SIGNING = SigningKey(KEY), SigningKey(OTHER)
 PLAIN = {
     **{range_.key: small_backup.segment(range_, lineage=LINEAGE) for range_ in RANGES},
-    CARD: LINEAGE.to_json(),
+    BACKUP_JSON: LINEAGE.to_json(),
 }
 FIRST, MIDDLE, NEWEST = (range_.key for range_ in RANGES)
 SEGMENTS = {FIRST, MIDDLE, NEWEST}
@@ -125,7 +125,7 @@ async def test_one_object_that_the_key_protects_shows_that_it_is_right() -> None
 async def test_a_forgotten_key_and_a_planted_segment() -> None:
     """Without a key anybody can make what is readable: repair would go on to write in clear."""
     secret = await protected(KEY)
-    for planted in (CARD, FIRST, NEWEST):
+    for planted in (BACKUP_JSON, FIRST, NEWEST):
         store = await store_of({**secret, planted: PLAIN[planted]})
         for refusing in (verify(store), info(store)):
             with pytest.raises(NotAuthorized, match="no key was given"):
@@ -143,10 +143,10 @@ async def test_an_object_that_claims_another_key() -> None:
 
 async def test_the_other_objects_of_a_backup() -> None:
     for encryption, other in ((None, KEY), (KEY, OTHER), (SIGNING, None), (SIGNING, OTHER_SIGNING)):
-        note = (await protected(other))[CARD]
-        store = await store_of({**await protected(encryption), CARD: note, f"{MIDDLE}.aside": note})
+        note = (await protected(other))[BACKUP_JSON]
+        store = await store_of({**await protected(encryption), BACKUP_JSON: note, f"{MIDDLE}.aside": note})
         report = await verify(store, encryption=encryption)
         assert report.problems == ["no segment holds t 10 to 19 (the middle)"]
         if encryption or other:
-            assert f"{CARD} cannot be used, and nobody needs it to read: " in report.notes[0]
+            assert f"{BACKUP_JSON} cannot be used, and nobody needs it to read: " in report.notes[0]
         assert report.notes[1].startswith(f"{MIDDLE} was put aside: ")

@@ -273,7 +273,7 @@ async def test_what_a_restore_asks_of_a_backup_with_holes() -> None:
     assert (await history.state(t_to_tx(9))).schema.to_json() == LOG.schema(10).to_json()
     with pytest.raises(SegmentGap, match="no segment holds t 10 to 10") as caught:
         await history.schema()
-    assert "without --exclude and --rewrite" in caught.value.hint
+    assert "without `exclude` and `rewrite`" in caught.value.hint
 
 
 class Noting(MemoryStore):

@@ -14,7 +14,7 @@ import anyio
 
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, Unavailable
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -241,7 +241,7 @@ async def faulty_backup(connector: Connector, sources: Sources, rng: random.Rand
     whole = sources.backups[which]
     assert keys == [item.key for item in await whole.list("db")], "the segments differ"
     for key in keys:
-        if key != CARD:  # the two are backups with an id each
+        if key != BACKUP_JSON:  # the two are backups with an id each
             ours, theirs = Segment(await store.read("db", key)), Segment(await whole.read("db", key))
             assert ours.same_rows(theirs), f"segment {key} differs"
     assert (await verify(store)).ok

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.history.prefetch import PARTS_AT_ONCE
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
@@ -49,9 +49,9 @@ async def test_a_slow_target_stops_the_prefetcher(
 ) -> None:
     source, inner, store = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database(), CountingStore()
     await backup(source, store, segment_size=SEGMENT)
-    # A restore begins with the first, the card and the last, asks the last for requests, looks for code in
+    # A restore begins with the first, backup.json and the last, asks the last for requests, looks for code in
     # all but holds none of them, and reads all again.
-    looked_at = 4 + len([each for each in await store.list(source.name) if each.key != CARD])
+    looked_at = 4 + len([each for each in await store.list(source.name) if each.key != BACKUP_JSON])
     store.read_count, store.ahead = -looked_at, []
 
     def on_progress(progress: Progress) -> None:

@@ -16,7 +16,7 @@ from asyncrestore.errors import (
     SegmentDamaged,
     UsageError,
 )
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -405,10 +405,12 @@ async def test_a_forgotten_key_and_a_planted_segment(source: BridgeDatabase, sto
         assert await load(laid) == before
 
     *_, planted_last, newest = sorted(sound)
-    laid = await store_of({**sound, planted_last: plain[planted_last], CARD: await store.read(NAME, CARD)})
+    laid = await store_of(
+        {**sound, planted_last: plain[planted_last], BACKUP_JSON: await store.read(NAME, BACKUP_JSON)}
+    )
     await laid.delete(NAME, newest)
     before = await load(laid)
-    with pytest.raises(NotAuthorized, match=f"{CARD}: it is encrypted") as raised:
+    with pytest.raises(NotAuthorized, match=f"{BACKUP_JSON}: it is encrypted") as raised:
         await backup(source, laid, name=NAME, segment_size=SIZE)
     assert "Give the key" in raised.value.hint
     assert "Delete it" in raised.value.hint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncrestore.errors import Conflict
-from asyncrestore.history.catalog import CARD, list_backup, publish_segment
+from asyncrestore.history.catalog import BACKUP_JSON, list_backup, publish_segment
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.compact import compact
 from asyncrestore.jobs.copy import copy
@@ -60,7 +60,7 @@ async def in_pieces(source: BridgeDatabase, *ranges: SegmentRange, of: Store | N
     """What a backup of today writes for these ranges, in a backup of its own or another one."""
     store = MemoryStore()
     if of is not None:
-        await store.publish(NAME, CARD, await of.read(NAME, CARD))
+        await store.publish(NAME, BACKUP_JSON, await of.read(NAME, BACKUP_JSON))
     for range_ in ranges:
         await backup(source, store, start_t=range_.start, end_t=range_.end)
     return await load(store)

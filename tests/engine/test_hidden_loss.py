@@ -189,7 +189,7 @@ async def test_what_is_before_a_gap_can_be_restored(objects: Objects, new_databa
     store, target = await store_of(broken), await new_database()
     with pytest.raises(SegmentGap) as caught:
         await restore(store, target)
-    assert f"--until-t {SIZE - 1}" in caught.value.hint
+    assert f"`until_t={SIZE - 1}`" in caught.value.hint
     with pytest.raises(SegmentGap):
         await restore(store, target, until_t=SIZE)
 

@@ -137,7 +137,7 @@ async def test_holes(new_database: NewDatabase) -> None:
     target = await new_database()
     with pytest.raises(SegmentGap, match="the attributes as of t 10 depend on it") as caught:
         await restore(without, target, until_t=rename.start - 1, exclude=exclude)
-    assert "without --exclude" in caught.value.hint
+    assert "without `exclude`" in caught.value.hint
     await restore(without, target, until_t=rename.start - 1)
     assert (await verify(source, against=target, until_t=rename.start - 1)).problems == []
 

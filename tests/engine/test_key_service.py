@@ -91,10 +91,10 @@ async def test_keys_that_do_not_fit(source: BridgeDatabase, kms: Any, kms_key: K
     other = KmsKey(kms.create_key()["KeyMetadata"]["Arn"])
     for asked, key, hint in (
         (wrapped, None, "Give the key"),
-        (wrapped, KEY, "--encryption-kms-key"),
+        (wrapped, KEY, "`KmsKey`"),
         (wrapped, other, "kms:Decrypt for the key that wrapped it"),
         (wrapped, KmsKey("alias/none"), "Check the key's id, region and state"),
-        (store, kms_key, "--encryption-key-file"),
+        (store, kms_key, "`encryption`"),
     ):
         with pytest.raises(NotAuthorized, match=r"\.parquet") as raised:
             await verify(asked, encryption=key)

@@ -88,7 +88,7 @@ async def test_copy_that_is_made_again(
         await backup(again, store)
     assert caught.value.exit_code == 13
     assert "deleted and made or restored again" in caught.value.hint
-    assert "--name" in caught.value.hint
+    assert "`name`" in caught.value.hint
     with pytest.raises(Conflict, match="is a backup of another database"):
         await repair(again, store)
     with pytest.raises(Conflict, match="is a backup of another database"):
@@ -130,7 +130,7 @@ async def test_live_source_that_is_made_again(
     await backup(again, other_store, segment_size=segment_size)
     with pytest.raises(Conflict, match=r"have diverged: t \d+ differs") as caught:
         await backup(again, store)
-    assert "deleted and made again. Back it up under another --name" in caught.value.hint
+    assert "deleted and made again. Back it up under another `name`" in caught.value.hint
     with pytest.raises(Conflict, match="have diverged: most transactions show other ids"):
         await repair(again, store)
     for ours, theirs in ((store, other_store), (other_store, store)):

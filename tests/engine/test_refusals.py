@@ -20,7 +20,7 @@ from asyncrestore.errors import (
     Unavailable,
     UsageError,
 )
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
@@ -328,7 +328,7 @@ async def test_disk_full_while_publishing(
 
     before = sorted(path.name for path in (tmp_path / "store" / "db").iterdir())
     assert before
-    assert all(name.endswith((".parquet", CARD)) for name in before), "no unfinished file is left"
+    assert all(name.endswith((".parquet", BACKUP_JSON)) for name in before), "no unfinished file is left"
     await backup(source, str(tmp_path / "store"), name="db", segment_size=4)
     assert (await verify(str(tmp_path / "store"))).problems == []
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import NotAuthorized
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.history.stored import StoredHistory
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.delete import delete
@@ -58,12 +58,12 @@ async def segments(database: BridgeDatabase) -> dict[str, bytes]:
 
 
 def begin_in(bucket: Bucket, prefix: str = "backups") -> None:
-    bucket.put(f"{prefix}/db/{CARD}", LINEAGE.to_json())
+    bucket.put(f"{prefix}/db/{BACKUP_JSON}", LINEAGE.to_json())
 
 
 def stored(bucket: Bucket) -> dict[str, bytes]:
     prefix = "backups/db/"
-    keys = [key for key in bucket.all_keys() if key.startswith(prefix) and not key.endswith(CARD)]
+    keys = [key for key in bucket.all_keys() if key.startswith(prefix) and not key.endswith(BACKUP_JSON)]
     return {key.removeprefix(prefix): bucket.get(key) for key in keys}
 
 
@@ -269,7 +269,9 @@ async def test_two_at_once_fifty_times(new_database: NewDatabase, moto_bucket: B
             assert sorted(written) == sorted(wanted)
             prefix = f"backups{number}/db/"
             keys = [
-                key for key in moto_bucket.all_keys() if key.startswith(prefix) and not key.endswith(CARD)
+                key
+                for key in moto_bucket.all_keys()
+                if key.startswith(prefix) and not key.endswith(BACKUP_JSON)
             ]
             assert {key.removeprefix(prefix): moto_bucket.get(key) for key in keys} == wanted
 

@@ -102,7 +102,7 @@ async def test_an_object_without_an_end(store: S3Store, proxy: Proxy) -> None:
     proxy.always["GET"] = endless
     with max_segment_bytes(1 << 20), pytest.raises(SegmentDamaged, match=r"1\.parquet has 1,") as caught:
         await store.read("db", "1.parquet")
-    assert "--max-segment-size" in caught.value.hint
+    assert "`max_segment_bytes`" in caught.value.hint
     assert len(proxy.requests) == 1
 
 

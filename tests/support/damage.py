@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from asyncrestore.history.catalog import CARD
+from asyncrestore.history.catalog import BACKUP_JSON
 from asyncrestore.segments.lineage import Lineage
 from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.memory import MemoryStore
@@ -22,13 +22,17 @@ LINEAGE = Lineage("6fa459ea-ee8a-4ca4-894e-db77e160355e", 0)
 
 async def load(store: Store, name: str = NAME) -> Objects:
     """A backup's objects by key, without the one that says which backup it is: segments say so, too."""
-    return {each.key: await store.read(name, each.key) for each in await store.list(name) if each.key != CARD}
+    return {
+        each.key: await store.read(name, each.key)
+        for each in await store.list(name)
+        if each.key != BACKUP_JSON
+    }
 
 
 async def begin(store: Store, name: str = NAME, encryption: Encryption | None = None) -> None:
     """Begins a backup whose id is known, so that several are of one."""
     async with encrypted(store, encryption) as opened:
-        await opened.publish(name, CARD, LINEAGE.to_json())
+        await opened.publish(name, BACKUP_JSON, LINEAGE.to_json())
 
 
 async def store_of(objects: Objects) -> MemoryStore:

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from asyncrestore.errors import OTHERWISE_PROTECTED, DamageError, NotFound
 from asyncrestore.excision.excised import Excised
-from asyncrestore.history.scan import covered_in, limited
+from asyncrestore.history.scan import by_t, covered_in
 from asyncrestore.history.stored import StoredHistory
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def excisions_of(backup: Backup, live: LiveHistory | None) -> Excisions:
         NotFound: it is gone.
     """
     if live is not None:
-        return await covered_in(backup, live.base, await limited(live, live.requests))
+        return await covered_in(backup, live.base, await by_t(live, live.requests))
     return await StoredHistory(backup, await backup.read(backup.chain()[0])).excisions()
 
 
