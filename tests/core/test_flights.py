@@ -115,6 +115,27 @@ def test_all_is_sent_again_from_the_first_that_did_not_commit() -> None:
     assert not flights.send(2).predecessors_committed
 
 
+def test_what_commits_stands_before_the_rest_of_its_batch() -> None:
+    """So a refusal of the next one is not for want of its predecessor."""
+    flight = Flight(transactions(1, 2), 2, predecessors_committed=False, sent_s=0)
+    flight.answered(answer(1, REFUSED), 1)
+    flight.take_committed()
+    assert flight.predecessors_committed
+
+
+def test_the_window_learns_what_became_of_it() -> None:
+    """It opens with each that lands in place, and narrows and spaces when one does not."""
+    window = AdaptiveWindow(64)
+    flights = Flights(window, singly=True)
+    flights.add(transactions(1))
+    flight = flights.send(3)
+    flight.answered(answer(1), 5)
+    flights.settle(flight)
+    assert window.size == 2
+    flights.lost_place()
+    assert (window.size, window.spacing_s) == (1, pytest.approx(2 / 16))
+
+
 def test_an_answer_for_too_few_transactions_without_a_reason_is_a_failure() -> None:
     """An engine's mistake, by which the rest would be taken for committed."""
     flight = Flight(transactions(1, 2, 3), 3, predecessors_committed=True, sent_s=0)
