@@ -22,6 +22,7 @@ from asyncrestore.jobs.selection import Selection, selected_by
 from asyncrestore.model.code import ALL, AllowedCode
 from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx, tx_to_t
+from asyncrestore.patience import PATIENCE_S
 from asyncrestore.pipeline.code_check import CodeCheck
 from asyncrestore.pipeline.marker import check_empty, prepare_target
 from asyncrestore.pipeline.resolve import Resolver
@@ -111,6 +112,7 @@ async def restore(
     expect_t: int | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
     in_flight: int = 1024,
+    patience_s: float = PATIENCE_S,
     id_cache_size: int = 2_000_000,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
@@ -147,6 +149,8 @@ async def restore(
         prefetch_bytes: at most this many bytes of segments are loaded ahead; one segment always may be.
         in_flight: at most this many transactions are sent and not answered yet; 1 waits for each answer. If
             the engine does not keep their order, fewer are sent: as many as arrive in order.
+        patience_s: for how many seconds the target may be busy or away, or its clock behind the history,
+            without anything committing. The restore waits and tries again meanwhile.
         id_cache_size: how many entity ids are remembered, at about 9 bytes each. With 0 each id is looked up
             in the target, which is slower and changes nothing else.
         encryption: the store's key, if the store is encrypted.
@@ -182,6 +186,8 @@ async def restore(
     integers(least=1, most=MAX_PREFETCH_BYTES, prefetch_bytes=prefetch_bytes)
     if not isinstance(spot_check, int | float) or not 0 <= spot_check <= 1:
         raise wrong("spot_check", "a number from 0 to 1", spot_check)
+    if not isinstance(patience_s, int | float) or not patience_s >= 0:
+        raise wrong("patience_s", "a number of seconds, not below 0", patience_s)
     keywords = Selection(
         exclude=exclude,
         exclude_schema=exclude_schema,
@@ -207,6 +213,7 @@ async def restore(
             target=CheckedDatabase(await _open_target(connector, target, selected.history, check)),
             budget=ByteBudget(prefetch_bytes),
             in_flight=in_flight,
+            patience_s=patience_s,
             cache=IdCache(id_cache_size),
             segments=segments,
             spot_check=spot_check,
@@ -235,6 +242,7 @@ async def _restore(
     target: Database,
     budget: ByteBudget,
     in_flight: int,
+    patience_s: float,
     cache: IdCache,
     segments: int | None,
     spot_check: float,
@@ -266,7 +274,7 @@ async def _restore(
     commits = _Commits(
         progress=progress,
         on_progress=on_progress,
-        checker=SpotCheck(target, cache, spot_check),
+        checker=SpotCheck(target, cache, spot_check, patience_s),
         last_tx=marker.source_tx,
     )
     stages = Stages(
@@ -281,6 +289,7 @@ async def _restore(
         cache=cache,
         budget=budget,
         in_flight=in_flight,
+        patience_s=patience_s,
         progress=progress,
         on_commit=commits.note,
         stop=stop,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from asyncrestore.errors import UsageError
 from asyncrestore.model.log import tx_to_t
+from asyncrestore.model.values import FUNCTION, REF, SYMBOL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,7 +28,6 @@ what it asks for and notes nothing. In a history that somebody made it names an 
 """
 
 ALL = "all"
-_SYMBOL, _FUNCTION = "y", "c"
 
 _NEVER = (
     "clojure", "java", "javax", "jdk", "sun", "com.sun", "cognitect", "com.cognitect", "datomic",
@@ -163,7 +163,7 @@ def is_code(attributes: Collection[int], datom: Datom) -> bool:
 
     A retraction of a name calls nothing; the function that it retracts is made all the same.
     """
-    return datom[2] == _FUNCTION or (datom[4] and datom[1] in attributes)
+    return datom[2] == FUNCTION or (datom[4] and datom[1] in attributes)
 
 
 def code_in(rows: Sequence[tuple[int, Datom]], base: Mapping[int, str], start: int) -> list[Found]:
@@ -184,8 +184,8 @@ def code_in(rows: Sequence[tuple[int, Datom]], base: Mapping[int, str], start: i
     for tx, datom in sorted(rows, key=lambda row: row[0]):
         e, a, kind, raw, _ = datom
         if tx_to_t(tx) >= start and is_code(attributes, datom):
-            named = raw if kind == "r" and isinstance(raw, int) else e
-            name = str(raw) if kind == _SYMBOL else _function(named, idents)
+            named = raw if kind == REF and isinstance(raw, int) else e
+            name = str(raw) if kind == SYMBOL else _function(named, idents)
             attribute = attributes.get(a) or idents.get(a) or str(a)
             found.append(Found(Code(name, attribute, e, tx_to_t(tx)), a, raw))
     return found

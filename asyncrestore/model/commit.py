@@ -9,6 +9,18 @@ from asyncrestore.model.log import Transaction, weight
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Iterator
+
+STRIDE = 4
+"""How many places an operation takes in a flat list: entity, attribute, kind, raw."""
+
+ENTITIES, ATTRIBUTES, KINDS, RAWS = (slice(place, None, STRIDE) for place in range(STRIDE))
+"""The columns of a flat list of operations: ``adds[KINDS]`` has the kind of each."""
+
+
+def operations(flat: list[Any]) -> Iterator[tuple[int, int, str, Any]]:
+    """Returns the operations of a flat list, one after the other: entity, attribute, kind, raw."""
+    return zip(flat[ENTITIES], flat[ATTRIBUTES], flat[KINDS], flat[RAWS], strict=True)
 
 
 @dataclass(slots=True)
@@ -33,7 +45,7 @@ class TxData:
     @property
     def weight(self) -> int:
         """The weight of its assertions and retractions, see `weight`."""
-        raws = [*self.adds[3::4], *self.retracts[3::4]]
+        raws = [*self.adds[RAWS], *self.retracts[RAWS]]
         return weight(len(raws), raws)
 
 

@@ -11,7 +11,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from asyncrestore.model.values import to_python, to_raw
+from asyncrestore.model.values import BIGDEC, URI, to_python, to_raw
 
 if TYPE_CHECKING:
     from asyncrestore.model.values import Raw
@@ -28,9 +28,9 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 def as_compared(kind: str, raw: Raw) -> Raw:
     """Returns the raw form that stands for all that Datomic takes for the same value."""
-    if kind == "o":
+    if kind == URI:
         return _uri(str(raw))
-    if kind == "m":
+    if kind == BIGDEC:
         return str(Decimal(str(raw)))
     if kind in "df":
         number: float = to_python(kind, raw)

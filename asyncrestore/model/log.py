@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from asyncrestore.model.values import NUMERIC_KINDS, Raw
+from asyncrestore.model.values import NUMERIC_KINDS, REF, REFERRING_KINDS, Raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -220,13 +220,13 @@ def mentioned(transactions: Iterable[Transaction]) -> set[int]:
         for e, a, kind, raw, _ in transaction.datoms:
             ids.add(e)
             ids.add(a)
-            if kind in "rt":
+            if kind in REFERRING_KINDS:
                 ids.update(references(kind, raw))
     return ids
 
 
 def references(kind: str, raw: Any) -> Iterable[int]:
     """Returns the entities that a value of kind `r` (a reference) or `t` (a tuple) refers to."""
-    if kind == "r":
+    if kind == REF:
         return (raw,)
-    return (slot[1] for slot in raw if slot is not None and slot[0] == "r")
+    return (slot[1] for slot in raw if slot is not None and slot[0] == REF)

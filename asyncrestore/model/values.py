@@ -26,26 +26,33 @@ if TYPE_CHECKING:
 
 Raw: TypeAlias = int | str | tuple[Any, ...]
 
+BOOLEAN, LONG, REF, DOUBLE, FLOAT, INSTANT = "b", "l", "r", "d", "f", "i"
+STRING, KEYWORD, SYMBOL, UUID, URI = "s", "k", "y", "u", "o"
+BIGINT, BIGDEC, BYTES, TUPLE, FUNCTION = "n", "m", "x", "t", "c"
+
 KINDS = {
-    "b": "boolean",
-    "l": "long",
-    "r": "ref",
-    "d": "double",
-    "f": "float",
-    "i": "instant",
-    "s": "string",
-    "k": "keyword",
-    "y": "symbol",
-    "u": "uuid",
-    "o": "uri",
-    "n": "bigint",
-    "m": "bigdec",
-    "x": "bytes",
-    "t": "tuple",
-    "c": "fn",
+    BOOLEAN: "boolean",
+    LONG: "long",
+    REF: "ref",
+    DOUBLE: "double",
+    FLOAT: "float",
+    INSTANT: "instant",
+    STRING: "string",
+    KEYWORD: "keyword",
+    SYMBOL: "symbol",
+    UUID: "uuid",
+    URI: "uri",
+    BIGINT: "bigint",
+    BIGDEC: "bigdec",
+    BYTES: "bytes",
+    TUPLE: "tuple",
+    FUNCTION: "fn",
 }
-NUMERIC_KINDS = frozenset("blrdfi")
+NUMERIC_KINDS = frozenset({BOOLEAN, LONG, REF, DOUBLE, FLOAT, INSTANT})
 """The kinds whose raw form is an integer."""
+
+REFERRING_KINDS = frozenset({REF, TUPLE})
+"""The kinds whose raw form can have entity ids in it."""
 
 KIND_OF_TYPE = {f"db.type/{name}": kind for kind, name in KINDS.items()}
 """The kind of an attribute's values, by the ident of its value type."""
@@ -103,23 +110,23 @@ def float_from_bits(bits: int) -> float:
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
-    "b": bool,
-    "l": int,
-    "r": int,
-    "d": double_from_bits,
-    "f": float_from_bits,
-    "i": _instant,
-    "s": str,
-    "k": Keyword,
-    "y": Symbol,
-    "u": uuid.UUID,
-    "o": Uri,
+    BOOLEAN: bool,
+    LONG: int,
+    REF: int,
+    DOUBLE: double_from_bits,
+    FLOAT: float_from_bits,
+    INSTANT: _instant,
+    STRING: str,
+    KEYWORD: Keyword,
+    SYMBOL: Symbol,
+    UUID: uuid.UUID,
+    URI: Uri,
     # By way of a decimal: `int` refuses a text of more than 4,300 digits, and `str` such a number.
-    "n": lambda text: int(Decimal(text)),
-    "m": Decimal,
-    "x": base64.b64decode,
-    "t": _tuple,
-    "c": str,
+    BIGINT: lambda text: int(Decimal(text)),
+    BIGDEC: Decimal,
+    BYTES: base64.b64decode,
+    TUPLE: _tuple,
+    FUNCTION: str,
 }
 
 
@@ -196,19 +203,19 @@ def _decimal(value: Decimal) -> str:
 
 
 _ENCODERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Raw]]] = {
-    "b": ((bool,), int),
-    "l": ((int,), _long),
-    "d": ((float,), _bits("<d", "<q")),
-    "f": ((float,), _bits("<f", "<i")),
-    "i": ((datetime, int), _milliseconds),
-    "s": ((str,), _text),
-    "k": ((Keyword,), lambda value: _text(value.name)),
-    "y": ((Symbol,), lambda value: _text(value.name)),
-    "u": ((uuid.UUID,), str),
-    "o": ((Uri,), _uri),
-    "n": ((int,), lambda value: str(Decimal(value))),
-    "m": ((Decimal,), _decimal),
-    "x": ((bytes,), lambda value: base64.b64encode(value).decode()),
+    BOOLEAN: ((bool,), int),
+    LONG: ((int,), _long),
+    DOUBLE: ((float,), _bits("<d", "<q")),
+    FLOAT: ((float,), _bits("<f", "<i")),
+    INSTANT: ((datetime, int), _milliseconds),
+    STRING: ((str,), _text),
+    KEYWORD: ((Keyword,), lambda value: _text(value.name)),
+    SYMBOL: ((Symbol,), lambda value: _text(value.name)),
+    UUID: ((uuid.UUID,), str),
+    URI: ((Uri,), _uri),
+    BIGINT: ((int,), lambda value: str(Decimal(value))),
+    BIGDEC: ((Decimal,), _decimal),
+    BYTES: ((bytes,), lambda value: base64.b64encode(value).decode()),
 }
 
 
@@ -220,7 +227,7 @@ def to_raw(kind: str, value: Any) -> Raw:
         ValueError: Datomic has no such value.
     """
     types, encode = _ENCODERS[kind]
-    if not isinstance(value, types) or (isinstance(value, bool) and kind != "b"):
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != BOOLEAN):
         raise TypeError(f"a {type(value).__name__} instead of a {types[0].__name__}")
     return encode(value)
 
@@ -240,17 +247,17 @@ def parse(kind: str, text: str) -> Any:
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "b": lambda text: {"true": True, "false": False}[text],
-    "l": int,
-    "d": float,
-    "f": float,
-    "i": datetime.fromisoformat,
-    "s": str,
-    "k": lambda text: Keyword(_written(text.removeprefix(":"))),
-    "y": lambda text: Symbol(_written(text)),
-    "u": uuid.UUID,
-    "o": Uri,
-    "n": int,
-    "m": Decimal,
-    "x": lambda text: base64.b64decode(text, validate=True),
+    BOOLEAN: lambda text: {"true": True, "false": False}[text],
+    LONG: int,
+    DOUBLE: float,
+    FLOAT: float,
+    INSTANT: datetime.fromisoformat,
+    STRING: str,
+    KEYWORD: lambda text: Keyword(_written(text.removeprefix(":"))),
+    SYMBOL: lambda text: Symbol(_written(text)),
+    UUID: uuid.UUID,
+    URI: Uri,
+    BIGINT: int,
+    BIGDEC: Decimal,
+    BYTES: lambda text: base64.b64decode(text, validate=True),
 }

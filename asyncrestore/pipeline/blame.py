@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from asyncrestore.filters.request import OPTIONAL_BASE
+from asyncrestore.model.values import REF, STRING
 
 if TYPE_CHECKING:
     from asyncrestore.model.log import Datom, Transaction
@@ -45,7 +46,7 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
                 f"The target calls {predicates} with each value of {name}, such as that of entity {e}.",
                 f"Restore into a new database with `exclude=:db.attr/preds` or `exclude={name}`.",
             )
-        if unknown is None and kind == "s" and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
+        if unknown is None and kind == STRING and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
             cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
             return cause, f"Restore into a new database with `exclude={name}` or `rewrite={name}=HOW`."
@@ -113,5 +114,5 @@ def _names_predicate(attribute: Attribute, message: str) -> bool:
 
 def _base_idents(schema: Schema, datom: Datom) -> list[str]:
     e, a, kind, raw, _ = datom
-    mentioned = [e, a, raw] if kind == "r" else [e, a]
+    mentioned = [e, a, raw] if kind == REF else [e, a]
     return [schema.base[entity] for entity in mentioned if entity in schema.base]

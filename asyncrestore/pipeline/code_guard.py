@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore.errors import UsageError
 from asyncrestore.model import positions
 from asyncrestore.model.code import CODE
+from asyncrestore.model.commit import ATTRIBUTES, ENTITIES, KINDS, operations
 from asyncrestore.model.log import tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
+from asyncrestore.model.values import FUNCTION, SYMBOL, TUPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,25 +73,25 @@ class CodeGuard:
         """
         # Hardly any transaction needs a closer look. To find that out takes a microsecond.
         adds, untouched = data.adds, self._names.keys().isdisjoint
-        if not (untouched(adds[1::4]) and untouched(adds[0::4])):
+        if not (untouched(adds[ATTRIBUTES]) and untouched(adds[ENTITIES])):
             self._note_names(data)
             self._check_code(data)
             self._check_said(data)
-        kinds = adds[2::4]
+        kinds = adds[KINDS]
         if data.retracts:
-            kinds += data.retracts[2::4]
-        if ("c" in kinds or "t" in kinds) and not self._allowed.everything:
+            kinds += data.retracts[KINDS]
+        if (FUNCTION in kinds or TUPLE in kinds) and not self._allowed.everything:
             self._check_functions(data)
 
     def _check_code(self, data: TxData) -> None:
         """Checks the values that attributes of code are given."""
-        for _, attribute, kind, raw in _operations(data.adds):
+        for _, attribute, kind, raw in operations(data.adds):
             name = self._names.get(attribute, "")
             if name in CODE and not self._may(name, kind, raw):
                 raise _refused(data, f"it would give an entity {raw!r} as :{name}")
 
     def _may(self, name: str, kind: str, raw: Any) -> bool:
-        if kind == "y":
+        if kind == SYMBOL:
             return self._allowed.allows(str(raw))
         if self._allowed.everything:
             return True
@@ -97,14 +99,14 @@ class CodeGuard:
 
     def _check_functions(self, data: TxData) -> None:
         """Checks each function, whatever it is a value of: the bridge would make it."""
-        for _, _, kind, raw in (*_operations(data.adds), *_operations(data.retracts)):
+        for _, _, kind, raw in (*operations(data.adds), *operations(data.retracts)):
             for function in _functions(kind, raw):
                 if function not in self._functions:
                     raise _refused(data, f"it has the function {function!r}")
 
     def _note_names(self, data: TxData) -> None:
         """Notes which entity is an attribute of code because it is given its ident."""
-        for entity, attribute, _, raw in _operations(data.adds):
+        for entity, attribute, _, raw in operations(data.adds):
             if self._names.get(attribute) == _IDENT:
                 name = str(raw).removeprefix(":")
                 if name not in GUARDED or self._names.get(entity) == name:
@@ -116,7 +118,7 @@ class CodeGuard:
 
     def _check_said(self, data: TxData) -> None:
         """Checks what is said of the guarded attributes themselves."""
-        for entity, attribute, _, raw in _operations(data.adds):
+        for entity, attribute, _, raw in operations(data.adds):
             name = self._names.get(entity)
             if name is None or attribute in _SAID_OF_ITSELF:
                 continue
@@ -125,15 +127,11 @@ class CodeGuard:
             raise _refused(data, f"it gives :{name} itself a value, by which it could be called otherwise")
 
 
-def _operations(flat: list[Any]) -> Iterator[tuple[int, int, str, Any]]:
-    return zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
-
-
 def _functions(kind: str, raw: Any) -> Iterator[Any]:
     """Yields the functions in a value: itself, or slots of a tuple."""
-    if kind == "c":
+    if kind == FUNCTION:
         yield raw
-    elif kind == "t":
+    elif kind == TUPLE:
         for slot in raw:
             if slot is not None:
                 yield from _functions(slot[0], slot[1])

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import DamageError
+from asyncrestore.model.values import BIGDEC, DOUBLE, FLOAT, URI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from asyncrestore.model.log import Datom
     from asyncrestore.model.schema import Schema
 
-LOOSELY_EQUAL_KINDS = "odfm"
+LOOSELY_EQUAL_KINDS = frozenset({URI, DOUBLE, FLOAT, BIGDEC})
 """Kinds with different values that Local may take for equal: case of URIs, NaN, zeros, decimal scales."""
 
 _FAR_SCALE = 29
@@ -83,7 +84,7 @@ class Composites:
                         yield (e, component, *filled[component], True)
                 else:
                     for component, decimal in self._emptied(a, filled, mine):
-                        yield (e, component, "m", decimal, False)
+                        yield (e, component, BIGDEC, decimal, False)
 
     def _emptied(
         self, composite: int, slots: dict[int, tuple[str, Any]], mine: Sequence[Datom]
@@ -99,7 +100,7 @@ class Composites:
             left = {c for c, slot in zip(self._components(composite), new, strict=True) if slot is not None}
         for component in slots.keys() - left - {a for _, a, *_ in mine}:
             kind, raw = slots[component]
-            if kind == "m":
+            if kind == BIGDEC:
                 yield component, _respelled(raw)
 
     def _unexplained(
@@ -149,7 +150,7 @@ class Composites:
 
 def _same_decimal(old: tuple[str, Any] | None, new: tuple[str, Any]) -> bool:
     """Whether both are one decimal in two spellings: a change in the log, but not to a composite."""
-    return old is not None and old[0] == new[0] == "m" and Decimal(old[1]) == Decimal(new[1])
+    return old is not None and old[0] == new[0] == BIGDEC and Decimal(old[1]) == Decimal(new[1])
 
 
 def _respelled(decimal: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.model.commit import operations
 from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model.positions import TX, ident, lookup, tempid
 from asyncrestore.model.schema import ORIGINAL_ID, PLACEHOLDER
+from asyncrestore.model.values import LONG, REF, TUPLE
 
 if TYPE_CHECKING:
     from asyncrestore.model.commit import TxData
@@ -30,30 +32,29 @@ def with_entity_made(transaction: TxData, entity: int) -> TxData | None:
     adds, retracts = _renamed(transaction.adds, old, new), _renamed(transaction.retracts, old, new)
     if (adds, retracts) == (transaction.adds, transaction.retracts):
         return None
-    adds += (new, ident(ORIGINAL_ID), "l", entity)
+    adds += (new, ident(ORIGINAL_ID), LONG, entity)
     if transaction.source is not None and any(
-        kind == "r" and raw == entity and counter_of(e) != ENTITY_COUNTER
+        kind == REF and raw == entity and counter_of(e) != ENTITY_COUNTER
         for e, _, kind, raw, _ in transaction.source.datoms
     ):
         # Another owner, the last, keeps it out of the partitions of attributes and transactions.
-        adds += (TX, ident(PLACEHOLDER), "r", new)
+        adds += (TX, ident(PLACEHOLDER), REF, new)
     return replace(transaction, adds=adds, retracts=retracts)
 
 
 def _renamed(flat: list[Any], old: int, new: int) -> list[Any]:
     """Returns operations with one position replaced, only where it is entity, attribute or reference."""
     renamed: list[Any] = []
-    for i in range(0, len(flat), 4):
-        e, a, kind, raw = flat[i : i + 4]
+    for e, a, kind, raw in operations(flat):
         renamed += (new if e == old else e, new if a == old else a, kind, _reference(kind, raw, old, new))
     return renamed
 
 
 def _reference(kind: str, raw: Any, old: int, new: int) -> Any:
     """Returns a raw value with one position replaced where it is a reference."""
-    if kind == "r":
+    if kind == REF:
         return new if raw == old else raw
-    if kind == "t":
+    if kind == TUPLE:
         return tuple(
             None if slot is None else (slot[0], _reference(slot[0], slot[1], old, new)) for slot in raw
         )

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import DamageError
 from asyncrestore.model import positions
-from asyncrestore.model.commit import TxData
+from asyncrestore.model.commit import ATTRIBUTES, ENTITIES, KINDS, RAWS, STRIDE, TxData
 from asyncrestore.model.ids import ENTITY_COUNTER, counter_of
 from asyncrestore.model.log import INDEX_BITS, t_to_tx, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID, PLACEHOLDER, SUCCESSOR
+from asyncrestore.model.values import LONG, REF, REFERRING_KINDS, TUPLE
 from asyncrestore.pipeline.composites import LOOSELY_EQUAL_KINDS, Composites
 
 if TYPE_CHECKING:
@@ -116,19 +117,19 @@ class Resolver:
                 return False
             e, a, raws = (list(compress(column, sent)) for column in (e, a, raws))
             kinds = "".join(compress(kinds, sent))
-        if "r" in kinds:
-            entities.update(raw for kind, raw in zip(kinds, raws, strict=True) if kind == "r")
+        if REF in kinds:
+            entities.update(raw for kind, raw in zip(kinds, raws, strict=True) if kind == REF)
         for entity in entities:
             work.position(entity)
         known = work.known
         known[work.tx] = positions.TX
-        if "r" in kinds:
-            raws = [known[raw] if kind == "r" else raw for kind, raw in zip(kinds, raws, strict=True)]
-        flat: list[Any] = [None] * (4 * len(raws))
-        flat[0::4] = map(known.__getitem__, e)
-        flat[1::4] = map(self._durable.__getitem__, a)
-        flat[2::4] = kinds
-        flat[3::4] = raws
+        if REF in kinds:
+            raws = [known[raw] if kind == REF else raw for kind, raw in zip(kinds, raws, strict=True)]
+        flat: list[Any] = [None] * (STRIDE * len(raws))
+        flat[ENTITIES] = map(known.__getitem__, e)
+        flat[ATTRIBUTES] = map(self._durable.__getitem__, a)
+        flat[KINDS] = kinds
+        flat[RAWS] = raws
         work.adds += flat
         return True
 
@@ -181,8 +182,8 @@ class Resolver:
                 continue
             entity = known.get(e) or work.position(e)
             attribute = durable.get(a) or work.attribute(a)
-            operation = (entity, attribute, kind, work.value(kind, raw) if kind in "rt" else raw)
-            if kind == "r" and counter_of(e) != ENTITY_COUNTER and e != tx:
+            operation = (entity, attribute, kind, work.value(kind, raw) if kind in REFERRING_KINDS else raw)
+            if kind == REF and counter_of(e) != ENTITY_COUNTER and e != tx:
                 work.keep_apart(raw)
             if added:
                 adds += operation
@@ -208,7 +209,7 @@ class Resolver:
             for entity, position in work.apart.items():
                 # An attribute that this transaction makes belongs in the partition of attributes.
                 if counter_of(entity) == ENTITY_COUNTER or entity not in made:
-                    work.adds += (positions.TX, _PLACEHOLDER, "r", position)
+                    work.adds += (positions.TX, _PLACEHOLDER, REF, position)
 
     def _replaced(self, datoms: list[Datom]) -> dict[tuple[int, int], tuple[str, Raw]]:
         """Returns the old values of the cardinality-one changes, by entity and attribute.
@@ -253,7 +254,7 @@ class Resolver:
         known = self.schema.attributes.get(attribute)
         other = "identity" if known and known.unique == "db.unique/value" else "value"
         unique, value = (self.schema.id_of(name) for name in ("db/unique", f"db.unique/{other}"))
-        work.retracts += (work.position(attribute), work.attribute(unique), "r", work.position(value))
+        work.retracts += (work.position(attribute), work.attribute(unique), REF, work.position(value))
 
     def attribute(self, a: int) -> int | None:
         """Returns the position of an attribute if it is final: an ident of the base schema or a cached id."""
@@ -282,7 +283,7 @@ class _Work:
         self.tx = tx
         self.known: dict[int, int] = {}
         self.apart: dict[int, int] = {}
-        self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, "l", tx]
+        self.adds: list[Any] = [positions.TX, _ORIGINAL_ID, LONG, tx]
         self.retracts: list[Any] = []
 
     def position(self, entity: int) -> int:
@@ -305,7 +306,7 @@ class _Work:
         if self._resolver.seen.is_new(entity):
             position = positions.tempid(entity)
             # Also for an entity that is only referred to: a tempid that is only in value position is refused.
-            self.adds += (position, _ORIGINAL_ID, "l", entity)
+            self.adds += (position, _ORIGINAL_ID, LONG, entity)
             return position
         target = self._resolver.cache.get(entity)
         return positions.lookup(entity) if target is None else target
@@ -329,8 +330,8 @@ class _Work:
 
     def value(self, kind: str, raw: Any) -> Any:
         """Returns a raw value with the references in it as positions."""
-        if kind == "r":
+        if kind == REF:
             return self.position(raw)
-        if kind == "t":
+        if kind == TUPLE:
             return tuple(None if slot is None else (slot[0], self.value(slot[0], slot[1])) for slot in raw)
         return raw

@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from asyncrestore.errors import BridgeDied, HistoryDiffers, Unavailable
+from asyncrestore.errors import HistoryDiffers
 from asyncrestore.model.log import mentioned, tx_to_t
 from asyncrestore.model.schema import ORIGINAL_ID
-from asyncrestore.patience import PATIENCE_S, Patience
+from asyncrestore.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,15 +30,18 @@ class SpotCheck:
         target: the database that is asked.
         cache: the ids that are checked; each look-up counts in its statistics.
         rate: the part of the transactions to check, 0 to 1.
+        patience_s: how long the target may be away: a mere sample must not end a restore that would survive
+            the outage.
 
     Attributes:
         checked: how many ids were checked and right so far.
     """
 
-    def __init__(self, target: Database, cache: IdCache, rate: float) -> None:
+    def __init__(self, target: Database, cache: IdCache, rate: float, patience_s: float) -> None:
         self._target = target
         self._cache = cache
         self._rate = rate
+        self._patience_s = patience_s
         self.checked = 0
 
     async def check(self, batch: Sequence[TxData]) -> None:
@@ -46,7 +49,7 @@ class SpotCheck:
 
         Raises:
             HistoryDiffers: an id is that of another entity than it is taken for.
-            Unavailable: the target did not answer for `PATIENCE_S`.
+            Unavailable: the target did not answer for `patience_s`.
         """
         if not self._rate:
             return
@@ -56,7 +59,7 @@ class SpotCheck:
         targets = [target for target in believed.values() if target is not None]
         if not targets:
             return
-        found = await self._ask(targets)
+        found = await Patience(self._patience_s).persist(lambda: self._target.values_of(ORIGINAL_ID, targets))
         for source, target, original in zip(sources, targets, found, strict=True):
             if original != source:
                 raise HistoryDiffers(
@@ -67,17 +70,3 @@ class SpotCheck:
                     "database, without the id cache (size 0), and report this.",
                 )
         self.checked += len(targets)
-
-    async def _ask(self, targets: list[int]) -> list[int | None]:
-        """Returns the original ids, waiting for a target that is away.
-
-        A mere sample must not end a restore that would survive the outage.
-        """
-        patience = Patience(PATIENCE_S)
-        while True:
-            try:
-                return await self._target.values_of(ORIGINAL_ID, targets)
-            except BridgeDied:
-                raise
-            except Unavailable as reason:
-                await patience.wait(reason)

@@ -59,6 +59,7 @@ class Stages:
         cache: receives the target's ids.
         budget: bounds the bytes of loaded parts.
         in_flight: how many transactions may be sent and not answered yet.
+        patience_s: how long the target may be busy or away, or its clock behind, without anything committing.
         progress: moved on with what was fetched and resolved.
         on_commit: awaited with transactions that are in the target.
         stop: once set, what is in flight is finished and nothing more is begun.
@@ -76,6 +77,7 @@ class Stages:
     cache: IdCache
     budget: ByteBudget
     in_flight: int
+    patience_s: float
     progress: Progress
     on_commit: Callable[[list[TxData]], Awaitable[None]]
     stop: anyio.Event
@@ -103,6 +105,7 @@ class Stages:
             cache=self.cache,
             blame=partial(blame, self.resolver.schema),
             on_commit=self.on_commit,
+            patience_s=self.patience_s,
         )
         async with task_group() as tasks:
             tasks.start_soon(self._fetch, chunks_send)

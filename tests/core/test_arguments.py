@@ -68,6 +68,7 @@ WRONG: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]] = [
     (asyncrestore.restore, ("s", NOTHING), {"selection": {}}, "selection must be a Selection, and is a dict"),
     (asyncrestore.restore, ("s", NOTHING), {"selection": Selection(), "until_t": 5}, "Give selection alone"),
     (asyncrestore.restore, ("s", NOTHING), {"spot_check": "all"}, "spot_check must be a number from 0 to 1"),
+    (asyncrestore.restore, ("s", NOTHING), {"patience_s": -1}, "patience_s must be a number of seconds"),
     (asyncrestore.verify, ({},), {}, "store must be a Store"),
     (
         asyncrestore.verify,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from asyncrestore.errors import NotAuthorized, OutcomeUnknown, Unavailable
 from asyncrestore.model.commit import Anomaly
-from asyncrestore.pipeline.outcomes import Outcome, judge
+from asyncrestore.pipeline.outcomes import Failure, Outcome, judge
 
 PREVIOUS = 17
+PREDECESSOR_MISSING = Anomaly("incorrect", "", "not-an-entity", entity=PREVIOUS)
+OTHER_MISSING = Anomaly("incorrect", "", "not-an-entity", entity=5)
 
 
 @pytest.mark.parametrize(
-    ("anomaly", "outcome"),
+    ("failure", "outcome"),
     [
-        (Anomaly("incorrect", "", "not-an-entity", entity=PREVIOUS), Outcome.TOO_EARLY),
-        (Anomaly("incorrect", "", "not-an-entity", entity=5), Outcome.DANGLING),
+        (None, Outcome.COMMITTED),
+        (PREDECESSOR_MISSING, Outcome.REJECTED),
+        (OTHER_MISSING, Outcome.DANGLING),
         (Anomaly("incorrect", "", "not-an-entity"), Outcome.REJECTED),
         (Anomaly("conflict", "", "cas-failed", entity=PREVIOUS, present=18), Outcome.OVERTAKEN),
         (Anomaly("conflict", "", "cas-failed", entity=5), Outcome.REJECTED),
@@ -32,7 +36,28 @@ PREVIOUS = 17
         (Anomaly("fault", "", "unresolvable"), Outcome.REJECTED),
         (Anomaly("incorrect", "Item too large"), Outcome.REJECTED),
         (Anomaly("not-found", "Unable to load namespace"), Outcome.REJECTED),
+        (OutcomeUnknown("no answer"), Outcome.UNKNOWN),
+        (Unavailable("not sent"), Outcome.UNKNOWN),
+        (NotAuthorized("no"), Outcome.ERROR),
     ],
 )
-def test_anomalies(anomaly: Anomaly, outcome: Outcome) -> None:
-    assert judge(anomaly, PREVIOUS) is outcome
+def test_of_one_whose_predecessor_was_there(failure: Failure | None, outcome: Outcome) -> None:
+    for ordered in (True, False):
+        assert judge(failure, previous=PREVIOUS, ordered=ordered) is outcome
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "ordered", "outcome"),
+    [
+        (PREDECESSOR_MISSING, True, Outcome.TOO_EARLY),
+        (PREDECESSOR_MISSING, False, Outcome.TOO_EARLY),
+        # Where order may be lost, anything that it lacks may have been made just before.
+        (OTHER_MISSING, True, Outcome.DANGLING),
+        (OTHER_MISSING, False, Outcome.TOO_EARLY),
+        (Anomaly("incorrect", "Item too large"), True, Outcome.REJECTED),
+        (Anomaly("incorrect", "Item too large"), False, Outcome.TOO_EARLY),
+        (Anomaly("busy", ""), False, Outcome.BUSY),
+    ],
+)
+def test_of_one_whose_predecessor_was_under_way(anomaly: Anomaly, ordered: bool, outcome: Outcome) -> None:
+    assert judge(anomaly, previous=PREVIOUS, predecessors_committed=False, ordered=ordered) is outcome

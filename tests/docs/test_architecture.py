@@ -14,7 +14,8 @@ TEXT = (PACKAGE.parent / "docs" / "architecture.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (`.*?) \|", TEXT.split("\n## Rooms\n")[1].split("\n## ")[0], re.MULTILINE)
 FLOOR = {name: int(floor) for floor, names in ROWS for name in re.findall(r"`(\w+)/?`", names)}
 PURE_ROOMS = ["model", "excision", "segments"]
-PURE_MODULES = [f"pipeline.{name}" for name in ("resolve", "composites", "window", "outcomes")]
+PURE_IN_PIPELINE = ("resolve", "composites", "window", "flights", "reached", "outcomes")
+PURE_MODULES = [f"pipeline.{name}" for name in PURE_IN_PIPELINE]
 ASKS_THE_SYSTEM = {"anyio", "asyncio", "os", "pathlib", "shutil", "socket", "subprocess", "importlib"}
 
 

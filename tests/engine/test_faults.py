@@ -19,7 +19,6 @@ from asyncrestore.errors import Overtaken, TransactionRejected, Unavailable
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.model.log import t_to_tx
-from asyncrestore.pipeline import transact
 from asyncrestore.testing import FAULTS, DatabaseWrapper, Faults, faulty_database
 from tests.crash.runs import Sources, run_seed
 from tests.histories import PEOPLE, SCHEMA
@@ -101,20 +100,14 @@ async def test_a_fault_of_every_submission_by_which_some_commit(
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("fault", sorted(NOTHING_COMMITS))
 async def test_a_fault_of_every_submission_by_which_none_commits(
-    connector: Connector,
-    sources: Sources,
-    memory_uri: str,
-    monkeypatch: pytest.MonkeyPatch,
-    fault: str,
-    ordered: bool,
+    connector: Connector, sources: Sources, memory_uri: str, fault: str, ordered: bool
 ) -> None:
     """The restore ends when its patience does, and can be continued."""
-    monkeypatch.setattr(transact, "PATIENCE_S", 0.3)
     inner = await connector.open(memory_uri, create=True)
     faults = Faults(ordered=ordered, at=dict.fromkeys(EVERY_SUBMISSION, fault))
     async with faulty_database(inner, faults) as target:
         with pytest.raises(Unavailable):
-            await restore(sources.backups[0], target, in_flight=64)
+            await restore(sources.backups[0], target, in_flight=64, patience_s=0.3)
         assert target.happened[fault]
     await restore(sources.backups[0], inner)
     await check_copy(sources.databases[0], inner)
@@ -125,7 +118,6 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
     async with open_connector() as own:
         target = await own.open("datomic:local://crash/hangs?storage-dir=:mem", create=True)
         jvm = psutil.Process((await own.bridge(LOCAL)).pid)
-        monkeypatch.setattr(transact, "PATIENCE_S", 1)
         monkeypatch.setattr(database, "TRANSACT_TIMEOUT_S", 6)
         monkeypatch.setattr(Bridge, "request", partialmethod(Bridge.request, timeout_s=6))
 
@@ -134,7 +126,7 @@ async def test_a_jvm_that_hangs(sources: Sources, monkeypatch: pytest.MonkeyPatc
                 jvm.suspend()
 
         with anyio.fail_after(100), pytest.raises(Unavailable, match="no sign of life") as caught:
-            await restore(sources.backups[1], target, in_flight=16, on_progress=suspend)
+            await restore(sources.backups[1], target, in_flight=16, patience_s=1, on_progress=suspend)
         assert caught.value.exit_code == 14
         jvm.resume()
         monkeypatch.undo()
@@ -267,16 +259,13 @@ async def test_a_source_whose_clock_is_a_little_ahead(new_database: NewDatabase)
 
 
 @pytest.mark.parametrize("milliseconds", [1_500, 86_400_000])
-async def test_a_source_whose_clock_is_far_ahead(
-    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, milliseconds: int
-) -> None:
+async def test_a_source_whose_clock_is_far_ahead(new_database: NewDatabase, milliseconds: int) -> None:
     """That is reported, at once if waiting would not help; all before it is restored."""
-    monkeypatch.setattr(transact, "PATIENCE_S", 0.3)
     source, target = await ahead(new_database, milliseconds), await new_database()
     with (
         anyio.fail_after(60),
         pytest.raises(TransactionRejected, match="after the target's own clock") as caught,
     ):
-        await restore(source, target)
+        await restore(source, target, patience_s=0.3)
     assert caught.value.t == await source.basis_t()
     assert await target.basis_t() == caught.value.t - 1 + INSTALLING

@@ -13,7 +13,7 @@ from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
 from asyncrestore.model.commit import Anomaly, BatchResult
 from asyncrestore.model.log import tx_to_t
-from asyncrestore.pipeline import transact
+from asyncrestore.pipeline.recovery import MAX_UNNAMED_FAULTS
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.comparison import check_copy
@@ -105,20 +105,17 @@ async def test_the_same_fault_again_and_again_is_the_datas(new_database: NewData
     with anyio.fail_after(100), pytest.raises(TransactionRejected, match="ExecutionException") as caught:
         await restore(source, target, in_flight=1)
     assert (caught.value.t, caught.value.exit_code) == (tx_to_t(bad), 15)
-    assert transact.MAX_UNNAMED_FAULTS <= target.said <= transact.MAX_UNNAMED_FAULTS + 1
+    assert MAX_UNNAMED_FAULTS <= target.said <= MAX_UNNAMED_FAULTS + 1
     _, newest = await inner.read_log(await inner.basis_t(), await inner.basis_t() + 1, size=1)
     assert await nth(source, -21) in newest.numbers, "the one before is the last in the target"
 
 
-async def test_one_that_times_out_for_ever_ends(
-    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transact, "PATIENCE_S", 0.3)
+async def test_one_that_times_out_for_ever_ends(new_database: NewDatabase) -> None:
     source, inner = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database()
     bad = await nth(source, -20)
     target = Vague(inner, TIMEOUT, 0, lambda _, first: first.tx == bad)
     with anyio.fail_after(100), pytest.raises(OutcomeUnknown, match=f"source t {tx_to_t(bad)}: ") as caught:
-        await restore(source, target, in_flight=1)
+        await restore(source, target, in_flight=1, patience_s=0.3)
     assert caught.value.exit_code == 14
     await restore(source, inner)
     await check_copy(source, inner)

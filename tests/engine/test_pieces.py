@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from asyncrestore.errors import HistoryDiffers, SegmentGap, Unavailable, UsageError
@@ -29,6 +31,7 @@ from tests.support.damage import begin, load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncrestore.datomic.base import Database
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 
@@ -202,21 +205,30 @@ async def test_spot_check_finds_a_wrong_cached_id(
     assert (await restore(source, unchecked)).transactions == 2 + len(MOVES)
 
 
+class Away(DatabaseWrapper):
+    """A target that cannot be asked for values, for that many times."""
+
+    def __init__(self, inner: Database, times: float) -> None:
+        super().__init__(inner)
+        self.times = times
+
+    async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
+        self.times -= 1
+        if self.times >= 0:
+            raise Unavailable("away")
+        return await self.inner.values_of(attribute, entities)
+
+
 async def test_a_spot_check_gets_over_an_outage(new_database: NewDatabase) -> None:
-    source, inner = await new_database(SCHEMA, ANN, *MOVES), await new_database()
-
-    class Away(DatabaseWrapper):
-        times = 2
-
-        async def values_of(self, attribute: str, entities: Sequence[int]) -> list[int | None]:
-            self.times -= 1
-            if self.times >= 0:
-                raise Unavailable("away")
-            return await self.inner.values_of(attribute, entities)
-
-    target = Away(inner)
+    source, target = await new_database(SCHEMA, ANN, *MOVES), Away(await new_database(), 2)
     assert (await restore(source, target, spot_check=1)).transactions == 2 + len(MOVES)
     assert target.times < -1
+
+
+async def test_a_spot_check_is_as_patient_as_the_restore(new_database: NewDatabase) -> None:
+    source, target = await new_database(SCHEMA, ANN), Away(await new_database(), inf)
+    with anyio.fail_after(30), pytest.raises(Unavailable, match="away"):
+        await restore(source, target, spot_check=1, patience_s=0.1)
 
 
 async def test_bounds_that_make_no_sense(new_database: NewDatabase) -> None:
