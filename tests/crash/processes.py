@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ import psutil
 
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.verify import verify
+from asyncrestore.segments.segment import Segment
 from tests.crash.child import FAULTS_VARIABLE
 from tests.crash.runs import MANY, SEGMENT
 from tests.histories import PEOPLE, SCHEMA
@@ -204,6 +205,11 @@ async def run_processes(connector: Connector, prepared: Prepared, scratch: Path,
 
 
 def _check_stores(whole: Path, other: Path) -> None:
-    """The segments are the same files, and no half-written one is taken for one."""
-    expected = {p.relative_to(whole): p.read_bytes() for p in whole.rglob("*.parquet")}
-    assert {p.relative_to(other): p.read_bytes() for p in other.rglob("*.parquet")} == expected
+    """The segments are the same, but for the id of the backup, and no half-written one is taken for one."""
+    expected = {path.relative_to(whole): Segment(path.read_bytes()) for path in whole.rglob("*.parquet")}
+    made = {path.relative_to(other): Segment(path.read_bytes()) for path in other.rglob("*.parquet")}
+    assert made.keys() == expected.keys()
+    for key, segment in made.items():
+        assert segment.same_rows(expected[key])
+        assert replace(segment.info, backup=expected[key].info.backup) == expected[key].info
+    assert len({segment.info.backup for segment in made.values()}) == 1
