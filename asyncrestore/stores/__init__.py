@@ -99,7 +99,8 @@ async def _open_file(uri: str) -> AsyncIterator[Store]:
     mode = _MODE.fullmatch(parts.query)
     if mode is None or parts.fragment:
         raise UsageError(
-            f"{redacted_uri(uri)!r} has a question mark or a hash in its path, or an option that is not mode=640",
+            f"{redacted_uri(uri)!r} has a question mark or a hash in its path, or an option that is not "
+            "mode=640",
             hint="Write %3F and %23 for them in a URI. The mode is of new files, in octal, from 600 to 666.",
         )
     yield FilesystemStore(path, mode=int(mode[1], 8))
