@@ -36,11 +36,19 @@ async def bridge_command(engine: str = LOCAL) -> list[str]:
         Unavailable: jars are missing and cannot be fetched, or another process holds a lock for too long.
         DamageError: a jar is not the one that the engine's lock file names, or a compiled file was altered.
     """
-    return await command_for(SOURCES, engine, await to_thread.run_sync(cache_dir))
+    cache = await to_thread.run_sync(cache_dir)
+    return await command_for(SOURCES, engine, cache, ENGINES[engine].jars_variable)
 
 
-async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
-    """Returns the command for other sources and another cache directory; raises as `bridge_command`."""
+async def command_for(sources: Path, engine: str, cache: Path, jars_variable: str | None = None) -> list[str]:
+    """Returns the command for other sources and another cache directory; raises as `bridge_command`.
+
+    Args:
+        sources: directory of the Clojure sources and lock files.
+        engine: the name of its namespace and lock file.
+        cache: where jars and builds are kept.
+        jars_variable: the variable that names further jars, if there is one (see `Engine`).
+    """
     lock_file = sources / f"{engine}.lock"
     _check_open_files()
     java = await find_java()
@@ -56,7 +64,7 @@ async def command_for(sources: Path, engine: str, cache: Path) -> list[str]:
     archive = []
     if archived:
         archive = [f"{'-XX:AOTCache' if java.feature >= 25 else '-XX:SharedArchiveFile'}={build.archive}"]
-    path = class_path(build.jar, *jars, *await to_thread.run_sync(_further_jars, engine))
+    path = class_path(build.jar, *jars, *await to_thread.run_sync(_further_jars, jars_variable))
     return [java.executable, *jvm_flags(java), *archive, *path, build.main]
 
 
@@ -79,15 +87,14 @@ def _check_open_files() -> None:
         )
 
 
-def _further_jars(engine: str) -> list[Path]:
-    """Returns the jars that the user names for an engine, if it takes further ones.
+def _further_jars(variable: str | None) -> list[Path]:
+    """Returns the jars that the user names in a variable.
 
     They come last: an archive is valid for a class path that begins with the one it was made with.
 
     Raises:
         SetupFailed: one of them cannot be read. The JVM would pass over it.
     """
-    variable = ENGINES[engine].jars_variable
     named = os.environ.get(variable, "") if variable else ""
     jars = [Path(jar) for jar in named.split(os.pathsep) if jar]
     for jar in jars:
