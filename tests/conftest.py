@@ -10,6 +10,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def engine() -> str:
 
 
 def _new_uri(engine: str) -> str:
-    name = f"db{next(_numbers)}"
-    return f"datomic:local://tests/{name}?storage-dir=:mem" if engine == LOCAL else f"datomic:mem://{name}"
+    return ENGINES[engine].memory_uri(f"db{next(_numbers)}")
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ from anyio import to_thread
 
 from asyncrestore.datomic.cache import cache_dir
 from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.jars import read_lock
 from asyncrestore.datomic.java import find_java
 from asyncrestore.datomic.runtime import SOURCES, bridge_command
-from asyncrestore.datomic.uri import LOCAL, PEER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_SCRATCH = {LOCAL: "datomic:local://setup/check?storage-dir=:mem", PEER: "datomic:mem://check"}
 
 
 async def prepare_machine(engines: Iterable[str]) -> dict[str, Any]:
@@ -41,7 +39,7 @@ async def _prepare_engine(engine: str) -> dict[str, Any]:
     await bridge_command(engine)
     started = monotonic()
     async with open_connector() as connector:
-        database = await connector.open(_SCRATCH[engine], create=True)
+        database = await connector.open(ENGINES[engine].memory_uri("check"), create=True)
         await database.basis_t()
         start_seconds = monotonic() - started
     jars = await to_thread.run_sync(read_lock, SOURCES / f"{engine}.lock")

@@ -13,11 +13,11 @@ from typing_extensions import override
 from asyncrestore.datomic import frames
 from asyncrestore.datomic.base import Database, Submission
 from asyncrestore.datomic.bridge import Bridge, anomaly_from, start_bridge
+from asyncrestore.datomic.engines import parse_uri
 from asyncrestore.datomic.local_files import unopened
 from asyncrestore.datomic.requests import Request, logged
 from asyncrestore.datomic.runtime import bridge_command
 from asyncrestore.datomic.transactions import batch_columns
-from asyncrestore.datomic.uri import DatabaseUri, parse_uri
 from asyncrestore.errors import (
     AsyncRestoreError,
     DatabaseFailed,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup, TaskStatus
 
+    from asyncrestore.datomic.uri import DatabaseUri
     from asyncrestore.model.commit import TxData
     from asyncrestore.model.log import LogChunk
 

@@ -11,7 +11,8 @@ from anyio import to_thread
 
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import is_database_uri, parse_uri
+from asyncrestore.datomic.engines import parse_uri
+from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.errors import OTHERWISE_PROTECTED, UNREADABLE, NotFound
 from asyncrestore.filters.filter import describe
 from asyncrestore.history.catalog import backup_names, list_backup

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic.base import Database
-from asyncrestore.datomic.uri import is_database_uri, parse_uri
+from asyncrestore.datomic.engines import parse_uri
+from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.errors import (
     UsageError,
 )

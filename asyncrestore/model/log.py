@@ -82,6 +82,26 @@ class LogChunk:
         return weight(len(self), self.texts)
 
     @classmethod
+    def of(cls, rows: Iterable[tuple[int, Datom]]) -> LogChunk:
+        """Makes a chunk from rows as `rows` yields them: transaction id and datom."""
+        chunk = cls()
+        kinds, added = [], []
+        for tx, (e, a, kind, raw, true) in rows:
+            chunk.tx.append(tx)
+            chunk.e.append(e)
+            chunk.a.append(a)
+            kinds.append(kind)
+            added.append("+" if true else "-")
+            if kind in NUMERIC_KINDS:
+                assert isinstance(raw, int)
+                chunk.numbers.append(raw)
+            else:
+                chunk.numbers.append(0)
+                chunk.texts.append(raw)
+        chunk.kinds, chunk.added = "".join(kinds), "".join(added)
+        return chunk
+
+    @classmethod
     def join(cls, chunks: Sequence[LogChunk]) -> LogChunk:
         """Joins chunks into one."""
         whole = cls(kinds="".join(c.kinds for c in chunks), added="".join(c.added for c in chunks))

@@ -6,7 +6,7 @@ columns:
 
     0 to 2**62 - 1         an entity id (an id has 62 bits)
     2**62 + n              the tempid n
-    -1 - n                 the lookup ref of the original id n
+    -1 - n                 the lookup ref [:asyncrestore/original-id n]
     -2**63                 the transaction itself ("datomic.tx")
     -2**63 + 1 + i         the ident with number i
 
@@ -42,6 +42,11 @@ def number(tempid_: int) -> int:
 def lookup(original_id: int) -> int:
     """Returns the position of the lookup ref of an entity by its original id."""
     return ~original_id
+
+
+def original_id(position: int) -> int:
+    """Returns the original id in a lookup ref."""
+    return ~position
 
 
 def ident(name: str) -> int:

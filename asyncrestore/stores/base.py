@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredObject:
-    """An object in a store: its key within a backup, and its size in bytes."""
+    """An object in a store.
+
+    Attributes:
+        key: its name within its backup.
+        size: how many bytes it has there. Encryption and signatures make that more than its content has.
+    """
 
     key: str
     size: int

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asyncrestore.errors import NotFound, SegmentDamaged, StoreFailed
-from asyncrestore.stores.base import ChecksUploads
+from asyncrestore.stores.base import Authenticates, ChecksUploads
 from asyncrestore.tasks import task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from asyncrestore.stores.base import Store
 
@@ -145,7 +145,20 @@ async def _check_listing(store: Store, name: str) -> str:
     missing = len(wanted.keys() - sizes.keys())
     if missing or len(listed) != len(before) + len(wanted):
         return f"of {len(wanted)} new objects, {missing} are missing; {len(listed)} are listed in all"
-    return "" if wanted.items() <= sizes.items() else "sizes are wrong"
+    return "" if sizes_fit(store, ((sizes[key], size) for key, size in wanted.items())) else "sizes are wrong"
+
+
+def sizes_fit(store: Store, pairs: Iterable[tuple[int, int]]) -> bool:
+    """Returns whether listed sizes are those of the contents.
+
+    A store that encrypts or signs may list more: the same number of bytes for each object of a backup.
+
+    Args:
+        store: the store.
+        pairs: of objects of one backup, the size that is listed and that of the content.
+    """
+    added = {listed - content for listed, content in pairs}
+    return added == {0} or (isinstance(store, Authenticates) and len(added) == 1 and min(added) > 0)
 
 
 async def _check_uploads(store: Store, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.errors import AsyncRestoreError
@@ -42,6 +43,7 @@ async def check_database(database: Database) -> None:
     await _check_new(database)
     await _check_edn(database)
     last = await _check_order(database)
+    last = await _check_retraction(database, last)
     last = await _check_refusals(database, last)
     await _check_chain(database, last)
     await _check_log(database)
@@ -142,6 +144,17 @@ async def _check_order(database: Database) -> int:
         "the log has them, with the ids of the answers",
     )
     return txs[-1]
+
+
+async def _check_retraction(database: Database, last: int) -> int:
+    """Retracts the text of the newest entity. Returns the last transaction's source id."""
+    retracts = [positions.lookup(_NEW + tx_to_t(last)), _TEXT, "s", str(last)]
+    data = _chained(last, last + 2)
+    result = await (await database.submit([replace(data, retracts=retracts)])).result()
+    must(len(result.committed) == 1, "a retraction is committed")
+    retracted = [d[3] for d in (await _newest(database)).datoms if not d[4]]
+    must(retracted == [str(last)], "and the log has it")
+    return last + 2
 
 
 async def _refusal(database: Database, *batch: TxData) -> tuple[int, Anomaly]:

@@ -19,7 +19,8 @@ from time import monotonic
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import ENGINES, LOCAL
+from asyncrestore.datomic.engines import ENGINES
+from asyncrestore.datomic.uri import LOCAL
 from tests.crash.processes import DEADLINE_S as COMMAND_DEADLINE_S
 from tests.crash.processes import prepare, run_processes
 from tests.crash.runs import DEADLINE_S, Sources, run_seed

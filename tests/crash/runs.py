@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, Unavailable
 from asyncrestore.history.catalog import BACKUP_JSON
@@ -84,11 +85,7 @@ class Sources:
 
     def uri(self, name: str) -> str:
         """A database in memory."""
-        return (
-            f"datomic:local://crash/{name}?storage-dir=:mem"
-            if self.engine == LOCAL
-            else f"datomic:mem://{name}"
-        )
+        return ENGINES[self.engine].memory_uri(name)
 
     def submissions(self, which: int, *, in_flight: int, ordered: bool) -> int:
         """Returns how many a whole restore has at least."""

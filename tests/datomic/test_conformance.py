@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.datomic.base import Submission
-from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.testing import DatabaseWrapper, check_database
 
 if TYPE_CHECKING:

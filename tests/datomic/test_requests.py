@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.engines import parse_uri
 from asyncrestore.datomic.requests import Request, logged
-from asyncrestore.datomic.uri import parse_uri
 from asyncrestore.errors import StoppedEarly, Unavailable
 
 if TYPE_CHECKING:

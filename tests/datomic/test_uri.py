@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 import asyncrestore
-from asyncrestore.datomic.uri import parse_uri
+from asyncrestore.datomic.engines import ENGINES, parse_uri
+from asyncrestore.datomic.runtime import SOURCES
 from asyncrestore.errors import UsageError
 
 
@@ -46,6 +47,20 @@ def test_what_may_be_secret_is_not_shown() -> None:
     with pytest.raises(UsageError, match=r"music\?\.\.\. is a database; there is nothing") as caught:
         anyio.run(asyncrestore.verify, "datomic:dev://h:1/music?password=secret")
     assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_has_all_that_its_row_says(engine: str) -> None:
+    found = parse_uri(ENGINES[engine].memory_uri("music"))
+    assert (found.engine, found.db, found.aws) == (engine, "music", False)
+    assert (SOURCES / f"{engine}.lock").exists()
+    assert "(defn -main" in (SOURCES / "asyncrestore" / f"{engine}.clj").read_text()
+
+
+def test_a_scheme_is_that_of_one_engine() -> None:
+    named = [scheme for engine in ENGINES.values() for scheme in engine.schemes or ()]
+    assert len(named) == len(set(named))
+    assert [engine.schemes for engine in ENGINES.values()].count(None) == 1
 
 
 @pytest.mark.parametrize("uri", ["datomic:", "datomic:mem", "datomic:mem:music", "datomic:://music"])

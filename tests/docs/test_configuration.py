@@ -13,8 +13,8 @@ from asyncrestore.cli.encryption import ENCRYPTION_KEY
 from asyncrestore.cli.filtering import REWRITE_KEY
 from asyncrestore.cli.options import Settings
 from asyncrestore.datomic.cache import CACHE_VARIABLE
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.jars import REPOSITORY_VARIABLE
-from asyncrestore.datomic.runtime import PEER_JARS_VARIABLE
 
 if TYPE_CHECKING:
     import click
@@ -34,7 +34,8 @@ def test_variables_are_those_that_are_read() -> None:
     rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| ", PAGE.split("\n## Variables\n")[1], re.MULTILINE)
     listed = {name for row in rows for name in re.findall(r"`(ASYNCRESTORE_\w+)`", row)}
     explicit = {str(option.envvar) for option in group.commands["verify"].params if option.envvar}
-    known = {CACHE_VARIABLE, REPOSITORY_VARIABLE, PEER_JARS_VARIABLE, REWRITE_KEY, ENCRYPTION_KEY}
+    jars = {engine.jars_variable for engine in ENGINES.values() if engine.jars_variable}
+    known = {CACHE_VARIABLE, REPOSITORY_VARIABLE, REWRITE_KEY, ENCRYPTION_KEY, *jars}
     assert listed == known | explicit
 
 

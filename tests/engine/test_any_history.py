@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from asyncrestore.datomic.database import open_connector
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
@@ -72,12 +73,10 @@ class _Check:
     async def _new(self, engine: str, *, durable: bool = False) -> BridgeDatabase:
         """Makes a database in memory; or of Local a durable one, of always the same name."""
         name = f"db{next(self._numbers)}"
-        if engine == PEER:
-            uri = f"datomic:mem://{name}"
-        elif durable:
+        if durable and engine == LOCAL:
             uri = f"datomic:local://histories/durable?storage-dir={self._scratch / name}"
         else:
-            uri = f"datomic:local://histories/{name}?storage-dir=:mem"
+            uri = ENGINES[engine].memory_uri(name)
         return await self._connector.open(uri, create=True)
 
     async def histories(self, numbers: Iterator[int]) -> None:

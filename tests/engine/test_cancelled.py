@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import ENGINES, PEER
+from asyncrestore.datomic.engines import ENGINES
+from asyncrestore.datomic.uri import PEER
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.testing import DatabaseWrapper

@@ -14,7 +14,8 @@ import pytest
 from asyncrestore.datomic import database
 from asyncrestore.datomic.bridge import Bridge
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import ENGINES, LOCAL
+from asyncrestore.datomic.engines import ENGINES
+from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, TransactionRejected, Unavailable
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from asyncrestore.datomic.base import Submission
-from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
 from asyncrestore.model.commit import Anomaly, BatchResult

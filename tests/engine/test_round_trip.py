@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.datomic.uri import ENGINES
+from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.errors import Conflict
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.datomic.uri import ENGINES, PEER
+from asyncrestore.datomic.engines import ENGINES
+from asyncrestore.datomic.uri import PEER
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore

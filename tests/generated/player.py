@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.datomic.engines import parse_uri
+from asyncrestore.datomic.uri import PEER
 from asyncrestore.errors import AsyncRestoreError
 from asyncrestore.model import positions
 from asyncrestore.model.commit import TxData
@@ -41,7 +43,7 @@ class Player:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._on_pro = database.uri.startswith("datomic:mem:")
+        self._on_pro = parse_uri(database.uri).engine == PEER
         self._ids: dict[Place, int] = {}
         self._largest = (1 << 42) - 1
         self._hoped: set[int] = set()

@@ -13,23 +13,78 @@ import pytest
 
 from asyncrestore.errors import NotAuthorized, NotFound, SegmentDamaged, StoreFailed, UsageError
 from asyncrestore.stores import open_store
+from asyncrestore.stores.base import Deletes, Store, StoredObject
+from asyncrestore.stores.encrypted import encrypted
 from asyncrestore.stores.filesystem import FilesystemStore
 from asyncrestore.stores.memory import MemoryStore
+from asyncrestore.stores.signed import SigningKey
 from asyncrestore.testing import check_store
 from tests.support.refused import no_more_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asyncrestore.stores.encrypted import Encryption
+
 pytestmark = pytest.mark.anyio
 
+ENCRYPTIONS = [
+    pytest.param(None, id="plain"),
+    pytest.param(bytes(32), id="encrypted"),
+    pytest.param(SigningKey(bytes(32)), id="signed"),
+]
 
-async def test_memory_store() -> None:
-    await check_store(MemoryStore())
+
+class KeepingStore(Store):
+    """A store that cannot delete."""
+
+    uri = MemoryStore.uri
+
+    def __init__(self) -> None:
+        self._inner = MemoryStore()
+
+    async def names(self) -> list[str]:
+        return await self._inner.names()
+
+    async def list(self, name: str) -> list[StoredObject]:
+        return await self._inner.list(name)
+
+    async def read(self, name: str, key: str) -> bytes:
+        return await self._inner.read(name, key)
+
+    async def publish(self, name: str, key: str, data: bytes) -> bool:
+        return await self._inner.publish(name, key, data)
 
 
-async def test_filesystem_store(tmp_path: Path) -> None:
+async def test_a_directory_keeps_the_promises(tmp_path: Path) -> None:
     await check_store(FilesystemStore(tmp_path / "made" / "here"))
+
+
+@pytest.mark.parametrize("encryption", ENCRYPTIONS)
+async def test_memory_keeps_the_promises_whatever_protects_it(encryption: Encryption | None) -> None:
+    async with encrypted(MemoryStore(), encryption) as store:
+        await check_store(store)
+
+
+@pytest.mark.parametrize("encryption", ENCRYPTIONS)
+@pytest.mark.parametrize(("inner", "deletes"), [(MemoryStore(), True), (KeepingStore(), False)])
+async def test_a_protected_store_deletes_if_the_one_within_does(
+    inner: Store, deletes: bool, encryption: Encryption | None
+) -> None:
+    async with encrypted(inner, encryption) as store:
+        assert isinstance(store, Deletes) == deletes
+
+
+class Misstating(KeepingStore):
+    """Lists each object as a byte longer than it is."""
+
+    async def list(self, name: str) -> list[StoredObject]:
+        return [StoredObject(each.key, each.size + 1) for each in await super().list(name)]
+
+
+async def test_sizes_that_no_key_explains() -> None:
+    with pytest.raises(AssertionError, match="the sizes of objects"):
+        await check_store(Misstating())
 
 
 async def test_filesystem_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

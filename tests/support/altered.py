@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.model.log import LogChunk, tx_to_t
-from asyncrestore.model.values import NUMERIC_KINDS
 from asyncrestore.testing import DatabaseWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.model.log import Datom
@@ -17,22 +16,7 @@ if TYPE_CHECKING:
 Row: TypeAlias = "tuple[int, Datom]"
 
 
-def chunk_of(rows: Iterable[Row]) -> LogChunk:
-    """Rows (transaction id, datom) as a chunk."""
-    chunk = LogChunk()
-    for tx, (e, a, kind, raw, added) in rows:
-        chunk.tx.append(tx)
-        chunk.e.append(e)
-        chunk.a.append(a)
-        chunk.kinds += kind
-        chunk.added += "+" if added else "-"
-        if kind in NUMERIC_KINDS:
-            assert isinstance(raw, int)
-            chunk.numbers.append(raw)
-        else:
-            chunk.numbers.append(0)
-            chunk.texts.append(raw)
-    return chunk
+chunk_of = LogChunk.of
 
 
 class AlteredDatabase(DatabaseWrapper):

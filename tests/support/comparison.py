@@ -6,6 +6,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from asyncrestore.datomic.engines import parse_uri
+from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.model.log import TX_PARTITION, Transaction, tx_to_t
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ FIRST_T, FIRST_PRO_T = 6, 1000
 
 def first_t(database: Database) -> int:
     """Returns the t of the first transaction that is not part of the bootstrap."""
-    return FIRST_T if database.uri.startswith("datomic:local:") else FIRST_PRO_T
+    return FIRST_T if parse_uri(database.uri).engine == LOCAL else FIRST_PRO_T
 
 
 async def own_ts(database: Database) -> list[int]:

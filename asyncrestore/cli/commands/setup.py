@@ -10,7 +10,8 @@ from asyncrestore.cli.options import Settings, output_options
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.run import run
 from asyncrestore.cli.text import duration, table
-from asyncrestore.datomic.uri import ENGINES, LOCAL
+from asyncrestore.datomic.engines import ENGINES
+from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
     import anyio
@@ -23,7 +24,12 @@ Examples: asyncrestore setup
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("engines", nargs=-1, type=click.Choice(ENGINES), metavar="[local] [peer]")
+@click.argument(
+    "engines",
+    nargs=-1,
+    type=click.Choice(tuple(ENGINES)),
+    metavar=" ".join(f"[{name}]" for name in ENGINES),
+)
 @output_options
 @click.pass_obj
 def setup(settings: Settings, engines: tuple[str, ...]) -> None:
