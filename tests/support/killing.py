@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
+import anyio.lowlevel
 import boto3
 
 from asyncrestore import lineage
@@ -156,7 +157,7 @@ class Prefix:
         self._numbers = itertools.count()
         self._client = boto3.client("s3")
         self.uri = uri
-        anyio.run(self._open)  # what that imports need not be imported by each child
+        anyio.run(self._open)  # as in `main`
 
     async def _open(self) -> None:
         async with open_store(self.uri):
@@ -207,6 +208,7 @@ def main(name: str, database: Path, prepared: str, place: str, size: int) -> int
         size: of its segments.
     """
     lineage.uuid4 = lambda: ID  # type: ignore[attr-defined]  # each run makes the same objects
+    anyio.run(anyio.lowlevel.checkpoint)  # what that imports need not be imported by each child
     store = Prefix(place) if place.startswith("s3:") else Directory(place)
     begin = Directory(prepared).objects() if name in {"repair", "compact"} else {}
 
