@@ -32,6 +32,7 @@ from asyncrestore.stores import filesystem, open_store
 from asyncrestore.stores.s3.store import S3Store
 from tests.support.damage import NAME
 from tests.support.recorded import recorded
+from tests.support.sdk import share_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -155,6 +156,7 @@ class Prefix:
         self._base = uri
         self._bucket = uri.split("/")[2]
         self._numbers = itertools.count()
+        share_models()
         self._client = boto3.client("s3")
         self.uri = uri
         anyio.run(self._open)  # as in `main`
