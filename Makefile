@@ -85,7 +85,7 @@ ENGINE ?= local
 
 # Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
 # ENGINE=peer: to, from and between databases of Pro's peer.
-test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories; HISTORIES=5000 SEED=... ENGINE=local|peer
+test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories, in two processes; HISTORIES=5000 SEED=... ENGINE=local|peer WORKERS=2
 	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(PYTEST) -s tests/engine/test_any_history.py
 
 N ?= 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,9 @@ from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connec
 from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.support.databases import NewDatabase
 
 # Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit.
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,14 +89,23 @@ def memory_uri(engine: str) -> str:
     return _new_uri(engine)
 
 
-@pytest.fixture
-def new_database(connector: Connector, engine: str) -> Callable[..., Awaitable[BridgeDatabase]]:
-    """Makes an empty database in memory, and puts transactions (EDN) into it."""
+@pytest.fixture(scope="session")
+def shared_database(connector: Connector) -> NewDatabase:
+    """Makes a database of Local, or of another engine, for fixtures that several tests share.
 
-    async def make(*transactions: str, of: str = engine) -> BridgeDatabase:
+    No other has its name: such a fixture may be made more than once in a session.
+    """
+
+    async def make(*transactions: str, of: str = LOCAL) -> BridgeDatabase:
         database = await connector.open(_new_uri(of), create=True)
         if transactions:
             await database.transact_edn(transactions)
         return database
 
     return make
+
+
+@pytest.fixture
+def new_database(shared_database: NewDatabase, engine: str) -> NewDatabase:
+    """Makes an empty database in memory, and puts transactions (EDN) into it."""
+    return partial(shared_database, of=engine)
