@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
 from asyncrestore.datomic.uri import LOCAL
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
     from tests.support.databases import NewDatabase
 
-# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit.
-settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit, and must not be
+# Hypothesis itself: to explain a failure it traces each line, for minutes.
+settings.register_profile(
+    "timeless",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=set(Phase) - {Phase.explain},
+)
 settings.load_profile("timeless")
 
 pytest_plugins = ["tests.support.s3"]
