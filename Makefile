@@ -56,8 +56,13 @@ $(VENV)/installed: pyproject.toml tools/locked/build.txt tools/locked/dev.txt
 demo: $(READY)  ## real data: a source, its backup, a restored copy, the proof, a question about the past
 	$(BIN)/asyncrestore demo
 
-test: $(READY) $(PEER)  ## all tests, on real Datomic
-	$(BIN)/python -m pytest
+# In two processes, each with JVMs and servers of its own. A process begins with one half of the tests, in their order,
+# so that tests which share a database stay together; when it has none left, it takes half of those that another still has.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test: $(READY) $(PEER)  ## all tests, on real Datomic; WORKERS=2 processes
+	$(PYTEST)
 
 test-pythons:  ## the tests on each Python found here, each with Java of this machine and with the wheel's
 	tools/test-pythons $(TESTS)
@@ -69,7 +74,7 @@ $(VERSITYGW): | $(READY)
 	GOBIN=$(abspath $(BIN)) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test-s3: $(VERSITYGW)  ## what the tests do on S3, against a second server too (needs Go)
-	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(BIN)/python -m pytest tests/stores tests/engine/test_s3.py \
+	ASYNCRESTORE_TEST_VERSITYGW=$(VERSITYGW) $(PYTEST) tests/stores tests/engine/test_s3.py \
 	  tests/engine/test_shards.py::test_shards_on_s3 tests/engine/test_encryption.py::test_on_s3 \
 	  tests/engine/test_query.py::test_every_store_answers_the_same
 
@@ -80,8 +85,8 @@ ENGINE ?= local
 
 # Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
 # ENGINE=peer: to, from and between databases of Pro's peer.
-test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories; HISTORIES=5000 SEED=... ENGINE=local|peer
-	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(BIN)/python -m pytest -s tests/engine/test_any_history.py
+test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories, in two processes; HISTORIES=5000 SEED=... ENGINE=local|peer WORKERS=2
+	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(PYTEST) -s tests/engine/test_any_history.py
 
 N ?= 100
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
 from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
-# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit.
-settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    from tests.support.databases import NewDatabase
+
+# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit, and must not be
+# Hypothesis itself: to explain a failure it traces each line, for minutes.
+settings.register_profile(
+    "timeless",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=set(Phase) - {Phase.explain},
+)
 settings.load_profile("timeless")
 
 pytest_plugins = ["tests.support.s3"]
@@ -43,6 +53,15 @@ def _no_blocking_calls() -> Iterator[None]:
             blocking_calls.functions.values(), MAY_BLOCK.items()
         ):
             call.can_block_in(file, functions)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_jvms() -> Iterator[None]:
+    """JVMs without their second compiler: it takes a third of the time of one that lives for seconds."""
+    options = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -XX:TieredStopAtLevel=1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", options.strip())
         yield
 
 
@@ -76,14 +95,23 @@ def memory_uri(engine: str) -> str:
     return _new_uri(engine)
 
 
-@pytest.fixture
-def new_database(connector: Connector, engine: str) -> Callable[..., Awaitable[BridgeDatabase]]:
-    """Makes an empty database in memory, and puts transactions (EDN) into it."""
+@pytest.fixture(scope="session")
+def shared_database(connector: Connector) -> NewDatabase:
+    """Makes a database of Local, or of another engine, for fixtures that several tests share.
 
-    async def make(*transactions: str, of: str = engine) -> BridgeDatabase:
+    No other has its name: such a fixture may be made more than once in a session.
+    """
+
+    async def make(*transactions: str, of: str = LOCAL) -> BridgeDatabase:
         database = await connector.open(_new_uri(of), create=True)
         if transactions:
             await database.transact_edn(transactions)
         return database
 
     return make
+
+
+@pytest.fixture
+def new_database(shared_database: NewDatabase, engine: str) -> NewDatabase:
+    """Makes an empty database in memory, and puts transactions (EDN) into it."""
+    return partial(shared_database, of=engine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 
 import pytest
@@ -123,7 +122,7 @@ def test_one_who_has_no_key_cannot_make_an_object(monkeypatch: pytest.MonkeyPatc
         decrypt(honest, forger.encrypt(CONTENT, *PLACE))
 
 
-@pytest.mark.parametrize("key", [b"", os.urandom(31), os.urandom(64)])
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(64)], ids=len)
 def test_a_key_has_32_bytes(key: bytes) -> None:
     with pytest.raises(UsageError, match=f"has {len(key)} bytes, not 32"):
         Cipher(key)

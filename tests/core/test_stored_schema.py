@@ -174,7 +174,7 @@ class _Player:
         elif kind == 4:
             symbol = f"f/{other}"
             datoms = [(e, PREDICATES, "y", symbol, symbol not in known.predicates)]
-        elif kind == 5 and self.schema.find(f"x/{other}"):
+        elif kind == 5 and self.schema.find(f"x/{other}") in ATTRIBUTES:  # not of what is an enum by now
             composite: Datom = (86, TUPLE_ATTRS, "t", (("k", f"x/{other}"),) * 2, True)
             datoms = [*attribute(86, "x/both"), composite]
         elif kind == 6:

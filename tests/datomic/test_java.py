@@ -159,9 +159,10 @@ def test_a_java_that_cannot_be_started_is_not_taken_for_none(
 
 def test_a_java_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = make_home(tmp_path / "hangs", GOOD)
-    (home / "bin" / "java").write_text("#!/bin/sh\nwhile :; do :; done\n")
+    os.mkfifo(home / "pipe")  # who reads it waits until somebody writes
+    (home / "bin" / "java").write_text(f"#!/bin/sh\nread line < '{home / 'pipe'}'\n")
     monkeypatch.setenv("JAVA_HOME", str(home))
-    monkeypatch.setattr(java, "PROBE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(java, "PROBE_TIMEOUT_S", 1.0)
     with pytest.raises(SetupFailed, match="did not answer within"):
         find()
 

@@ -8,14 +8,16 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import asyncrestore
-from asyncrestore.datomic.database import open_connector
 from asyncrestore.demo import DemoReport
 from tests.histories import PEOPLE, SCHEMA
+
+if TYPE_CHECKING:
+    from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -100,22 +102,18 @@ def written(place: Path, *arguments: str, code: int = 0) -> tuple[list[dict[str,
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> Path:
-    """A directory with a database and a backup of it."""
-    async with open_connector() as connector:
-        uri = f"datomic:local://prod/people?storage-dir={tmp_path / 'datomic'}"
-        source = await connector.open(uri, create=True)
-        await source.transact_edn([SCHEMA, *PEOPLE])
-        await asyncrestore.backup(source, str(tmp_path / "backups"))
+async def place(new_database: NewDatabase, tmp_path: Path) -> Path:
+    """A directory with a backup."""
+    await asyncrestore.backup(await new_database(SCHEMA, *PEOPLE), str(tmp_path / "backups"), name="people")
     return tmp_path
 
 
 async def test_commands_on_databases_write_these_fields(place: Path) -> None:
-    uri = "datomic:local://{}?storage-dir=./datomic"
+    uri = "datomic:local://staging/people?storage-dir=./datomic"
     for row, arguments in (
-        ("backup", ("backup", uri.format("prod/people"), "./second")),
-        ("restore", ("restore", "./backups", uri.format("staging/people"))),
-        ("info DATABASE", ("info", uri.format("staging/people"))),
+        ("restore", ("restore", "./backups", uri)),
+        ("backup", ("backup", uri, "./second")),
+        ("info DATABASE", ("info", uri)),
         ("setup", ("setup",)),
     ):
         out, _ = written(place, *arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from asyncrestore.cli.app import group
 from asyncrestore.datomic.database import open_connector
+from asyncrestore.jobs.backup import backup
 from tests.histories import PEOPLE, SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +29,24 @@ def block(name: str) -> str:
     return str(found[0])
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> Path:
-    """A directory with the database that the README's examples begin with."""
-    path = tmp_path
+@pytest.fixture(scope="module")
+async def prepared(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Path:
+    """A directory with the database that the README's examples begin with, which no process has open."""
+    assert anyio_backend
+    path = tmp_path_factory.mktemp("readme")
     async with open_connector() as connector:
         uri = f"datomic:local://prod/catalogue?storage-dir={path / 'datomic'}"
-        await (await connector.open(uri, create=True)).transact_edn([SCHEMA, *PEOPLE])
+        source = await connector.open(uri, create=True)
+        await source.transact_edn([SCHEMA, *PEOPLE])
+        await backup(source, str(path / "backups"))
     return path
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of the database."""
+    shutil.copytree(prepared / "datomic", tmp_path / "datomic")
+    return tmp_path
 
 
 def run(command: list[str], place: Path) -> str:
@@ -54,24 +66,21 @@ def run(command: list[str], place: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.anyio
-async def test_python_example(place: Path) -> None:
+def test_python_example(place: Path) -> None:
     printed = run([sys.executable, "-W", "error", "-c", block("python example")], place)
     assert printed == f"{1 + len(PEOPLE)} transactions identical: True\n"
 
 
-@pytest.mark.anyio
-async def test_shell_example(place: Path) -> None:
+def test_shell_example(place: Path) -> None:
     printed = run(["sh", "-e", "-c", block("shell example")], place)
     assert "has the same history" in printed
 
 
-@pytest.mark.anyio
-async def test_filtering_example(place: Path) -> None:
+def test_filtering_example(prepared: Path, tmp_path: Path) -> None:
     """With the attributes of the test's database, which are in the namespace `p`."""
-    backup_command = block("shell example").splitlines()[0]
+    shutil.copytree(prepared / "backups", tmp_path / "backups")
     example = block("filtering example").replace("person/", "p/")
-    printed = run(["sh", "-e", "-c", f"{backup_command}\n{example}"], place)
+    printed = run(["sh", "-e", "-c", example], tmp_path)
     assert "left out      :p/city 2\n" in printed
     assert "rewritten     :p/email 8, :p/name 6\n" in printed
 

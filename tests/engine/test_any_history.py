@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,6 +25,7 @@ from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.verifying import common_past
+from tests.generated.batches import Shown, batches, put
 from tests.generated.histories import histories
 from tests.generated.journeys import COPIES, Journey, Travel, journeys
 from tests.generated.keep import keep
@@ -46,12 +47,10 @@ PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PE
 """From which engine to which: history by history, in turn."""
 ENOUGH_FOR_VARIETY = 210
 """A run of this many histories must show every kind."""
-PER_JVM = 200
-"""Databases in memory live as long as their JVM."""
+PER_JVM = 200 if "HISTORIES" in os.environ else 70
+"""In a batch: databases in memory live as long as their JVM. Of several batches two can run at once."""
 LANES = 4
 """Histories at once: while one waits for the JVM, another is compared."""
-QUICK_TO_START = "-XX:TieredStopAtLevel=1"
-"""For a JVM that lives a minute: the second compiler costs more than it saves, a third of all time."""
 
 pytestmark = pytest.mark.anyio
 
@@ -60,15 +59,14 @@ class _Check:
     """One batch of histories, in a JVM of its own."""
 
     def __init__(
-        self, connector: Connector, engine: str, variety: Variety, directory: Path, scratch: Path
+        self, connector: Connector, engine: str, shown: Shown, directory: Path, scratch: Path
     ) -> None:
         self._connector = connector
         self._pairs = PAIRS[engine]
-        self._variety = variety
+        self._shown = shown
         self._directory = directory
         self._scratch = scratch
         self._numbers = itertools.count()
-        self.failures: list[str] = []
 
     async def _new(self, engine: str, *, durable: bool = False) -> BridgeDatabase:
         """Makes a database in memory; or of Local a durable one, of always the same name."""
@@ -110,7 +108,7 @@ class _Check:
         except Exception as failure:  # noqa: BLE001 (whatever it is, the history is needed to understand it)
             directory = self._directory / f"history-{number}"
             databases = {"history": source, "copy": target}
-            self.failures.append(await keep(directory, failure, databases, steps, journey))
+            self._shown.failures.append(await keep(directory, failure, databases, steps, journey))
 
     async def _travel(self, travel: Travel) -> None:
         source, store, target = travel.source, travel.store, travel.target
@@ -126,7 +124,7 @@ class _Check:
             await check_partitions(target)
         await copies.check()
         _, log = await source.read_log(0, await source.basis_t() + 1, size=1 << 40)
-        self._variety.take(travel, log)
+        self._shown.variety.take(travel, log)
 
 
 def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
@@ -155,32 +153,43 @@ def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
     return drawn[-1]
 
 
-@pytest.mark.timeout(120 + 10 * max(HISTORIES.values()))  # a tenth of it on a machine that does nothing else
-@pytest.mark.parametrize("engine", HISTORIES)
+BATCHES = [
+    pytest.param(engine, numbers, id=f"{engine}-{numbers.start}")
+    for engine, wanted in HISTORIES.items()
+    for numbers in batches(wanted, PER_JVM)
+]
+
+
+@pytest.fixture
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this run, which all processes of it share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.mark.timeout(120 + 10 * PER_JVM)  # a tenth of it on a machine that does nothing else
+@pytest.mark.parametrize(("engine", "numbers"), BATCHES)
 async def test_any_history_is_identical_after_a_journey(
-    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, numbers: range, run_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {QUICK_TO_START}")
     # As if engines had no ids: the past is compared, as far as it must be, whenever something is continued.
     monkeypatch.setattr(common_past, "has_engines_id", lambda _: False)
-    variety, failures, started = Variety(on_pro=engine == PEER), [], monotonic()
-    wanted = HISTORIES[engine]
+    shown, wanted = Shown(Variety(on_pro=engine == PEER)), HISTORIES[engine]
     # Where make test-histories lets them stay.
-    directory = Path(os.environ.get("FAILED_HISTORIES", tmp_path))
-    for start in range(0, wanted, PER_JVM):
-        first = SEED * 1_000_000 + start
-        async with open_connector() as connector, anyio.create_task_group() as lanes:
-            check = _Check(connector, engine, variety, directory, tmp_path / str(start))
-            numbers = iter(range(first, first + min(PER_JVM, wanted - start)))
-            for _ in range(LANES):
-                lanes.start_soon(check.histories, numbers)
-        failures += check.failures
-        print(  # noqa: T201 (shown by make test-histories)
-            f"{variety.histories} identical, {len(failures)} differ, {monotonic() - started:.0f} s",
-            flush=True,
-        )
-    print(f"seed {SEED}: {variety}")  # noqa: T201
+    kept = Path(os.environ.get("FAILED_HISTORIES", tmp_path))
+    async with open_connector() as connector, anyio.create_task_group() as lanes:
+        check = _Check(connector, engine, shown, kept, tmp_path)
+        waiting = iter([SEED * 1_000_000 + number for number in numbers])
+        for _ in range(LANES):
+            lanes.start_soon(check.histories, waiting)
+    every = put(run_directory / f"histories-{engine}", f"{numbers.start}", shown)
+    # To stderr: xdist passes on no stdout of its workers.
+    print(f"{every} of {wanted}", file=sys.stderr, flush=True)  # noqa: T201 (shown by make test-histories)
+    whole = every.histories == wanted
+    if whole:
+        print(f"seed {SEED}: {every.variety}", file=sys.stderr, flush=True)  # noqa: T201
 
-    assert not failures, f"seed {SEED}, {len(failures)} histories differ:\n" + "\n".join(failures)
-    lacking = variety.lacking() if wanted >= ENOUGH_FOR_VARIETY else []
+    assert not shown.failures, f"seed {SEED}, {len(shown.failures)} differ:\n" + "\n".join(shown.failures)
+    enough = whole and not every.failures and wanted >= ENOUGH_FOR_VARIETY
+    lacking = every.variety.lacking() if enough else []
     assert not lacking, "\n".join(lacking)

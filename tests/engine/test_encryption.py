@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ from tests.histories import ODD
 from tests.support.damage import NAME, begin, load, store_of
 
 if TYPE_CHECKING:
-    from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.stores.encrypted import Encryption
     from tests.support.databases import NewDatabase
     from tests.support.s3 import Bucket
@@ -44,15 +43,11 @@ pytestmark = pytest.mark.anyio
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
 SIZE = 5
-_numbers = itertools.count()  # pytest may come back to this module, and make its fixtures again
 
 
 @pytest.fixture(scope="module")
-async def source(connector: Connector) -> BridgeDatabase:
-    uri = f"datomic:local://tests/encryption{next(_numbers)}?storage-dir=:mem"
-    database = await connector.open(uri, create=True)
-    await database.transact_edn([*ODD, '[{:p/email "secret-address@example.com"}]'])
-    return database
+async def source(shared_database: NewDatabase) -> BridgeDatabase:
+    return await shared_database(*ODD, '[{:p/email "secret-address@example.com"}]')
 
 
 @pytest.fixture

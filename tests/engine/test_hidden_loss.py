@@ -25,7 +25,7 @@ from tests.support.damage import NAME, Objects, all_flipped, last_flipped, load,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncrestore.datomic.database import BridgeDatabase, Connector
+    from asyncrestore.datomic.database import BridgeDatabase
     from asyncrestore.stores.base import StoredObject
     from tests.support.databases import NewDatabase
 
@@ -36,10 +36,8 @@ SIZE = 10
 
 
 @pytest.fixture(scope="module")
-async def source(connector: Connector) -> BridgeDatabase:
-    database = await connector.open("datomic:local://tests/loss?storage-dir=:mem", create=True)
-    await database.transact_edn(ODD)
-    return database
+async def source(shared_database: NewDatabase) -> BridgeDatabase:
+    return await shared_database(*ODD)
 
 
 @pytest.fixture(scope="module")

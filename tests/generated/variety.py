@@ -71,6 +71,15 @@ class Variety:
     features: Counter[str] = field(default_factory=Counter)
     values: Counter[tuple[str, object]] = field(default_factory=Counter)
 
+    def add(self, other: Variety) -> None:
+        """Counts what another run of the same engine has shown."""
+        self.histories += other.histories
+        self.transactions += other.transactions
+        self.datoms += other.datoms
+        self.refused += other.refused
+        self.features.update(other.features)
+        self.values.update(other.values)
+
     def take(self, travel: Travel, log: LogChunk) -> None:
         """Counts one history, by its journey and its log."""
         self.histories += 1

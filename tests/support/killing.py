@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
+import anyio.lowlevel
 import boto3
 
 from asyncrestore.jobs.backup import backup
@@ -31,6 +32,7 @@ from asyncrestore.stores import filesystem, open_store
 from asyncrestore.stores.s3.store import S3Store
 from tests.support.damage import NAME
 from tests.support.recorded import recorded
+from tests.support.sdk import share_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -154,9 +156,10 @@ class Prefix:
         self._base = uri
         self._bucket = uri.split("/")[2]
         self._numbers = itertools.count()
+        share_models()
         self._client = boto3.client("s3")
         self.uri = uri
-        anyio.run(self._open)  # what that imports need not be imported by each child
+        anyio.run(self._open)  # as in `main`
 
     async def _open(self) -> None:
         async with open_store(self.uri):
@@ -207,6 +210,7 @@ def main(name: str, database: Path, prepared: str, place: str, size: int) -> int
         size: of its segments.
     """
     lineage.uuid4 = lambda: ID  # type: ignore[attr-defined]  # each run makes the same objects
+    anyio.run(anyio.lowlevel.checkpoint)  # what that imports need not be imported by each child
     store = Prefix(place) if place.startswith("s3:") else Directory(place)
     begin = Directory(prepared).objects() if name in {"repair", "compact"} else {}
 

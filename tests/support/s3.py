@@ -21,6 +21,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from asyncrestore.stores.keys import KmsKey
+from tests.support.sdk import share_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +116,11 @@ def _wait_for(port: int) -> None:
 def server(request: pytest.FixtureRequest) -> str:
     """The URL of each server in turn."""
     return cast("str", request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_models() -> None:
+    share_models()
 
 
 def set_aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
