@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tests.support.databases import NewDatabase
 
-# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit, and must not be
-# Hypothesis itself: to explain a failure it traces each line, for minutes.
+# Time says nothing here: other work may have the cores. What hangs is ended by the test's own limit, and must
+# not be Hypothesis itself: to explain a failure it traces each line, for minutes.
 settings.register_profile(
     "timeless",
     deadline=None,
