@@ -6,7 +6,9 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from asyncrestore.datomic.frames import pack
+from asyncrestore.model.commit import ATTRIBUTES, ENTITIES, KINDS, RAWS, STRIDE
 from asyncrestore.model.positions import IDENTS, ident_name
+from asyncrestore.model.values import REF, TUPLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +29,22 @@ def batch_columns(batch: Sequence[TxData]) -> tuple[Any, ...]:
     swaps = array("q")
     for transaction in batch:
         sizes.extend(
-            (len(transaction.adds) // 4, len(transaction.retracts) // 4, 0 if transaction.cas is None else 1)
+            (
+                len(transaction.adds) // STRIDE,
+                len(transaction.retracts) // STRIDE,
+                0 if transaction.cas is None else 1,
+            )
         )
         flat += transaction.adds
         flat += transaction.retracts
         swaps.extend(transaction.cas or ())
-    entities, attributes, kinds, raws = flat[0::4], flat[1::4], flat[2::4], flat[3::4]
+    entities, attributes, kinds, raws = flat[ENTITIES], flat[ATTRIBUTES], flat[KINDS], flat[RAWS]
     numbers = [raw if raw.__class__ is int else 0 for raw in raws]
     texts = [raw for raw in raws if raw.__class__ is not int]
-    referred = [raw for kind, raw in zip(kinds, raws, strict=True) if kind == "r"]
-    for kind, raw in zip(kinds, raws, strict=True) if "t" in kinds else ():
-        if kind == "t":
-            referred += (slot[1] for slot in raw if slot is not None and slot[0] == "r")
+    referred = [raw for kind, raw in zip(kinds, raws, strict=True) if kind == REF]
+    for kind, raw in zip(kinds, raws, strict=True) if TUPLE in kinds else ():
+        if kind == TUPLE:
+            referred += (slot[1] for slot in raw if slot is not None and slot[0] == REF)
     occurring = {*entities, *attributes, *swaps[0::3], *swaps[1::3], *referred}
     idents = {position: ident_name(position) for position in occurring if position in IDENTS}
     return (
