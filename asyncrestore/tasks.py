@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -46,13 +47,14 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_once
     numbered = enumerate(items)
     results: dict[int, R] = {}
 
-    async def take() -> None:
-        for number, item in numbered:
+    async def take(first: tuple[int, T]) -> None:
+        for number, item in chain([first], numbered):
             results[number] = await work(item)
 
     async with task_group() as tasks:
-        for _ in range(at_once):
-            tasks.start_soon(take)
+        # Never more tasks than items, however many may be at once.
+        for _, first in zip(range(at_once), numbered, strict=False):
+            tasks.start_soon(take, first)
     return [results[number] for number in sorted(results)]
 
 
