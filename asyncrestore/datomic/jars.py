@@ -14,12 +14,14 @@ from anyio import to_thread
 from asyncrestore.datomic.cache import CACHE_VARIABLE, locked, publish, scratch, unusable
 from asyncrestore.errors import DamageError, Unavailable
 from asyncrestore.paths import status
+from asyncrestore.patience import Backoff
 from asyncrestore.redact import redacted
 
 REPOSITORY_VARIABLE = "ASYNCRESTORE_MAVEN_REPOSITORY"
 # For all jars of an engine together (11 and 28 MB): a slow line may take minutes, a stuck download ends here.
 FETCH_TIMEOUT_S = 300.0
-BACKOFF_S = (0.5, 2.0)
+ATTEMPTS = 3
+FIRST_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,9 @@ async def _fetch(jars: list[Jar], cache: Path) -> None:
     try:
         with anyio.move_on_after(FETCH_TIMEOUT_S) as scope:
             async with scratch(cache, ".fetch-") as temporary:
-                for pause_s in (0.0, *BACKOFF_S):
-                    await anyio.sleep(pause_s)
+                backoff = Backoff(FIRST_PAUSE_S)
+                for attempt in range(ATTEMPTS):
+                    await anyio.sleep(backoff.pause_s() if attempt else 0)
                     missing = await to_thread.run_sync(_missing, jars, directory)
                     if not missing:
                         return

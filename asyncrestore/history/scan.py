@@ -17,13 +17,17 @@ from asyncrestore.model.code import code_attributes, code_in
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from typing import TypeAlias
 
     from asyncrestore.excision.requests import Request, Row
     from asyncrestore.history.base import History
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.code import Found
     from asyncrestore.model.log import LogChunk
+    from asyncrestore.segments.segment import Segment
+
+    ReadSegment: TypeAlias = Callable[[StoredSegment], Awaitable[Segment]]
 
 
 async def own_excisions(backup: Backup) -> Excisions:
@@ -98,23 +102,26 @@ async def covered_in(backup: Backup, base: Mapping[int, str], requests: Sequence
     return Excisions(base, requests, components)
 
 
-async def code_of(backup: Backup, base: Mapping[int, str], start: int, end: int) -> list[Found]:
+async def code_of(
+    backup: Backup, read: ReadSegment, base: Mapping[int, str], start: int, end: int
+) -> list[Found]:
     """Returns what names code or is code in the transactions with start <= t < end.
 
     A segment that cannot be used is passed over: whoever reads it in its turn raises the error.
 
     Args:
         backup: to read.
+        read: reads one of its segments; raises what `Backup.read` raises.
         base: idents of its base schema by entity id.
         start: the first t that counts.
         end: the first t that does not count any more.
     """
     wanted = [stored for stored in backup.chain() if stored.range.end > start and stored.range.start < end]
     ident = {entity for entity, name in base.items() if name == "db/ident"}
-    attributes, rows = set(code_attributes(base)), await _code_rows(backup, wanted, base)
+    attributes, rows = set(code_attributes(base)), await _code_rows(read, wanted, base)
     later = set(code_attributes(base, rows)) - attributes
     if later:
-        rows = await _code_rows(backup, wanted, base, later)
+        rows = await _code_rows(read, wanted, base, later)
     having = {e for _, (e, a, kind, _, _) in rows if kind != "y" and a not in ident}
     if having - {e for _, (e, a, *_) in rows if a in ident}:
         # The ident of a function may be older than what is asked for.
@@ -123,20 +130,20 @@ async def code_of(backup: Backup, base: Mapping[int, str], start: int, end: int)
 
 
 async def _code_rows(
-    backup: Backup, wanted: Sequence[StoredSegment], base: Mapping[int, str], later: Collection[int] = ()
+    read: ReadSegment, wanted: Sequence[StoredSegment], base: Mapping[int, str], later: Collection[int] = ()
 ) -> list[Row]:
     """Returns the datoms that name code or are code, and all idents, of some segments.
 
     Args:
-        backup: to read.
-        wanted: its segments to read.
+        read: reads a segment.
+        wanted: the segments to read.
         base: idents of its base schema by entity id.
         later: further attributes of code.
     """
 
-    async def read(stored: StoredSegment) -> list[Row]:
+    async def rows_of(stored: StoredSegment) -> list[Row]:
         with suppress(NotFound, *UNREADABLE):
-            segment = await backup.read(stored)
+            segment = await read(stored)
             # Each segment has its own word for what the base schema is. Both count.
             bases = {**segment.base.base, **base}
             idents = {entity for entity, name in bases.items() if name == "db/ident"}
@@ -145,7 +152,7 @@ async def _code_rows(
             return list(chunk.rows())
         return []
 
-    return [row for rows in await each(wanted, read, at_once=SEGMENTS_AT_ONCE) for row in rows]
+    return [row for rows in await each(wanted, rows_of, at_once=SEGMENTS_AT_ONCE) for row in rows]
 
 
 async def _read(

@@ -5,7 +5,7 @@ Loading one reads and checks it, which can be done ahead; it is decoded as its c
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -32,7 +32,7 @@ from asyncrestore.segments.segment import last_before, last_in
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     import pyarrow as pa
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.code import Found
     from asyncrestore.model.schema import Schema
-    from asyncrestore.segments.document import SegmentRange
     from asyncrestore.segments.lineage import Lineage
     from asyncrestore.segments.segment import Segment
     from asyncrestore.stores.base import Store
@@ -52,13 +51,15 @@ class StoredHistory(History):
     def __init__(self, backup: Backup, first: Segment, lineage: Lineage | None = None) -> None:
         self._backup = backup
         self._segments = {segment.range: segment for segment in backup.chain()}
+        self._begins = first.info.range
+        self._kept: Segment | None = first
         self._parts = [Part(segment.range, segment.size) for segment in self._segments.values()]
         self._schemas = StoredSchema(backup, self._read)
         self._one_backup = OneBackup(lineage)
         self._one_backup.check(first.info, backup.where())
         self._links = backup.linked()
         self._numbers = {range_: number for number, range_ in enumerate(self._segments)}
-        self._largest: dict[SegmentRange, tuple[int, int, int]] = {}
+        self._largest = {first.info.range: first.info.largest}
         self._base = first.base.base
         self.where = backup.where()
         self.identity = first.info.source
@@ -85,7 +86,9 @@ class StoredHistory(History):
                 than `backup.json` says.
         """
         backup = await find_backup(store, name)
-        history = cls(backup, await _read_listed(backup, backup.chain()[0]), await read_backup_json(backup))
+        with _listed(backup, backup.chain()[0]):
+            first = await backup.read(backup.chain()[0])
+        history = cls(backup, first, await read_backup_json(backup))
         try:
             backup.check_contiguous(None if until_t is None else until_t + 1)
         except SegmentGap as exc:
@@ -107,7 +110,8 @@ class StoredHistory(History):
         return await self._read(self._segments[part.range])
 
     async def _read(self, stored: StoredSegment) -> Segment:
-        segment = await _read_listed(self._backup, stored)
+        with _listed(self._backup, stored):
+            segment = await self._take(stored)
         if segment.info.source != self.identity:
             raise Conflict(
                 f"{self._backup.where(stored.key)} is of another database ({segment.info.source}) "
@@ -118,9 +122,28 @@ class StoredHistory(History):
         self._largest[stored.range] = segment.info.largest
         return segment
 
+    async def _read_last(self, part: Part) -> Segment:
+        """Reads a part for the last time: it is not kept any longer."""
+        segment = await self.read(part)
+        if segment is self._kept:
+            self._kept = None
+        return segment
+
+    async def _take(self, stored: StoredSegment) -> Segment:
+        """Reads a segment, unless it is the one that a restore begins with and was read before.
+
+        That one is looked at several times before it is loaded: for code, and for the state at its start.
+        """
+        if self._kept is not None and self._kept.info.range == stored.range:
+            return self._kept
+        segment = await self._backup.read(stored)
+        if stored.range == self._begins:
+            self._kept = segment
+        return segment
+
     @override
     async def load(self, part: Part) -> AsyncIterator[LogChunk]:
-        segment = await self.read(part)
+        segment = await self._read_last(part)
         # All of it before anything of it is used, ahead of its turn.
         await to_thread.run_sync(segment.check_rows)
         return self._following(part, segment)
@@ -138,7 +161,7 @@ class StoredHistory(History):
 
     async def table(self, part: Part) -> tuple[Segment, pa.Table]:
         """Reads a part and checks it, and returns all its rows too; raises what `load` raises."""
-        segment = await self.read(part)
+        segment = await self._read_last(part)
         table = await to_thread.run_sync(segment.table)
         number = self._numbers[part.range]
         self._links.set(number, await to_thread.run_sync(last_in, table, self._links.end_of(number)))
@@ -196,7 +219,10 @@ class StoredHistory(History):
 
     @override
     async def code(self, start: int, end: int) -> list[Found]:
-        return await code_of(self._backup, self._base, start, end)
+        for part in self.parts(start)[:1]:
+            if part.range != self._begins:
+                self._begins, self._kept = part.range, None
+        return await code_of(self._backup, self._take, self._base, start, end)
 
     @override
     async def schema(self) -> Schema:
@@ -212,9 +238,11 @@ class StoredHistory(History):
         return schema
 
 
-async def _read_listed(backup: Backup, stored: StoredSegment) -> Segment:
+@contextmanager
+def _listed(backup: Backup, stored: StoredSegment) -> Iterator[None]:
+    """A segment that was listed was there: it is not missing, but others have replaced it."""
     try:
-        return await backup.read(stored)
+        yield
     except NotFound as exc:
         raise Unavailable(
             f"{backup.where(stored.key)} is gone since the backup was listed",

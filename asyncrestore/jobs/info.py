@@ -255,7 +255,7 @@ async def _backup_info(backup: Backup) -> BackupInfo:
         own = newest.info.bootstrap_t + 1
         first = next(segment for segment in backup.chain() if segment.range.end > min(own, backup.end - 1))
         first_instant = await to_thread.run_sync(_first_instant, await backup.read(first))
-        code = once(await code_of(backup, newest.base.base, own, backup.end))
+        code = once(await code_of(backup, backup.read, newest.base.base, own, backup.end))
     except (NotFound, *UNREADABLE) as exc:
         if isinstance(exc, OTHERWISE_PROTECTED):
             await check_key_of(backup)

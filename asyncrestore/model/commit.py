@@ -44,7 +44,9 @@ class TxData:
 
     @property
     def weight(self) -> int:
-        """The weight of its assertions and retractions, see `weight`."""
+        """The weight of the datoms that it was made from, or else of its operations (see `model.weight`)."""
+        if self.source is not None:
+            return self.source.weight
         raws = [*self.adds[RAWS], *self.retracts[RAWS]]
         return weight(len(raws), raws)
 

@@ -157,11 +157,15 @@ class LogChunk:
     def transactions(self) -> Iterator[Transaction]:
         """Yields the chunk's transactions, in order."""
         e, a, kinds, raws, added = self.e.tolist(), self.a.tolist(), self.kinds, self._raws(), self.added
+        all_short = weight(0, self.texts) == 0
         start = 0
         for tx, run in groupby(self.tx):
             end = start + len(list(run))
             part = slice(start, end)
-            yield Transaction(tx, e[part], a[part], kinds[part], raws[part], added[part])
+            known_weight = end - start if all_short else None
+            yield Transaction(
+                tx, e[part], a[part], kinds[part], raws[part], added[part], _weight=known_weight
+            )
             start = end
 
     def txs(self) -> list[int]:
@@ -193,6 +197,7 @@ class Transaction:
     raws: list[Any]
     added: str
     _datoms: list[Datom] | None = field(default=None, compare=False, repr=False)
+    _weight: int | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, tx: int, datoms: list[Datom]) -> Transaction:
@@ -206,8 +211,10 @@ class Transaction:
 
     @property
     def weight(self) -> int:
-        """The weight of its datoms, see `weight`."""
-        return weight(len(self), self.raws)
+        """The weight of its datoms, see `weight`; it is added up when it is first asked for."""
+        if self._weight is None:
+            self._weight = weight(len(self), self.raws)
+        return self._weight
 
     @property
     def datoms(self) -> list[Datom]:

@@ -85,13 +85,14 @@ class Resolver:
         work = _Work(self, tx)
         for entity in without_datoms:
             work.position(entity)
-        if not self._resolve_plain(work, transaction):
+        plain = self._resolve_plain(work, transaction)
+        if not plain:
             self._resolve_rows(work, transaction)
         cas = (positions.lookup(self._previous), _SUCCESSOR, tx)
         self._previous = tx
         self.seen.add_all(set(transaction.e))
         self.seen.add_all(without_datoms)
-        if self.schema.touches(transaction.a):
+        if not plain and self.schema.touches(transaction.a):
             self.schema.apply(transaction.datoms)
             self._classify(set(transaction.e))
             self._plain.clear()

@@ -163,7 +163,7 @@ class Stages:
                     await self._send(batch, output)
                 return False
             batch.append(data)
-            weight += transaction.weight
+            weight += data.weight
             if len(batch) >= size or weight >= BATCH_WEIGHT:
                 await self._send(batch, output)
                 batch, weight = [], 0

@@ -316,5 +316,20 @@ async def test_each_segment_is_read_once() -> None:
     store.were_read.clear()
     state = await history.state(t_to_tx(14))
     assert state.schema.to_json() == LOG.schema(15).to_json()
-    assert len(store.were_read) == len(set(store.were_read)) == len(TINY) - 1
+    # The first one was read when the backup was opened.
+    assert len(store.were_read) == len(set(store.were_read)) == len(TINY) - 2
     assert state.seen.largest == (1000 + 7, 14, -1)
+
+
+@pytest.mark.anyio
+async def test_the_segment_that_a_restore_begins_with_is_read_once_more() -> None:
+    """It is looked at for code and for the state at its start, and then loaded."""
+    store = await noting(TINY)
+    history = await StoredHistory.open(store, None)
+    store.were_read.clear()
+    await history.code(10, history.end)
+    assert (await history.state(t_to_tx(9))).schema.to_json() == LOG.schema(10).to_json()
+    part = history.parts(10)[0]
+    loaded = [chunk async for chunk in await history.load(part)]
+    assert [tx for chunk in loaded for tx in chunk.txs()] == [t_to_tx(10)]
+    assert store.were_read.count(part.range.key) == 1

@@ -100,7 +100,7 @@ def lock_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(jars, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(jars, "FIRST_PAUSE_S", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path / "cache"
 

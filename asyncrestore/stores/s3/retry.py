@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from asyncrestore.errors import Unavailable
+from asyncrestore.patience import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,8 +28,8 @@ class RetryPolicy:
         attempt_s: an attempt is given up after this many seconds, or as many as its bytes take on the slowest
             line. A server that sends a byte now and then would never reach the time-out of a single read.
         slowest: the slowest line that is waited for, in bytes a second: 2 Mbit/s.
-        first_s: the longest pause after the first attempt, in seconds; it doubles with each attempt.
-        longest_s: the upper limit of all pauses, in seconds.
+        first_s: see `Backoff`.
+        longest_s: see `Backoff`.
     """
 
     total_s: float = 120.0
@@ -48,8 +48,7 @@ async def persist(
 ) -> _Result:
     """Makes attempts until one ends with anything but `Unavailable`.
 
-    A pause has a random length up to its limit, so that clients that were refused together do not all come
-    back together. Any other error of an attempt passes through at once.
+    Between them it pauses as `Backoff` says. Any other error of an attempt passes through at once.
 
     Args:
         attempt: makes one request; called with its limit, which `RetryPolicy.allow` extends.
@@ -59,7 +58,7 @@ async def persist(
     Raises:
         Unavailable: no attempt succeeded in time.
     """
-    started = anyio.current_time()
+    started, backoff = anyio.current_time(), Backoff(policy.first_s, policy.longest_s)
     for number in count(1):
         try:
             with anyio.fail_after(policy.attempt_s) as limit:
@@ -69,8 +68,7 @@ async def persist(
             failure = Unavailable(f"{doing}: not done after {anyio.current_time() - begun:.0f} s")
         except Unavailable as exc:
             failure = exc
-        longest = min(policy.longest_s, policy.first_s * 2 ** min(number - 1, 30))
-        pause = random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+        pause = backoff.pause_s()
         waited = anyio.current_time() - started
         if waited + pause >= policy.total_s:
             raise Unavailable(

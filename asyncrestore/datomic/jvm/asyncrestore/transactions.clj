@@ -32,7 +32,8 @@
 (defn- value [^Character kind ^long number ^Iterator texts at]
   (case (char kind)
     \r (at number)
-    (\l \b \d \f \i) (values/decode (str kind) number)
+    \l number
+    (\b \d \f \i) (values/decode (str kind) number)
     \s (.next texts)
     \t (slots (.next texts) at)
     (values/decode (str kind) (.next texts))))
