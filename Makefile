@@ -9,7 +9,7 @@ PLOTS := $(VENV)/installed-bench
 PINNED := $(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517
 BRIDGE := $(wildcard asyncrestore/datomic/*.py asyncrestore/datomic/jvm/*.lock asyncrestore/datomic/jvm/*/*.clj)
 
-.PHONY: help setup demo test test-pythons test-s3 test-histories test-crash test-damage test-fuzz dist lint lock audit bench bench-smoke clean
+.PHONY: help setup demo test coverage test-pythons test-s3 test-histories test-crash test-damage test-fuzz dist lint lock audit bench bench-smoke clean
 
 # An environment keeps the Python that it was made with: a PYTHON that is another one would be passed over in silence.
 ifneq ($(origin PYTHON),file)
@@ -63,6 +63,10 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test: $(READY) $(PEER)  ## all tests, on real Datomic; WORKERS=2 processes
 	$(PYTEST)
+
+# What runs in processes that a test starts does not count.
+coverage: $(READY) $(PEER)  ## all tests, and what of the package none of them runs
+	$(PYTEST) --cov --cov-report=term
 
 test-pythons:  ## the tests on each Python found here, each with Java of this machine and with the wheel's
 	tools/test-pythons $(TESTS)
