@@ -333,3 +333,5 @@ async def test_the_segment_that_a_restore_begins_with_is_read_once_more() -> Non
     loaded = [chunk async for chunk in await history.load(part)]
     assert [tx for chunk in loaded for tx in chunk.txs()] == [t_to_tx(10)]
     assert store.were_read.count(part.range.key) == 1
+    await history.read(part)
+    assert store.were_read.count(part.range.key) == 2, "it stayed in memory after it was loaded"
