@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from asyncrestore.errors import RewriteFailed
-from asyncrestore.filters.request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
+from asyncrestore.filters.request import (
+    OPTIONAL_BASE,
+    UNNEEDED,
+    FilterRequest,
+    check_values_stay_distinct,
+)
 from asyncrestore.filters.rewrites import make_rewriter
 from asyncrestore.model.log import Transaction
 from asyncrestore.model.values import KINDS
@@ -106,10 +111,23 @@ class Filter:
         self.done.append(FilteredAttribute(ident))
         return self.done[-1]
 
-    def _record(self, a: int, ident: str, depends: dict[str, str]) -> None:
+    def _record(self, a: int | None, ident: str, depends: dict[str, str]) -> None:
         self.rules.append(
             json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
         )
+
+    def fit(self, lacking: Mapping[int, str]) -> None:
+        """Leaves out, too, what a target lacks and does without.
+
+        Args:
+            lacking: of the source's base schema, the idents by entity id that the target does not have.
+        """
+        for a, ident in sorted(lacking.items()):
+            if ident in UNNEEDED and a not in self._dropped:
+                self._dropped[a] = self._add(ident)
+                # Without the attribute, so that all such rules are one: what the target lacked when it was
+                # made would be refused without this rule, so it has nothing of it.
+                self._record(None, ident, {"how": "fit target"})
 
     def hide(self, schema: Schema) -> None:
         """Takes the attributes that are excluded with their schema out of a schema.
@@ -195,15 +213,16 @@ async def make_filter(
     exclude_schema: bool,
     rewrite: Mapping[str, Rewrite] | None,
     key: bytes | None,
+    fit: bool,
 ) -> Filter | None:
     """Makes the filter for a history's schema; returns None if nothing is to be filtered.
 
-    The arguments are those of `Filter`.
+    The arguments are those of `Filter`, and `fit`: whether `Filter.fit` is to be called.
 
     Raises:
         UsageError: see `Filter`.
     """
-    if not (exclude or exclude_schema or rewrite):
+    if not (exclude or exclude_schema or rewrite or fit):
         return None
     schema = await history.schema()
     # In a thread: a function to rewrite with may have to be imported.

@@ -234,5 +234,6 @@ def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]
     if not same_rules(recorded, rules):
         raise Conflict(
             f"{target.uri} was restored with {describe(recorded)}; now it is {describe(rules)}",
-            hint="Give the same `exclude`, `rewrite` and key as then, or restore into another, new database.",
+            hint="Give the same `exclude`, `rewrite`, key and `fit_target` as then, or restore into another, "
+            "new database.",
         )
