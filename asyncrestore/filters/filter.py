@@ -22,6 +22,7 @@ from asyncrestore.filters.request import (
 )
 from asyncrestore.filters.rewrites import make_rewriter
 from asyncrestore.model.log import Transaction
+from asyncrestore.model.schema import Schema
 from asyncrestore.model.values import KINDS
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from asyncrestore.filters.rewrites import Rewrite, Rewriter
     from asyncrestore.history.base import History
     from asyncrestore.model.log import Datom
-    from asyncrestore.model.schema import Schema
 
 
 @dataclass(slots=True)
@@ -224,7 +224,8 @@ async def make_filter(
     """
     if not (exclude or exclude_schema or rewrite or fit):
         return None
-    schema = await history.schema()
+    # To fit a target takes no schema, which is not known where a later part cannot be used.
+    schema = await history.schema() if exclude or exclude_schema or rewrite else Schema(dict(history.base))
     # In a thread: a function to rewrite with may have to be imported.
     return await to_thread.run_sync(
         lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)

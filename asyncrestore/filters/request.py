@@ -24,7 +24,7 @@ read a function, which is a datom of its own.
 
 OPTIONAL_BASE = UNNEEDED | {
     *CODE,
-    *("db/doc", "db/txUUID"),
+    *("db/doc", "db/txUUID", "db.sys/reId"),
     *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
 }
 """Attributes of the base schema that may be left out.

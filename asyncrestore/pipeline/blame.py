@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from asyncrestore.filters.request import OPTIONAL_BASE, UNNEEDED
+from asyncrestore.filters.request import OPTIONAL_BASE
 from asyncrestore.model.values import REF, STRING
 
 if TYPE_CHECKING:
@@ -99,8 +99,6 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
         and attribute.value_type
     ):
         option = f"`exclude={attribute.ident}` `exclude_schema`"
-    elif schema.base.get(a) in UNNEEDED:
-        option = "`fit_target`"
     else:
         option = f"`exclude={_name(schema, a)}`"
     upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"

@@ -73,24 +73,31 @@ class EditionCheck:
     async def _read(self, found: _Found) -> None:
         """Finds unneeded attributes and types, in a pass over the history if there may be any."""
         history, leaves_out = self._code.history, self._code.leaves_out
-        value_type = next(entity for entity, ident in history.base.items() if ident == "db/valueType")
         wanted = {a for a, ident in self._lacking.items() if ident in UNNEEDED and not leaves_out(-1, a)}
-        of_type = {}
-        if "db.type/" in "".join(self._lacking.values()):
-            with suppress(*UNREADABLE, DamageError, Conflict):  # raised in its turn, after what is before it
-                of_type = {
-                    e: f":{attribute.ident or e}"
-                    for e, attribute in (await history.schema()).attributes.items()
-                    if attribute.value_type in self._lacking.values() and not leaves_out(e, value_type)
-                }
+        of_type = await self._of_types()
         start, end = self._code.reach
         if start == end or not (wanted or of_type):
             return
-        for _, (e, a, _, raw, _) in await history.some([*wanted, value_type], start, end):
+        value_type = [a for a, ident in history.base.items() if ident == "db/valueType"]
+        for _, (e, a, _, raw, _) in await history.some([*wanted, *value_type], start, end):
             if a in wanted:
                 found.unneeded.setdefault(self._lacking[a], set()).add(e)
             elif e in of_type and isinstance(raw, int) and raw in self._lacking:
                 found.types.setdefault(self._lacking[raw], []).append(of_type[e])
+
+    async def _of_types(self) -> dict[int, str]:
+        """Returns the attributes, at any time and not left out, of types that the target lacks: names by id."""
+        lacking = {ident for ident in self._lacking.values() if ident.startswith("db.type/")}
+        if lacking:
+            # Damage is raised in its turn, after all before it; what the target lacks there, it refuses.
+            with suppress(*UNREADABLE, DamageError, Conflict):
+                schema = await self._code.history.schema()
+                return {
+                    e: f":{attribute.ident or e}"
+                    for e, attribute in schema.attributes.items()
+                    if attribute.value_type in lacking and not self._code.leaves_out(e, -1)
+                }
+        return {}
 
 
 def _refused(target: str, where: str, found: _Found) -> UsageError:

@@ -266,3 +266,18 @@ def test_rules_tell_filters_apart() -> None:
     renamed = [rule.replace("p/name", "p/renamed") for rule in rules({"exclude": ["p/name"]})]
     assert same_rules(renamed, rules({"exclude": ["p/name"]}))
     assert describe(renamed) == ":p/renamed exclude"
+
+
+def test_fitting_to_a_target() -> None:
+    """One rule, whatever the target lacks of what it does without; nothing else is left out by it."""
+    fitted, empty = Filter(Schema({10: "db/ident"})), Filter(Schema({10: "db/ident"}))
+    fitted.fit({44: "db/index", 46: "db/lang", 47: "db/fn", 48: "db.type/bytes"})
+    empty.fit({47: "db/fn"})
+
+    assert describe(fitted.rules) == ":db/index fit target; :db/lang fit target"
+    assert same_rules(fitted.rules, fitted.rules[:1])
+    assert not same_rules(fitted.rules, [])
+    assert empty.rules == []
+    datoms: list[Datom] = [(70, a, "r", 71, True) for a in (44, 45, 46, 47, 48)]
+    assert filtered(fitted, *datoms) == [datom for datom in datoms if datom[1] in {45, 47, 48}]
+    assert [each.left_out for each in fitted.done] == [1, 1]
