@@ -86,7 +86,7 @@ class EditionCheck:
                 found.types.setdefault(self._lacking[raw], []).append(of_type[e])
 
     async def _of_types(self) -> dict[int, str]:
-        """Returns the attributes, at any time and not left out, of types that the target lacks: names by id."""
+        """Returns the attributes that are not left out, of types that the target lacks: names by id."""
         lacking = {ident for ident in self._lacking.values() if ident.startswith("db.type/")}
         if lacking:
             # Damage is raised in its turn, after all before it; what the target lacks there, it refuses.
