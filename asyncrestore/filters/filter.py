@@ -111,10 +111,8 @@ class Filter:
         self.done.append(FilteredAttribute(ident))
         return self.done[-1]
 
-    def _record(self, a: int | None, ident: str, depends: dict[str, str]) -> None:
-        self.rules.append(
-            json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
-        )
+    def _record(self, a: int, ident: str, depends: dict[str, str]) -> None:
+        self.rules.append(_rule(a, ident, depends))
 
     def fit(self, lacking: Mapping[int, str]) -> None:
         """Leaves out, too, what a target lacks and does without.
@@ -125,9 +123,8 @@ class Filter:
         for a, ident in sorted(lacking.items()):
             if ident in UNNEEDED and a not in self._dropped:
                 self._dropped[a] = self._add(ident)
-                # Without the attribute, so that all such rules are one: what the target lacked when it was
-                # made would be refused without this rule, so it has nothing of it.
-                self._record(None, ident, {"how": "fit target"})
+                # Without the attribute, so that all such rules are one.
+                self.rules.append(_rule(None, ident, _FIT))
 
     def hide(self, schema: Schema) -> None:
         """Takes the attributes that are excluded with their schema out of a schema.
@@ -232,6 +229,13 @@ async def make_filter(
     )
 
 
+_FIT = {"how": "fit target"}
+
+
+def _rule(a: int | None, ident: str, depends: dict[str, str]) -> str:
+    return json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
+
+
 _CORRECT = (
     "Correct it and run this again; if it then gives others for earlier values, restore into a new database. "
     "The whole traceback, which may contain the value, is in the cause (`debug`)."
@@ -264,9 +268,14 @@ def _meaning(rule: str) -> str:
     return json.dumps({**json.loads(rule), "ident": None}, sort_keys=True)
 
 
-def same_rules(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Returns whether two filters do the same."""
-    return set(map(_meaning, some)) == set(map(_meaning, others))
+def goes_on(recorded: Iterable[str], rules: Iterable[str]) -> bool:
+    """Returns whether what was restored with the recorded rules can be continued and verified with these.
+
+    They do the same, or these also fit it to the target: what the target lacks was refused before, so nothing
+    of it was in the history.
+    """
+    before, now = set(map(_meaning, recorded)), set(map(_meaning, rules))
+    return now in (before, before | {_meaning(_rule(None, "", _FIT))})
 
 
 def describe(rules: Iterable[str]) -> str:

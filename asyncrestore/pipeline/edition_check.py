@@ -113,8 +113,7 @@ def _refused(target: str, where: str, found: _Found) -> UsageError:
         if what
     ]
     return UsageError(
-        f"{target} lacks some of the base schema that {where} uses: {'; '.join(parts)}. "
-        "Nothing was restored.",
+        f"{target} lacks some of the base schema that {where} uses: {'; '.join(parts)}. Nothing was written.",
         hint=" ".join([*_without_loss(found), *_with_loss(found)]),
     )
 

@@ -51,6 +51,7 @@ FUNCTIONS = (
     '[{:db/id "f" :db/ident :o/old :db/lang :db.lang/clojure :db/code "(fn [db] [])"}'
     ' [:db/add :db.part/db :db.install/function "f"]]',
 )
+NAME_ALONE = "[{:db/ident :o/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"
 BYTES = "[{:db/ident :o/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]"
 
 
@@ -170,6 +171,21 @@ async def test_long_string_stops_at_its_transaction(
     other = await new_database()
     await restore(source, other, fit_target=True, **past)
     assert (await verify(source, against=other, fit_target=True, **past)).problems == []
+
+
+async def test_copy_that_was_begun_without_it_goes_on_with_it(new_database: NewDatabase) -> None:
+    """What it lacks was refused until then, so nothing of it is missing in what it has."""
+    source, target = await new_database(NAME_ALONE, of=PEER), await new_database()
+    await restore(source, target)
+    await source.transact_edn(LATER[1:])
+
+    with pytest.raises(UsageError, match=r":db/index \(1 entity\), which it does without"):
+        await restore(source, target)
+    report = await restore(source, target, fit_target=True)
+
+    assert counts(report) == {"db/index": 1}
+    assert (await verify(source, against=target, fit_target=True)).problems == []
+    assert (await verify(source, against=target)).problem_count == 1
 
 
 async def test_it_goes_with_the_other_options(new_database: NewDatabase) -> None:
