@@ -2,8 +2,9 @@
 
 ```
 AsyncRestoreError                1   failed
-  UsageError                     2   the request itself is wrong, or a history has code that is not allowed;
-                                     nothing was done (but where the history hid its code)
+  UsageError                     2   the request itself is wrong, or a history has code that is not allowed
+                                     or what the target's edition lacks; nothing was done (but where the
+                                     history hid its code)
   StoppedEarly                   3   stopped on request; run again to continue
   DamageError                    4   a segment, jar or history is not what it should be
     SegmentDamaged                     unreadable, or its digest does not match

@@ -57,6 +57,8 @@ def filter_options(command: _Function) -> _Function:
     """Adds the options; `filter_arguments` turns their values into the library's arguments."""
     # The last decorator comes first in the help.
     for option in (
+        click.option("--fit-target", is_flag=True,
+                     help="Leave out what the target's edition lacks and does without, such as :db/index."),
         click.option("--keep-excised", is_flag=True,
                      help="Do not leave out what the source was asked to excise."),
         click.option("--until-time", metavar="RFC3339", callback=_time,

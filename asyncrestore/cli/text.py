@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _NOTES_SHOWN = 10
 _ARGUMENT = re.compile(r"`(?P<name>[A-Za-z_]+)(?:=(?P<value>[^`]+))?`")
 _ARGUMENTS = frozenset({
-    "against", "allow_code", "as_name", "debug", "end_t", "exclude", "exclude_schema", "live", "name",
-    "rewrite", "start_t", "until_t",
+    "against", "allow_code", "as_name", "debug", "end_t", "exclude", "exclude_schema", "fit_target", "live",
+    "name", "rewrite", "start_t", "until_t",
 })  # fmt: skip
 _OPTIONS = {
     "encryption": "--encryption-key-file or --encryption-key-command",

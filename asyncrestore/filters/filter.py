@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from asyncrestore.errors import RewriteFailed
-from asyncrestore.filters.request import OPTIONAL_BASE, FilterRequest, check_values_stay_distinct
+from asyncrestore.filters.request import (
+    OPTIONAL_BASE,
+    UNNEEDED,
+    FilterRequest,
+    check_values_stay_distinct,
+)
 from asyncrestore.filters.rewrites import make_rewriter
 from asyncrestore.model.log import Transaction
+from asyncrestore.model.schema import Schema
 from asyncrestore.model.values import KINDS
 
 if TYPE_CHECKING:
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from asyncrestore.filters.rewrites import Rewrite, Rewriter
     from asyncrestore.history.base import History
     from asyncrestore.model.log import Datom
-    from asyncrestore.model.schema import Schema
 
 
 @dataclass(slots=True)
@@ -107,9 +112,19 @@ class Filter:
         return self.done[-1]
 
     def _record(self, a: int, ident: str, depends: dict[str, str]) -> None:
-        self.rules.append(
-            json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
-        )
+        self.rules.append(_rule(a, ident, depends))
+
+    def fit(self, lacking: Mapping[int, str]) -> None:
+        """Leaves out, too, what a target lacks and does without.
+
+        Args:
+            lacking: of the source's base schema, the idents by entity id that the target does not have.
+        """
+        for a, ident in sorted(lacking.items()):
+            if ident in UNNEEDED and a not in self._dropped:
+                self._dropped[a] = self._add(ident)
+                # Without the attribute, so that all such rules are one.
+                self.rules.append(_rule(None, ident, _FIT))
 
     def hide(self, schema: Schema) -> None:
         """Takes the attributes that are excluded with their schema out of a schema.
@@ -195,21 +210,30 @@ async def make_filter(
     exclude_schema: bool,
     rewrite: Mapping[str, Rewrite] | None,
     key: bytes | None,
+    fit: bool,
 ) -> Filter | None:
     """Makes the filter for a history's schema; returns None if nothing is to be filtered.
 
-    The arguments are those of `Filter`.
+    The arguments are those of `Filter`, and `fit`: whether `Filter.fit` is to be called.
 
     Raises:
         UsageError: see `Filter`.
     """
-    if not (exclude or exclude_schema or rewrite):
+    if not (exclude or exclude_schema or rewrite or fit):
         return None
-    schema = await history.schema()
+    # To fit a target takes no schema, which is not known where a later part cannot be used.
+    schema = await history.schema() if exclude or exclude_schema or rewrite else Schema(dict(history.base))
     # In a thread: a function to rewrite with may have to be imported.
     return await to_thread.run_sync(
         lambda: Filter(schema, exclude=exclude, exclude_schema=exclude_schema, rewrite=rewrite, key=key)
     )
+
+
+_FIT = {"how": "fit target"}
+
+
+def _rule(a: int | None, ident: str, depends: dict[str, str]) -> str:
+    return json.dumps({"attribute": a, "ident": ident, **depends}, sort_keys=True, ensure_ascii=False)
 
 
 _CORRECT = (
@@ -244,9 +268,14 @@ def _meaning(rule: str) -> str:
     return json.dumps({**json.loads(rule), "ident": None}, sort_keys=True)
 
 
-def same_rules(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Returns whether two filters do the same."""
-    return set(map(_meaning, some)) == set(map(_meaning, others))
+def goes_on(recorded: Iterable[str], rules: Iterable[str]) -> bool:
+    """Returns whether what was restored with the recorded rules can be continued and verified with these.
+
+    They do the same, or these also fit it to the target: what the target lacks was refused before, so nothing
+    of it was in the history.
+    """
+    before, now = set(map(_meaning, recorded)), set(map(_meaning, rules))
+    return now in (before, before | {_meaning(_rule(None, "", _FIT))})
 
 
 def describe(rules: Iterable[str]) -> str:

@@ -15,17 +15,21 @@ if TYPE_CHECKING:
     from asyncrestore.filters.rewrites import Rewrite, Rewriter
     from asyncrestore.model.schema import Attribute, Schema
 
-OPTIONAL_BASE = frozenset(
-    {
-        *CODE,
-        *("db/lang", "db.install/function"),
-        *("db/index", "db/fulltext"),
-        *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
-    }
-)
+UNNEEDED = frozenset({"db/index", "db/fulltext", "db.sys/partiallyIndexed", "db/lang", "db.install/function"})
+"""Attributes of the base schema that a target which lacks them does without: no data is lost with them.
+
+As a target that has no `:db/index` indexes every attribute. `:db/lang` and `:db.install/function` say how to
+read a function, which is a datom of its own.
+"""
+
+OPTIONAL_BASE = UNNEEDED | {
+    *CODE,
+    *("db/doc", "db/txUUID", "db.sys/reId"),
+    *("db/excise", "db.excise/attrs", "db.excise/before", "db.excise/beforeT"),
+}
 """Attributes of the base schema that may be left out.
 
-A target may lack them or the code that they name, and no other data depends on them.
+A target may lack them, the code that they name or room for their values, and no other data depends on them.
 """
 
 

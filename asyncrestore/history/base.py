@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.model.code import Found
-    from asyncrestore.model.log import LogChunk
+    from asyncrestore.model.log import Datom, LogChunk
     from asyncrestore.model.schema import Schema
     from asyncrestore.model.state import State
     from asyncrestore.segments.document import SegmentRange
@@ -48,6 +48,7 @@ class History(ABC):
         identity: the identity of the source database.
         where: what is read, in human-readable form.
         bootstrap_t: the t of the last transaction that is not part of the history.
+        base: idents of the base schema by entity id.
         tx_instant: the entity id of `:db/txInstant`.
         end: the first t after the history; the t after `bootstrap_t` if the history is empty.
     """
@@ -55,6 +56,7 @@ class History(ABC):
     identity: str
     where: str
     bootstrap_t: int
+    base: Mapping[int, str]
     tx_instant: int
     end: int
 
@@ -94,6 +96,14 @@ class History(ABC):
         """Returns what the requests for excision in all of the history cover.
 
         A part that cannot be used is passed over; `load` raises the error.
+        """
+
+    @abstractmethod
+    async def some(self, attributes: Collection[int], start: int, end: int) -> list[tuple[int, Datom]]:
+        """Returns the datoms of a few attributes in the transactions with start <= t < end.
+
+        Each is with its transaction id. They are in any order, and may come twice. It takes a pass over these
+        transactions. A part that cannot be used is passed over; `load` raises the error.
         """
 
     @abstractmethod

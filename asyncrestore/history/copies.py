@@ -14,7 +14,7 @@ from asyncrestore.model.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.model.log import LogChunk, Transaction
@@ -43,6 +43,12 @@ def own_attributes(schema_log: LogChunk) -> dict[str, int]:
 async def ids_of(target: Database, idents: Collection[str]) -> dict[str, int]:
     """Returns the entity ids that have these idents in a target, as far as there are any."""
     return ids_with(await target.schema_history(), idents)
+
+
+async def lacking_in(target: Database, base: Mapping[int, str]) -> dict[int, str]:
+    """Returns what a target lacks of the source's base schema: idents by the source's entity id."""
+    known = await ids_of(target, frozenset(base.values()))
+    return {entity: ident for entity, ident in base.items() if ident not in known}
 
 
 def ids_with(schema_log: LogChunk, idents: Collection[str]) -> dict[str, int]:

@@ -24,13 +24,13 @@ from asyncrestore.segments.document import SegmentRange
 from asyncrestore.segments.segment import last_before
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from asyncrestore.datomic.base import Database
     from asyncrestore.excision.requests import Request
     from asyncrestore.history.bootstrap import Beginning
     from asyncrestore.model.code import Found
-    from asyncrestore.model.log import Transaction
+    from asyncrestore.model.log import Datom, Transaction
     from asyncrestore.model.schema import Schema
 
 
@@ -45,7 +45,6 @@ class LiveHistory(History):
     """The history of a database up to its basis t when this was opened.
 
     Attributes:
-        base: idents of the base schema by entity id.
         requests: for excision, all that the database has.
     """
 
@@ -156,6 +155,12 @@ class LiveHistory(History):
             async for chunk in self._pages(SegmentRange(0, components.end)):
                 components.add(chunk)
         return Excisions(self.base, requests, components)
+
+    @override
+    async def some(self, attributes: Collection[int], start: int, end: int) -> list[tuple[int, Datom]]:
+        wanted = frozenset(attributes)
+        pages = self._pages(SegmentRange(start, end))
+        return [row async for chunk in pages for row in chunk.rows() if row[1][1] in wanted]
 
     @override
     async def code(self, start: int, end: int) -> list[Found]:

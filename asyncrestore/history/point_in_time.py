@@ -13,13 +13,13 @@ from asyncrestore.model.log import t_to_tx, tx_to_t
 from asyncrestore.model.values import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from datetime import datetime
 
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.history.base import Part
     from asyncrestore.model.code import Found
-    from asyncrestore.model.log import LogChunk
+    from asyncrestore.model.log import Datom, LogChunk
     from asyncrestore.model.schema import Schema
     from asyncrestore.model.state import State
 
@@ -37,6 +37,7 @@ class LimitedHistory(History):
         self.identity = history.identity
         self.where = f"{history.where} up to t {last_t}"
         self.bootstrap_t = history.bootstrap_t
+        self.base = history.base
         self.tx_instant = history.tx_instant
         self.end = last_t + 1
 
@@ -78,6 +79,10 @@ class LimitedHistory(History):
     async def excisions(self) -> Excisions:
         """See `History`: of the whole history, for what is excised later is not to be restored either."""
         return await self._history.excisions()
+
+    @override
+    async def some(self, attributes: Collection[int], start: int, end: int) -> list[tuple[int, Datom]]:
+        return await self._history.some(attributes, start, min(end, self.end))
 
     @override
     async def code(self, start: int, end: int) -> list[Found]:

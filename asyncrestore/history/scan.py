@@ -14,6 +14,7 @@ from asyncrestore.excision.requests import EXCISE, Components, read_for, request
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE
 from asyncrestore.history.point_in_time import first_from
 from asyncrestore.model.code import code_attributes, code_in
+from asyncrestore.model.log import tx_to_t
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
@@ -127,6 +128,24 @@ async def code_of(
         # The ident of a function may be older than what is asked for.
         await _read(backup, ident, start, lambda chunk: rows.extend(chunk.rows()))
     return [found for found in code_in(rows, base, start) if found.code.t < end]
+
+
+async def some_of(backup: Backup, attributes: Collection[int], start: int, end: int) -> list[Row]:
+    """Returns the datoms of a few attributes in the transactions with start <= t < end.
+
+    A segment that cannot be used is passed over: whoever reads it in its turn raises the error.
+    """
+    wanted = [stored for stored in backup.chain() if stored.range.end > start and stored.range.start < end]
+
+    async def read(stored: StoredSegment) -> list[Row]:
+        with suppress(NotFound, *UNREADABLE):
+            segment = await backup.read(stored)
+            chunk = await to_thread.run_sync(segment.code, attributes)
+            rows = ((tx, datom) for tx, datom in chunk.rows() if datom[1] in attributes)
+            return [row for row in rows if start <= tx_to_t(row[0]) < end]
+        return []
+
+    return [row for rows in await each(wanted, read, at_once=SEGMENTS_AT_ONCE) for row in rows]
 
 
 async def _code_rows(

@@ -22,7 +22,7 @@ from asyncrestore.errors import (
 from asyncrestore.history.backup_json import read_backup_json
 from asyncrestore.history.base import History, Part
 from asyncrestore.history.catalog import SEGMENTS_AT_ONCE, find_backup
-from asyncrestore.history.scan import by_t, code_of, covered_in, requests_of
+from asyncrestore.history.scan import by_t, code_of, covered_in, requests_of, some_of
 from asyncrestore.history.stored_schema import StoredSchema
 from asyncrestore.model.ids import SeenIds
 from asyncrestore.model.log import LogChunk, t_to_tx, tx_to_t
@@ -32,13 +32,14 @@ from asyncrestore.segments.segment import last_before, last_in
 from asyncrestore.tasks import each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator
 
     import pyarrow as pa
 
     from asyncrestore.excision.excised import Excisions
     from asyncrestore.history.catalog import Backup, StoredSegment
     from asyncrestore.model.code import Found
+    from asyncrestore.model.log import Datom
     from asyncrestore.model.schema import Schema
     from asyncrestore.segments.lineage import Lineage
     from asyncrestore.segments.segment import Segment
@@ -60,7 +61,7 @@ class StoredHistory(History):
         self._links = backup.linked()
         self._numbers = {range_: number for number, range_ in enumerate(self._segments)}
         self._largest = {first.info.range: first.info.largest}
-        self._base = first.base.base
+        self.base = first.base.base
         self.where = backup.where()
         self.identity = first.info.source
         self.bootstrap_t = first.info.bootstrap_t
@@ -214,15 +215,19 @@ class StoredHistory(History):
 
     @override
     async def excisions(self) -> Excisions:
-        requests = await by_t(self, await requests_of(self._backup, self._base))
-        return await covered_in(self._backup, self._base, requests)
+        requests = await by_t(self, await requests_of(self._backup, self.base))
+        return await covered_in(self._backup, self.base, requests)
+
+    @override
+    async def some(self, attributes: Collection[int], start: int, end: int) -> list[tuple[int, Datom]]:
+        return await some_of(self._backup, attributes, start, end)
 
     @override
     async def code(self, start: int, end: int) -> list[Found]:
         for part in self.parts(start)[:1]:
             if part.range != self._begins:
                 self._begins, self._kept = part.range, None
-        return await code_of(self._backup, self._take, self._base, start, end)
+        return await code_of(self._backup, self._take, self.base, start, end)
 
     @override
     async def schema(self) -> Schema:

@@ -14,6 +14,7 @@ from asyncrestore.errors import Conflict, NotFound, StoppedEarly
 from asyncrestore.excision.excised import Excised
 from asyncrestore.history.bootstrap import ROLLED_BACK
 from asyncrestore.history.budget import ByteBudget
+from asyncrestore.history.copies import lacking_in
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.history.point_in_time import check_reaches
 from asyncrestore.jobs.arguments import integers, lists, texts, wrong
@@ -24,6 +25,7 @@ from asyncrestore.model.ids import IdCache
 from asyncrestore.model.log import t_to_tx, tx_to_t
 from asyncrestore.patience import PATIENCE_S
 from asyncrestore.pipeline.code_check import CodeCheck
+from asyncrestore.pipeline.edition_check import EditionCheck
 from asyncrestore.pipeline.marker import check_empty, prepare_target
 from asyncrestore.pipeline.resolve import Resolver
 from asyncrestore.pipeline.spotcheck import SpotCheck
@@ -39,11 +41,12 @@ if TYPE_CHECKING:
     from asyncrestore.datomic.base import Database
     from asyncrestore.datomic.database import Connector
     from asyncrestore.excision.excised import Excisions
-    from asyncrestore.filters.filter import Filter, FilteredAttribute
+    from asyncrestore.filters.filter import FilteredAttribute
     from asyncrestore.filters.rewrites import Rewrite
     from asyncrestore.history.base import History
     from asyncrestore.history.copies import Marker
     from asyncrestore.jobs.opening import AnyDatabase, AnyHistory
+    from asyncrestore.jobs.selection import Selected
     from asyncrestore.model.code import Code
     from asyncrestore.model.commit import TxData
     from asyncrestore.model.ids import CacheStatistics
@@ -108,6 +111,7 @@ async def restore(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    fit_target: bool = False,
     allow_code: Collection[str] = (),
     expect_t: int | None = None,
     prefetch_bytes: int = 32 * 1024 * 1024,
@@ -133,7 +137,7 @@ async def restore(
             the report says how many are left. A segment that is restored in part counts. Default: all.
         spot_check: share of the transactions, from 0 to 1 and picked at random, whose ids are looked up in
             the target once they are committed.
-        selection: which part of the history is restored, as one object, in the place of the seven arguments
+        selection: which part of the history is restored, as one object, in the place of the eight arguments
             after this.
         exclude: see `Selection`.
         exclude_schema: see `Selection`.
@@ -142,6 +146,7 @@ async def restore(
         until_t: see `Selection`.
         until_time: see `Selection`.
         keep_excised: see `Selection`.
+        fit_target: see `Selection`.
         allow_code: which of the history's code may reach the target: symbols of predicates, as in
             ``my.app/valid?``, and idents of database functions, as in ``:my/function``; ``all`` for a backup
             of your own. Nothing of ``clojure.core`` and the like is ever allowed (see `code`).
@@ -160,8 +165,8 @@ async def restore(
     Raises:
         NotFound: the store, the backup or the source database does not exist.
         UsageError: a URI is malformed, an argument is wrong, `name` is required, an attribute cannot be
-            left out or rewritten as asked, the restore cannot end at `until_t` or `until_time`, or the
-            history has code that is not allowed.
+            left out or rewritten as asked, the restore cannot end at `until_t` or `until_time`, the history
+            has code that is not allowed, or the target's edition lacks what the history has.
         SegmentGap: the backup ends before `expect_t`, and nothing was written; or it misses segments, and
             the target stays at its last whole transaction.
         SegmentDamaged: a segment cannot be used; the target stays at its last whole transaction.
@@ -196,6 +201,7 @@ async def restore(
         until_t=until_t,
         until_time=until_time,
         keep_excised=keep_excised,
+        fit_target=fit_target,
     )
     selection = selected_by(selection, keywords)
     async with (
@@ -206,9 +212,7 @@ async def restore(
         selected = await selection.of(whole)
         check = CodeCheck(selected.history, AllowedCode(allow_code), selected.filter, segments)
         return await _restore(
-            history=selected.history,
-            excisions=selected.excisions,
-            filter_=selected.filter,
+            selected=selected,
             check=check,
             target=CheckedDatabase(await _open_target(connector, target, selected.history, check)),
             budget=ByteBudget(prefetch_bytes),
@@ -235,9 +239,7 @@ async def _open_target(
 
 async def _restore(
     *,
-    history: History,
-    excisions: Excisions,
-    filter_: Filter | None,
+    selected: Selected,
     check: CodeCheck,
     target: Database,
     budget: ByteBudget,
@@ -250,13 +252,17 @@ async def _restore(
     stop: anyio.Event,
 ) -> RestoreReport:
     started = monotonic()
+    history, excisions = selected.history, selected.excisions
     if history.end == history.bootstrap_t + 1:
         await check_empty(target)
         t = history.bootstrap_t
         return RestoreReport(
             source=history.identity, target=target.uri, first_t=t, last_t=t, id_cache=cache.statistics
         )
-    marker = await prepare_target(target, history, filter_.rules if filter_ else (), check=check.after)
+    lacking = await lacking_in(target, history.base)
+    filter_ = selected.fitted(lacking)
+    before_writing = EditionCheck(check, lacking, target.uri).after
+    marker = await prepare_target(target, history, filter_.rules if filter_ else (), check=before_writing)
     state = await history.state(marker.source_tx)
     _check_newest(history, target, marker, state)
     await check_target(history, target, marker)

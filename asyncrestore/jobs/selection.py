@@ -35,6 +35,8 @@ class Selection:
         until_time: the same as a time: the last transaction not after it is the last one.
         keep_excised: also what requests for excision in the source cover, as far as it is still there. The
             requests themselves are never replayed.
+        fit_target: leave out what the target's edition lacks and does without, such as ``:db/index``, which
+            Datomic Local and Cloud do not have. What would be lost (bytes, functions) is still refused.
 
     Raises:
         UsageError: one of these is of another type, or both ends are given.
@@ -47,6 +49,7 @@ class Selection:
     until_t: int | None = None
     until_time: datetime | None = None
     keep_excised: bool = False
+    fit_target: bool = False
 
     def __post_init__(self) -> None:
         lists(exclude=self.exclude)
@@ -62,7 +65,7 @@ class Selection:
     def is_everything(self) -> bool:
         """Whether it selects the whole history as it is. A key alone rewrites nothing."""
         changed = self.exclude or self.exclude_schema or self.rewrite or self.keep_excised
-        return not changed and self.until_t is None and self.until_time is None
+        return not changed and not self.fit_target and self.until_t is None and self.until_time is None
 
     async def of(self, whole: History) -> Selected:
         """Selects from a history.
@@ -77,10 +80,12 @@ class Selection:
             exclude_schema=self.exclude_schema,
             rewrite=self.rewrite,
             key=self.rewrite_key,
+            fit=self.fit_target,
         )
         excisions = await whole.excisions()
         history = await limit_history(whole, self.until_t, self.until_time)
-        return Selected(history, filter_, excisions.keeping() if self.keep_excised else excisions)
+        excisions = excisions.keeping() if self.keep_excised else excisions
+        return Selected(history, filter_, excisions, fit_target=self.fit_target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,23 @@ class Selected:
         history: up to where it ends.
         filter: what is left out and rewritten, None for nothing.
         excisions: what the source's requests for excision cover.
+        fit_target: whether the filter is still to be fitted to the target.
     """
 
     history: History
     filter: Filter | None
     excisions: Excisions
+    fit_target: bool = False
+
+    def fitted(self, lacking: Mapping[int, str]) -> Filter | None:
+        """Returns the filter for a target that lacks these idents of the source's base schema, by entity id.
+
+        It is None if it would do nothing.
+        """
+        if self.filter is None or not self.fit_target:
+            return self.filter
+        self.filter.fit(lacking)
+        return self.filter if self.filter.rules else None
 
 
 EVERYTHING = Selection()

@@ -39,6 +39,7 @@ async def verify(
     until_t: int | None = None,
     until_time: datetime | None = None,
     keep_excised: bool = False,
+    fit_target: bool = False,
     expect_t: int | None = None,
     max_differences: int = 10,
     encryption: Encryption | None = None,
@@ -61,6 +62,7 @@ async def verify(
         until_t: see `verify_copy`.
         until_time: see `verify_copy`.
         keep_excised: see `verify_copy`.
+        fit_target: see `verify_copy`.
         expect_t: see both.
         max_differences: see both.
         encryption: see both.
@@ -78,6 +80,7 @@ async def verify(
         until_t=until_t,
         until_time=until_time,
         keep_excised=keep_excised,
+        fit_target=fit_target,
     )
     selection = selected_by(selection, keywords)
     if against is not None and live is not None:

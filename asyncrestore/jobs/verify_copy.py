@@ -10,7 +10,7 @@ from asyncrestore.datomic.database import open_connector
 from asyncrestore.errors import (
     Conflict,
 )
-from asyncrestore.history.copies import recorded_source
+from asyncrestore.history.copies import lacking_in, recorded_source
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.history.point_in_time import check_reaches
 from asyncrestore.history.stored import StoredHistory
@@ -101,6 +101,7 @@ async def _verify_target(
     if restored_from != history.identity:
         was = f"was restored from another database ({restored_from})" if restored_from else "was not restored"
         raise Conflict(f"{target.uri} {was}; {history.where} is of {history.identity}")
+    filter_ = selected.fitted(await lacking_in(target, history.base)) if selected.fit_target else filter_
     await check_filter(target, found.bootstrap_t, filter_.rules if filter_ else ())
     progress = Progress(start_t=history.bootstrap_t + 1, end_t=history.end)
     # A live source cannot be behind its copy, and a history that ends early says where the copy must end.

@@ -11,9 +11,10 @@ from asyncrestore.model.values import REF, STRING
 if TYPE_CHECKING:
     from asyncrestore.model.log import Datom, Transaction
     from asyncrestore.model.schema import Attribute, Schema
+    from asyncrestore.model.values import Raw
 
 STRING_LIMIT = 4096
-"""Longest string in Datomic Local and Cloud; Pro has no limit (Datomic's schema reference)."""
+"""Longest string in Datomic Local and Cloud, in UTF-16 units; Pro has no limit (its schema reference)."""
 
 DATOM_LIMIT = 100_000
 """Most datoms of a transaction in Datomic Local (measured on 1.0.291)."""
@@ -46,10 +47,11 @@ def blame(schema: Schema, transaction: Transaction, message: str) -> tuple[str, 
                 f"The target calls {predicates} with each value of {name}, such as that of entity {e}.",
                 f"Restore into a new database with `exclude=:db.attr/preds` or `exclude={name}`.",
             )
-        if unknown is None and kind == STRING and added and isinstance(raw, str) and len(raw) > STRING_LIMIT:
-            cause = f"Entity {e} has a string of {len(raw)} characters in {name}; "
+        if unknown is None and kind == STRING and added and _length(raw) > STRING_LIMIT:
+            cause = f"Entity {e} has a string of {_length(raw)} characters in {name}; "
             cause += f"Datomic Local and Cloud take at most {STRING_LIMIT}."
-            return cause, f"Restore into a new database with `exclude={name}` or `rewrite={name}=HOW`."
+            or_rewrite = "" if a in schema.base else f" or `rewrite={name}=HOW`"
+            return cause, f"Restore into a new database with `exclude={name}`{or_rewrite}."
     return "", ""
 
 
@@ -101,6 +103,11 @@ def _lacking(schema: Schema, datom: Datom, ident: str) -> tuple[str, str]:
         option = f"`exclude={_name(schema, a)}`"
     upgrade = "Upgrade its base schema, if its edition has that (administer-system with :upgrade-schema)"
     return cause, f"{upgrade}, or restore into a new database with {option}."
+
+
+def _length(text: Raw) -> int:
+    """Returns how long a string is for the JVM: a character outside the basic plane counts twice."""
+    return len(str(text)) + sum(each > "\uffff" for each in str(text))
 
 
 def _name(schema: Schema, entity: int) -> str:

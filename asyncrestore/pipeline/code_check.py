@@ -25,12 +25,17 @@ class CodeCheck:
         allowed: which code may reach the target.
         filter_: what is left out of the history, if anything is.
         segments: at most this many parts of the history are to be restored; all if None.
+
+    Attributes:
+        history: that of the arguments.
+        reach: what is to be restored: the first t of it, and the first t after it.
     """
 
     def __init__(
         self, history: History, allowed: AllowedCode, filter_: Filter | None, segments: int | None
     ) -> None:
-        self._history = history
+        self.history = history
+        self.reach = (0, 0)
         self._allowed = allowed
         self._filter = filter_
         self._segments = segments
@@ -42,6 +47,10 @@ class CodeCheck:
         """What was found, each name with each attribute once."""
         return once(self._found)
 
+    def leaves_out(self, e: int, a: int) -> bool:
+        """Returns whether datoms of this entity and attribute are left out."""
+        return self._filter is not None and self._filter.leaves_out(e, a)
+
     async def after(self, source_tx: int) -> None:
         """Reads what is to be restored after a transaction of the source, and checks it.
 
@@ -50,12 +59,12 @@ class CodeCheck:
         """
         if self._after == source_tx:
             return
-        self._after, start, history = source_tx, tx_to_t(source_tx) + 1, self._history
+        self._after, start, history = source_tx, tx_to_t(source_tx) + 1, self.history
         parts = history.parts(start)[: self._segments]
         end = min(parts[-1].range.end, history.end) if parts else start
+        self.reach = start, max(start, end)
         found = await history.code(start, end) if start < end else []
-        leaves_out = self._filter.leaves_out if self._filter else lambda _e, _a: False
-        self._found = [each for each in found if not leaves_out(each.code.entity, each.a)]
+        self._found = [each for each in found if not self.leaves_out(each.code.entity, each.a)]
         self._allowed.check(self.codes, history.where)
 
     async def guard(self, target: Database, schema: Schema) -> CodeGuard:

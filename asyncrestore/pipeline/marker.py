@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from asyncrestore.errors import AsyncRestoreError, Conflict, DatabaseFailed, Overtaken, Unavailable
-from asyncrestore.filters.filter import describe, same_rules
+from asyncrestore.filters.filter import describe, goes_on
 from asyncrestore.history.bootstrap import MADE_AGAIN, beginning_until, recorded
 from asyncrestore.history.copies import Marker, ids_with, original_ids, own_attributes, recorded_filter
 from asyncrestore.model.log import t_to_tx
@@ -231,8 +231,9 @@ def _check_base(target: Database, schema_log: LogChunk) -> None:
 
 
 def _check_rules(target: Database, recorded: Sequence[str], rules: Sequence[str]) -> None:
-    if not same_rules(recorded, rules):
+    if not goes_on(recorded, rules):
         raise Conflict(
             f"{target.uri} was restored with {describe(recorded)}; now it is {describe(rules)}",
-            hint="Give the same `exclude`, `rewrite` and key as then, or restore into another, new database.",
+            hint="Give the same `exclude`, `rewrite`, key and `fit_target` as then, or restore into another, "
+            "new database.",
         )

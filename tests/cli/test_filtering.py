@@ -90,9 +90,10 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str], options: list[str], s
 
 
 def test_verify_of_a_store_alone_refuses_filters(capsys: pytest.CaptureFixture[str], place: Place) -> None:
-    ran = Ran(capsys, "verify", place.store, "--exclude", "item/next")
-    assert ran.code == 2
-    assert "--against" in ran.err
+    for options in (["--exclude", "item/next"], ["--fit-target"]):
+        ran = Ran(capsys, "verify", place.store, *options)
+        assert ran.code == 2
+        assert "--against" in ran.err
 
 
 def test_options_from_a_file_and_the_environment(

@@ -8,7 +8,7 @@ import pytest
 
 from asyncrestore.errors import RewriteFailed, UsageError
 from asyncrestore.excision.excised import Excisions
-from asyncrestore.filters.filter import Filter, describe, same_rules
+from asyncrestore.filters.filter import Filter, describe, goes_on
 from asyncrestore.model.ids import IdCache, SeenIds
 from asyncrestore.model.log import Transaction, t_to_tx
 from asyncrestore.model.positions import ident as position_of
@@ -260,9 +260,25 @@ def test_rules_tell_filters_apart() -> None:
     ]
     for i, some in enumerate(options):
         for j, others in enumerate(options):
-            assert same_rules(rules(some), rules(others)) == (i == j)
+            assert goes_on(rules(some), rules(others)) == (i == j)
     assert all(KEY.decode() not in rule for each in options for rule in rules(each))
-    assert same_rules(rules({"exclude": [":p/former"]}), rules({"exclude": ["p/name"]}))
+    assert goes_on(rules({"exclude": [":p/former"]}), rules({"exclude": ["p/name"]}))
     renamed = [rule.replace("p/name", "p/renamed") for rule in rules({"exclude": ["p/name"]})]
-    assert same_rules(renamed, rules({"exclude": ["p/name"]}))
+    assert goes_on(renamed, rules({"exclude": ["p/name"]}))
     assert describe(renamed) == ":p/renamed exclude"
+
+
+def test_fitting_to_a_target() -> None:
+    """One rule, whatever the target lacks of what it does without; nothing else is left out by it."""
+    fitted, empty = Filter(Schema({10: "db/ident"})), Filter(Schema({10: "db/ident"}))
+    fitted.fit({44: "db/index", 46: "db/lang", 47: "db/fn", 48: "db.type/bytes"})
+    empty.fit({47: "db/fn"})
+
+    assert describe(fitted.rules) == ":db/index fit target; :db/lang fit target"
+    assert goes_on(fitted.rules, fitted.rules[:1])
+    assert goes_on([], fitted.rules)
+    assert not goes_on(fitted.rules, [])
+    assert empty.rules == []
+    datoms: list[Datom] = [(70, a, "r", 71, True) for a in (44, 45, 46, 47, 48)]
+    assert filtered(fitted, *datoms) == [datom for datom in datoms if datom[1] in {45, 47, 48}]
+    assert [each.left_out for each in fitted.done] == [1, 1]

@@ -31,7 +31,7 @@ from tests.generated.journeys import COPIES, Journey, Travel, journeys
 from tests.generated.keep import keep
 from tests.generated.player import Player
 from tests.generated.variety import Variety
-from tests.support.comparison import check_copy, check_partitions
+from tests.support.comparison import check_copy, check_partitions, unchanged, without_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,10 +116,11 @@ class _Check:
         await travel.go(copies)
 
         for origin in (store, source):
-            report = await verify(origin, name="history", against=target)
+            report = await verify(origin, name="history", against=target, **travel.options)
             assert report.problems == []
         assert (await verify(store, live=source, name="history")).problems == []
-        await check_copy(source, target)
+        expected = without_indexes if travel.options else unchanged
+        await check_copy(source, target, expected=expected)
         if travel.here == travel.there == PEER:
             await check_partitions(target)
         await copies.check()
@@ -147,7 +148,8 @@ def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
     def run(data: st.DataObject) -> None:
         journey = data.draw(journeys())
         engines, onto_disk = frozenset({here, there}), journey.onto_disk(here)
-        drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk)), journey))
+        fitted = journey.fitted(here, there)
+        drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk, fitted=fitted)), journey))
 
     run()
     return drawn[-1]

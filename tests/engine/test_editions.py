@@ -188,30 +188,12 @@ NAMED = '[{:db/id "x" :x/name "x"}]'
             {"rewrite": {"x/name": "hash"}, "rewrite_key": b"0123456789abcdef"},
         ),
         (
-            PEER, LOCAL,
-            "[{:db/ident :x/blob :db/valueType :db.type/bytes :db/cardinality :db.cardinality/one}]",
-            r"Entity \d+ \(:x/blob\) has a datom of :db/valueType that needs :db.type/bytes",
-            "`exclude=x/blob` `exclude_schema`",
-            {"exclude": ["x/blob"], "exclude_schema": True},
-        ),
-        (
-            PEER, LOCAL, "[{:db/id :x/name :db/index true}]",
-            r"Entity \d+ \(:x/name\) has a datom of :db/index that needs :db/index", "`exclude=:db/index`",
-            {"exclude": [":db/index"]},
-        ),
-        (
-            PEER, LOCAL,
-            """[{:db/ident :x/f :db/fn #db/fn {:lang "clojure" :params [db] :code []}}]""",
-            r"Entity \d+ \(:x/f\) has a datom of :db/fn", "`exclude=:db/fn`",
-            {"exclude": [":db/fn"]},
-        ),
-        (
             LOCAL, PEER, "[{:db/id :x/name :db/unique :db.unique/value}]",
             r"makes :x/name, which has values already, unique only if it is indexed", "`exclude=:x/name`",
             {"exclude": [":x/name"]},
         ),
     ],
-    ids=["string", "type", "index", "function", "uniqueness"],
+    ids=["string", "uniqueness"],
 )  # fmt: skip
 async def test_what_the_other_edition_cannot_hold_is_refused(
     new_database: NewDatabase,

@@ -29,10 +29,10 @@ _STEPS_ON_PRO = [*_STEPS, *[schema.partition] * 2, *[data.in_partitions] * 3]
 
 @st.composite
 def histories(
-    draw: st.DrawFn, *, engines: frozenset[str], onto_disk: bool, max_steps: int = 20
+    draw: st.DrawFn, *, engines: frozenset[str], onto_disk: bool, fitted: bool = False, max_steps: int = 20
 ) -> list[Step]:
     """A script of transactions; each of the engines takes nearly all of them."""
-    model = Model(engines, onto_disk=onto_disk and LOCAL in engines)
+    model = Model(engines, onto_disk=onto_disk and LOCAL in engines, fitted=fitted)
     options = _STEPS_ON_PRO if model.on_pro else _STEPS
     steps: list[Step] = []
     now: int | None = draw(st.sampled_from([0, 1, 946_684_799_999, 1_600_000_000_123]))

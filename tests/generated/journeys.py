@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from hypothesis import strategies as st
 
-from asyncrestore.datomic.uri import LOCAL
+from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.errors import Overtaken, StoppedEarly
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
@@ -85,6 +85,10 @@ class Journey:
         on_disk = self.source_on_disk and here == LOCAL
         return (self.on_disk[1] or self.copies == "copy made again") and not on_disk
 
+    def fitted(self, here: str, there: str) -> bool:
+        """Whether the copy is fitted to its engine: then no other database is made of it."""
+        return (here, there) == (PEER, LOCAL) and not self.copies
+
     def features(self) -> set[str]:
         """What it shows."""
         shown = {
@@ -155,17 +159,24 @@ class Travel:
     done: int = 0
     features: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of each restore into the copy, and of its verification."""
+        return {"fit_target": True} if self.journey.fitted(self.here, self.there) else {}
+
     async def go(self, copies: Copies) -> None:
         """Plays the script into the source, and takes what it makes to store and target, piece by piece."""
         journey = self.journey
         for what, database in (("source", self.source), ("copy", self.target)):
             self.features[f"{what} on disk"] += is_on_disk(database)
+        self.features["index left out"] += bool(self.options)
         await copies.begin()
         for end in sorted({*(piece for piece in journey.pieces if piece < len(self.steps)), len(self.steps)}):
             await self.player.play(self.steps[self.done : end])
             self.done = end
             await self.backup(self.source, "history")
-            await self.restore(self.source if journey.live else self.store, self.target, name="history")
+            origin = self.source if journey.live else self.store
+            await self.restore(origin, self.target, name="history", **self.options)
             await copies.follow()
 
     async def backup(self, database: Database, name: str) -> None:

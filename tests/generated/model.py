@@ -56,6 +56,7 @@ class Model:
     Attributes:
         engines: source and target: what one of them has not, or does otherwise, is not drawn.
         onto_disk: whether a source that is not on disk has a copy there, by Local.
+        fitted: whether the copy is fitted to an engine that has no indexes of attributes.
         with_nan: what has NaN, or had.
         free_names: names that attributes had.
         blank_names: names with nothing in them that no entity has had.
@@ -63,6 +64,7 @@ class Model:
 
     engines: frozenset[str]
     onto_disk: bool = False
+    fitted: bool = False
     attrs: list[Attr] = field(default_factory=list)
     entities: list[Place] = field(default_factory=list)
     enums: list[Place] = field(default_factory=list)
@@ -84,6 +86,11 @@ class Model:
     def on_pro_only(self) -> bool:
         """Whether what only Pro has may be drawn."""
         return self.engines == {PEER}
+
+    @property
+    def with_indexes(self) -> bool:
+        """Whether indexes of attributes may be drawn."""
+        return self.on_pro_only or self.fitted
 
     def kept(self, value: Value) -> Value:
         """The value as each copy can have it: on disk Local has one zero and one NaN (known limits)."""

@@ -29,7 +29,7 @@ def install(b: Builder, type_: str, *, name: str | None = None, **flags: object)
     attr = Attr(Place("attribute", number), name or _new_name(b, f"a{number}"), type_)
     attr = replace(attr, **flags)  # type: ignore[arg-type]
     assert attr.name is not None
-    if b.model.on_pro_only and not attr.parts and b.chance(2):
+    if b.model.with_indexes and not attr.parts and b.chance(2):
         attr.indexed = True
         b.fact(attr.place, "db/index", "b", 1)
         b.feature("index")
@@ -294,7 +294,7 @@ def describe(b: Builder) -> None:
     attr = _some(b)
     if attr is None:
         return
-    what = b.pick(["db/doc", "db/noHistory", "db/isComponent", *["db/index"] * b.model.on_pro_only])
+    what = b.pick(["db/doc", "db/noHistory", "db/isComponent", *["db/index"] * b.model.with_indexes])
     if what == "db/doc":
         b.fact(attr.place, what, "s", b.draw(texts))
         b.feature("doc of an attribute")

@@ -49,7 +49,10 @@ ONLY_LOCAL = frozenset(
     {"reference to later transaction", "unique reference to later transaction", "later transaction came"}
 )
 ONLY_PRO = frozenset(
-    {"index", "named partition", "entity in a named partition", "entity in an implicit partition"}
+    {
+        *("index", "index left out"),
+        *("named partition", "entity in a named partition", "entity in an implicit partition"),
+    }
 )
 
 ENOUGH_FOR_EDGES = 1000

@@ -29,6 +29,7 @@ Examples: asyncrestore restore /backups 'datomic:local://dev/copy?storage-dir=/d
           asyncrestore restore /backups TARGET --exclude person/notes --rewrite person/email=hash
           asyncrestore restore /backups TARGET --until-time 2026-01-31T12:00:00Z
           asyncrestore restore /backups TARGET --allow-code my.app/valid?
+          asyncrestore restore /backups-of-pro 'datomic:local://dev/copy?storage-dir=/data2' --fit-target
 {REWRITE_HELP}
 \b
 Exit codes: 4 the backup is damaged · 10 no such backup · 11 another restore runs
@@ -75,9 +76,9 @@ def restore(
 ) -> None:
     """Replay a backup, or a live database, into the database TARGET.
 
-    A TARGET that does not exist is created. Run it again at any time, always with the same --exclude and
-    --rewrite: it continues where TARGET is, also after a crash. The first Ctrl-C finishes what is in flight;
-    the second stops at once.
+    A TARGET that does not exist is created. Run it again at any time, always with the same --exclude,
+    --rewrite and --fit-target: it continues where TARGET is, also after a crash. The first Ctrl-C finishes
+    what is in flight; the second stops at once.
     """
     output, filters = start_output(settings), filter_arguments(options)
     with show_progress("restore", output, settings) as on_progress:

@@ -25,12 +25,12 @@ _EPILOG = """
 Examples: asyncrestore verify /backups
           asyncrestore verify /backups --against 'datomic:local://dev/copy?storage-dir=/data2'
 
-A target that was restored with --exclude, --rewrite, --keep-excised or --until... is compared with the
-same options.
+A target that was restored with --exclude, --rewrite, --fit-target, --keep-excised or --until... is
+compared with the same options.
 
 \b
 Exit codes: 4 something is wrong · 10 no such backup or database
-13 TARGET was restored from another database, or with other --exclude or --rewrite
+13 TARGET was restored from another database, or with other --exclude, --rewrite or --fit-target
 """
 
 
