@@ -5,7 +5,7 @@
 
   Engines cannot share a class path, so this namespace requires none: each has a namespace whose -main calls `main` with
   `open`, `databases` (both take a place, see datomic/uri.py), `release` (which ends orderly what was opened) and
-  `scratch`, the place of a database to warm up with."
+  `scratch`, which opens a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
             [asyncrestore.logs :as logs]
@@ -112,10 +112,8 @@
    "transactions" (fn [db start end] (frames/pack (long-array (engine/transactions db start end))))
    "schema" logs/schema
    "query" query
-   "holders" (fn [db attribute packed]
-               (mapv #(vec (engine/with-value db attribute %)) (frames/unpack packed)))
-   "values" (fn [db attribute packed]
-              (mapv #(engine/value-of db % attribute) (frames/unpack packed)))})
+   "holders" (fn [db attribute packed] (engine/with-values db attribute (vec (frames/unpack packed))))
+   "values" (fn [db attribute packed] (engine/values-of db attribute (vec (frames/unpack packed))))})
 
 (def ^:private in-turn
   "The same, for those that wait until all transactions that were sent before have landed. So who asks how far a database
@@ -131,10 +129,13 @@
   (delay (Executors/newFixedThreadPool 4 (daemon-threads "reads"))))
 
 (defn- writer-of
-  "The one thread that transacts into the database of a place, in order, however often it is opened."
-  [databases place]
+  "The one thread that transacts into the database of a place, in order, however often it is opened. Where there is no
+  order, each transaction has a thread that waits for its answer."
+  [databases place db]
   (or (some #(when (= place (:place %)) (:writer %)) (vals databases))
-      (Executors/newSingleThreadExecutor (daemon-threads "transacts"))))
+      (if (engine/ordered? db)
+        (Executors/newSingleThreadExecutor (daemon-threads "transacts"))
+        (Executors/newCachedThreadPool (daemon-threads "transacts")))))
 
 (defn- open
   "Opens a database and gives it its thread."
@@ -144,8 +145,8 @@
     ;; Other requests may open databases at the same time.
     (locking databases
       (let [handle (count @databases)]
-        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place)})
-        [handle (engine/database-id db) created?]))))
+        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db)})
+        [handle (engine/database-id db) created? (engine/ordered? db)]))))
 
 (def ^:private landing-patience-s
   "How long transactions that have begun may take after the last request: half of what Python waits for the end."
@@ -164,7 +165,7 @@
 
 (defn- prepare
   "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
-  result: it runs on another thread, so that the next commit need not wait for it.
+  result, and whether it runs on another thread, so that the next commit need not wait for it.
   Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
   the commits before them."
   [engine databases [_ operation & arguments]]
@@ -179,7 +180,8 @@
         (let [begun (begin db (first others))]
           [writer
            #(transact-all begun (engine/overlaps? db))
-           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
+           (fn [[done failed behind]] [(packed done) failed (packed behind)])
+           (engine/ordered? db)])
         (let [f (or (get reads operation) (get in-turn operation))]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
           [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
@@ -196,12 +198,12 @@
       (when-let [[id :as request] (frames/read-frame in)]
         (work/begin id)
         (try
-          (let [[^ExecutorService executor run finish] (prepare engine databases request)]
-            (.execute executor (if finish
+          (let [[^ExecutorService executor run finish elsewhere?] (prepare engine databases request)]
+            (.execute executor (if elsewhere?
                                  #(let [result (try (work/run id run) (catch Throwable e e))
                                         ended (fn [] (if (instance? Throwable result) (throw result) (finish result)))]
                                     (.execute ^ExecutorService @readers (fn [] (answer id ended))))
-                                 #(answer id run))))
+                                 #(answer id (if finish (fn [] (finish (run))) run)))))
           (catch Throwable e (answer id #(throw e))))
         (recur)))
     (land @databases)))
@@ -209,7 +211,7 @@
 (defn warm-up
   "Uses all code that every run needs, so that the class-data archive, which is made afterwards, holds it."
   [engine]
-  (let [[db] ((:open engine) (assoc (:scratch engine) "create" true))]
+  (let [[db] ((:scratch engine))]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))

@@ -1,0 +1,189 @@
+(ns asyncrestore.remote
+  "A database behind Datomic's client and a server that is away: in Datomic Cloud, or behind a peer server."
+  (:require [asyncrestore.canned :as canned]
+            [asyncrestore.engine :as engine]
+            [asyncrestore.read-ahead :as read-ahead]
+            [asyncrestore.requests :as requests]
+            [datomic.client.api.async :as d]
+            [datomic.client.impl.shared :as shared]
+            [datomic.client.impl.shared.protocols :as p])
+  (:import (java.util Arrays)))
+
+(set! *warn-on-reflection* true)
+
+(def client-options
+  "More requests may be under way than ever are: the client refuses the one above its limit."
+  {:pending-ops-limit 1024 :max-connections-per-destination 128})
+
+(defn- newest-t
+  "t of the newest transaction, whoever committed it. `d/db` and `d/sync` ask nobody. What is read afterwards is at least
+  that new."
+  [conn]
+  (let [{:keys [t next-t]} (requests/ask #(d/with-db conn))]
+    (shared/-advance-t conn (cond-> {:t t} next-t (assoc :next-t next-t)))
+    t))
+
+(defn- datoms [db index & components]
+  (requests/ask-all #(d/datoms db {:index index :components (vec components) :limit -1 :chunk 10000})))
+
+;; The log
+
+(def ^:private most-readings 3)
+
+(defn- window
+  "The transactions with start <= t < end. If t is consecutive and one is missing, they are read again; what persists
+  is for the reader to judge."
+  [conn consecutive? start end]
+  (loop [n 1]
+    (let [transactions (requests/ask-all #(d/tx-range conn {:start start :end end :limit -1 :chunk (- (long end) (long start))}))]
+      (if (or (not consecutive?) (= n most-readings) (= (map :t transactions) (range start end)))
+        transactions
+        (recur (inc n))))))
+
+(defn- log [{:keys [conn consecutive? ahead]} start end]
+  (or (read-ahead/take-kept ahead start end)
+      (let [known (:t (p/db conn))
+            newest (if (< (long known) (dec (long end))) (newest-t conn) known)]
+        (read-ahead/transactions #(window conn consecutive? %1 %2) start (min (long end) (inc (long newest)))))))
+
+;; The t of all transactions, where they have gaps
+
+(def ^:private first-t
+  "Where a database of Pro begins with its own transactions. Those before it are in the index, and not in the log."
+  1000)
+
+(defn- tx->t [tx] (bit-and (long tx) 4398046511103))
+
+(defn- indexed
+  "The t of each transaction with start <= t < end that the index of :db/txInstant has, sorted."
+  ^longs [conn start end]
+  (let [db (-> (p/db conn) (d/history) (d/since (dec (long start))) (d/as-of (dec (long end))))
+        ts (long-array (map #(tx->t (:e %)) (filter :added (datoms db :aevt :db/txInstant))))]
+    (Arrays/sort ts)
+    ts))
+
+(defn- index-of ^long [^longs ts t]
+  (let [at (Arrays/binarySearch ts (long t))]
+    (if (neg? at) (- (inc at)) at)))
+
+(defn- indexed-through
+  "The part of the index that was read, with all that is needed for start <= t < end."
+  [{:keys [from to ts] :as read} conn start end]
+  (cond
+    (nil? read) {:from start :to end :ts (indexed conn start end)}
+    (< (long start) (long from)) (recur (assoc read :from start :ts (long-array (concat (indexed conn start from) ts))) conn start end)
+    (< (long to) (long end)) (assoc read :to end :ts (long-array (concat ts (indexed conn to end))))
+    :else read))
+
+(defn- indexed-ts
+  "As `engine/transactions`. The index has no order by t on the server's side, so no part of it is read twice."
+  [{:keys [conn index]} start end]
+  (locking index
+    (let [start (max (long start) (long first-t))
+          end (min (long end) (inc (long (:t (p/db conn)))))]
+      (when (< start end)
+        (let [{:keys [^longs ts]} (swap! index indexed-through conn start end)]
+          (Arrays/copyOfRange ts (index-of ts start) (index-of ts end)))))))
+
+;; Attributes
+
+(defn- has-attribute?
+  "Has the database this ident? Only Pro has those of excision, for one."
+  [{:keys [conn idents]} attribute]
+  (or (contains? @idents attribute)
+      (contains? (reset! idents (into #{} (map :v) (datoms (p/db conn) :aevt :db/ident))) attribute)))
+
+(defn- answers
+  "For each key, all that a query gives for it. The query finds pairs of key and value."
+  [conn keys query]
+  (let [rows (mapcat (fn [some-keys] (requests/ask-all #(d/q {:query query :args [(p/db conn) (vec some-keys)] :limit -1})))
+                     (partition-all 1000 (distinct keys)))
+        found (group-by first rows)]
+    (mapv #(mapv second (get found %)) keys)))
+
+;; Transactions
+
+(defn- commit
+  "Sends a transaction. Returns what `engine/transact` does; `in-flight` has it until the answer was taken."
+  [{:keys [conn in-flight]} tx-data]
+  (let [tx-data (vec tx-data)
+        sent (requests/send-once #(d/transact conn {:tx-data tx-data :timeout requests/transact-ms}) tx-data)
+        landed (delay (deref sent (+ (long requests/transact-ms) 5000) nil))]
+    (swap! in-flight conj landed)
+    (delay
+      (let [answer @landed]
+        (swap! in-flight disj landed)
+        (cond
+          (nil? answer) (throw (ex-info "No answer" {:cognitect.anomalies/category :cognitect.anomalies/interrupted}))
+          (instance? Throwable answer) (throw answer)
+          :else (let [{:keys [db-before tx-data tempids]} answer]
+                  {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids}))))))
+
+;; `known` caches parts of the schema (see logs.clj), `idents` and `index` what was read of those, `ahead` what was read
+;; of the log before it was asked for; `in-flight` has what was sent and is not answered. `consecutive?` says whether t is.
+(defrecord RemoteDatabase [conn consecutive? known idents index ahead in-flight]
+  engine/Database
+  (database-id [_] (str (:database-id conn)))
+  (basis-t [_]
+    (run! deref @in-flight)
+    (newest-t conn))
+  (log [db start end] (log db start end))
+  (transactions [db start end]
+    (if consecutive?
+      (range (long start) (min (long end) (inc (long (:t (p/db conn))))))
+      (indexed-ts db start end)))
+  (history [db attribute]
+    (if (has-attribute? db attribute) (datoms (d/history (p/db conn)) :aevt attribute) []))
+  (with-values [_ attribute values]
+    (answers conn values [:find '?v '?e :in '$ '[?v ...] :where ['?e attribute '?v]]))
+  (values-of [_ attribute entities]
+    (mapv first (answers conn entities [:find '?e '?v :in '$ '[?e ...] :where ['?e attribute '?v]])))
+  (transact [db tx-data] (commit db tx-data))
+  (overlaps? [_] true)
+  (ordered? [_] false)
+  (query [_ as-of query arguments]
+    (newest-t conn)
+    (let [db (p/db conn)]
+      (requests/ask-all #(d/q {:query query :args (into [(if as-of (d/as-of db as-of) db)] arguments) :limit -1})))))
+
+(def ^:private connect-ms 15000)
+
+(def ^:private made-ms
+  "How long a database that was just made may be unknown: what Cloud makes is not there at once."
+  30000)
+
+(defn- connect [client db]
+  (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) 0))
+
+(defn- absent? [thrown]
+  (= :cognitect.anomalies/not-found (:cognitect.anomalies/category (ex-data thrown))))
+
+(defn- connect-made
+  "Connects to a database that was just made."
+  [client db]
+  (let [deadline (+ (System/nanoTime) (* 1000000 (long made-ms)))]
+    (loop []
+      (let [conn (try
+                   (connect client db)
+                   (catch clojure.lang.ExceptionInfo e
+                     (when-not (and (absent? e) (< (System/nanoTime) deadline)) (throw e))))]
+        (or conn (do (Thread/sleep 200) (recur)))))))
+
+(defn open
+  "Opens a database through a client. If it does not exist and `create` is set, calls `make` first. Returns
+  [database created?]."
+  [client db create consecutive? make]
+  (let [there (try
+                (connect client db)
+                (catch clojure.lang.ExceptionInfo e
+                  (when-not (and create (absent? e)) (throw e))))
+        conn (or there (do (make client db) (connect-made client db)))]
+    [(->RemoteDatabase conn consecutive? (atom {}) (atom #{}) (atom nil) (atom []) (atom #{})) (nil? there)]))
+
+(defn databases [client]
+  (vec (sort (requests/ask #(d/list-databases client {}) connect-ms))))
+
+(defn scratch
+  "A database to warm up with, where all requests have fixed answers."
+  []
+  (open (canned/client client-options) "warm-up" false true nil))
