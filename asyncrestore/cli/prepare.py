@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def prepare_machine(engines: Iterable[str]) -> dict[str, Any]:
-    """Fetches, checks and compiles for each engine, then starts its bridge and, where it can, opens a database in it.
+    """Fetches, checks and compiles for each engine, then starts its bridge, and opens a database in memory.
 
     Raises:
         SetupFailed: Java or the jars cannot be had, or the bridge cannot be compiled or started.

@@ -217,7 +217,8 @@ class Connector:
         place = parse_uri(uri)
         if not place.db:
             raise UsageError(
-                f"{place.text!r} does not name a database", hint="Add its name, as in datomic:local://SYSTEM/DB?..."
+                f"{place.text!r} does not name a database",
+                hint="Add its name, as in datomic:local://SYSTEM/DB?...",
             )
         bridge = await self.bridge(place.engine, aws=place.aws)
         try:

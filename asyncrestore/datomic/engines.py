@@ -1,7 +1,7 @@
 """The engines, a row for each: how its databases are named, and what its JVM needs.
 
-Beside its row an engine has, by its name, a namespace with a `-main` in `jvm/asyncrestore/` (a hyphen in the name
-is an underscore in the file's), and a lock file of its jars in `jvm/`.
+Beside its row an engine has, by its name, a namespace with a `-main` in `jvm/asyncrestore/`, whose file has
+underscores for hyphens, and a lock file of its jars in `jvm/`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Engine:
         name: of its namespace and its lock file, and as an argument of `asyncrestore setup`.
         schemes: what its URIs have between `datomic:` and `://`; None if it has all that no other engine has.
         parse: reads such a URI, which is UTF-8; raises UsageError.
-        memory_uri: returns the URI of a database in memory, by name, for trying the engine and for tests; None
-            if the engine only reaches servers.
+        memory_uri: returns the URI of a database in memory, by name, for trying the engine and for tests;
+            None if it only reaches servers.
         jars_variable: the variable in which the user names further jars, if the engine may need some.
     """
 

@@ -23,11 +23,11 @@ EXAMPLE = "A database is named like datomic:local://SYSTEM/DB?storage-dir=DIR"
 ACCESS_KEY_VARIABLE = "ASYNCRESTORE_PEER_SERVER_ACCESS_KEY"
 SECRET_VARIABLE = "ASYNCRESTORE_PEER_SERVER_SECRET"  # noqa: S105 - a name
 
-_CLOUD_EXAMPLE = (
-    "A database of Datomic Cloud is named like datomic:cloud://SYSTEM/DB?region=us-east-1&endpoint=https://HOST"
-)
+_CLOUD_EXAMPLE = "A database of Datomic Cloud is named like datomic:cloud://SYSTEM/DB?region=us-east-1&endpoint=https://HOST"
 _PEER_SERVER_EXAMPLE = "A database of a peer server is named like datomic:peer-server://HOST:PORT/DB"
-_KEYS_HINT = f"Put the keys of a peer server into {ACCESS_KEY_VARIABLE} and {SECRET_VARIABLE}, not into a URI."
+_KEYS_HINT = (
+    f"Put the keys of a peer server into {ACCESS_KEY_VARIABLE} and {SECRET_VARIABLE}, not into a URI."
+)
 _KEYS = {"access-key", "secret"}
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 _ENDPOINT = re.compile(rf"https?://{_HOST}(?::\d{{1,5}})?/?")
@@ -75,9 +75,7 @@ def _parts(text: str, example: str, known: set[str]) -> tuple[str, str, str, dic
     place, _, db = (_unquoted(part, shown, example) for part in before.partition("/"))
     # A plus stays a plus: a directory may have one in its name.
     given = (option.partition("=") for option in query.split("&") if option)
-    options = {
-        _unquoted(name, shown, example): _unquoted(value, shown, example) for name, _, value in given
-    }
+    options = {_unquoted(name, shown, example): _unquoted(value, shown, example) for name, _, value in given}
     unknown = options.keys() - known
     if unknown & _KEYS:
         raise UsageError(f"{shown!r} holds a key", hint=_KEYS_HINT)
@@ -146,7 +144,9 @@ def peer_server_uri(text: str) -> DatabaseUri:
     if "@" in server:
         raise UsageError(f"{shown!r} holds a user or a key", hint=_KEYS_HINT)
     if not _SERVER.fullmatch(server) or not _is_port(server.rpartition(":")[2]) or "/" in db:
-        raise UsageError(f"{shown!r} needs one host with its port, and one database", hint=_PEER_SERVER_EXAMPLE)
+        raise UsageError(
+            f"{shown!r} needs one host with its port, and one database", hint=_PEER_SERVER_EXAMPLE
+        )
     if options.get("validate-hostnames", "true") not in {"true", "false"}:
         raise UsageError(f"{shown!r}: validate-hostnames is true or false", hint=_PEER_SERVER_EXAMPLE)
     if "trust-certs" in options:
