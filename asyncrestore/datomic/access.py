@@ -90,6 +90,14 @@ ACCESS: dict[str, tuple[type[AsyncRestoreError], str]] = {
             "this again."
         ),
     ),
+    "no-database": (
+        NotFound,
+        ("Compare the name; `asyncrestore info` with the URI without it lists what is there."),
+    ),
+    "server-unreachable": (
+        Unavailable,
+        ("Compare host and port, and look whether the peer server runs. Then run the same command again."),
+    ),
     "database-gone": (
         NotFound,
         (

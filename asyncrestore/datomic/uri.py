@@ -123,7 +123,7 @@ def cloud_uri(text: str) -> DatabaseUri:
             raise UsageError(f"{shown!r} does not name its {option}", hint=f"{_CLOUD_EXAMPLE}.")
     if not _ENDPOINT.fullmatch(options["endpoint"]):
         raise UsageError(
-            f"{shown!r}: the endpoint is not http://HOST, http://HOST:PORT or https://HOST",
+            f"{shown!r}: the endpoint is not http://HOST or https://HOST, with or without a port",
             hint="Take the output ClientApiGatewayEndpoint of the system's compute stack as it is, with its "
             "scheme; a system older than 2021 has http://entry.SYSTEM.REGION.datomic.net:8182/ instead.",
         )

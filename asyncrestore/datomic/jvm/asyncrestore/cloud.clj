@@ -17,30 +17,22 @@
 
 (def ^:private clients (atom {}))
 
-(defn- error [category error message]
-  (ex-info message {:cognitect.anomalies/category category :cognitect.anomalies/message message :db/error error}))
-
 (defn- unconnected
   "The exception for one by which a client could not be made. Its data, which holds the configuration, is left out."
   [{:strs [region endpoint proxy-port]} ^Throwable thrown]
   (let [data (ex-data thrown)
-        where (if proxy-port (str endpoint " through the SOCKS proxy at localhost:" proxy-port) endpoint)
+        where (str "The endpoint " endpoint (when proxy-port (str ", through the SOCKS proxy at localhost:" proxy-port ",")))
         reason (:cognitect.anomalies/message data)]
     (cond
       (instance? SdkClientException thrown)
-      (error :cognitect.anomalies/incorrect :asyncrestore/region (str "AWS has no region " region ": " (ex-message thrown)))
+      (remote/error "incorrect" "region" (str "AWS has no region " region ": " (ex-message thrown)))
       (= :cognitect.anomalies/not-found (:cognitect.anomalies/category data))
-      (error :cognitect.anomalies/unavailable :asyncrestore/endpoint-unresolved
-             (str "The host of the endpoint " where " is not known here: " reason))
+      (remote/error "unavailable" "endpoint-unresolved" (str where " has a host that is not known here: " reason))
       (:cognitect.anomalies/category data)
-      (let [{:keys [db/error] :as anomaly} (requests/explained data)]
-        (requests/failure
-          (cond-> (update anomaly :cognitect.anomalies/message #(str "The endpoint " where " cannot be reached: " %))
-            (nil? error) (assoc :db/error :asyncrestore/endpoint-unreachable
-                                :cognitect.anomalies/category :cognitect.anomalies/unavailable))))
+      (let [{:keys [db/error] :cognitect.anomalies/keys [message]} (requests/explained data)]
+        (remote/error "unavailable" (if error (name error) "endpoint-unreachable") (str where " cannot be reached: " message)))
       :else
-      (error :cognitect.anomalies/incorrect :asyncrestore/not-datomic
-             (str "What answers at the endpoint " where " is not Datomic Cloud")))))
+      (remote/error "incorrect" "not-datomic" (str where " is not one of Datomic Cloud: something else answers")))))
 
 (defn- client-of
   "The one client for a system and the way to it."
@@ -55,8 +47,8 @@
             (swap! clients assoc config client)
             client)))))
 
-(defn- open [{:strs [db create] :as place}]
-  (remote/open (client-of place) db create true
+(defn- open [{:strs [system] :as place}]
+  (remote/open (client-of place) (str "The system " system) place true
                (fn [client db] (requests/ask #(d/create-database client {:db-name db})))))
 
 (defn- refused-key-file

@@ -8,19 +8,16 @@
 
 (set! *warn-on-reflection* true)
 
-(defn- error [category error message]
-  (ex-info message {:cognitect.anomalies/category category :cognitect.anomalies/message message :db/error error}))
-
 (defn- certificates
   "The certificates in a file, each as PEM text."
   [file]
   (let [found (try
                 (re-seq #"(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----" (slurp file))
                 (catch java.io.IOException e
-                  (throw (error :cognitect.anomalies/incorrect :asyncrestore/trust-certs
+                  (throw (remote/error "incorrect" "trust-certs"
                                 (str "The file of trust-certs cannot be read: " (ex-message e))))))]
     (or found
-        (throw (error :cognitect.anomalies/incorrect :asyncrestore/trust-certs
+        (throw (remote/error "incorrect" "trust-certs"
                       (str "The file " file " of trust-certs has no certificate in it"))))))
 
 (def ^:private clients (atom {}))
@@ -29,7 +26,7 @@
   "The one client for a server and the way to it."
   [{:strs [endpoint access-key secret trust-certs validate-hostnames]}]
   (when (some str/blank? [access-key secret])
-    (throw (error :cognitect.anomalies/forbidden :asyncrestore/no-keys
+    (throw (remote/error "forbidden" "no-keys"
                   (str "No access key and secret for the peer server at " endpoint " are set"))))
   (let [config (cond-> (merge remote/client-options
                               {:server-type :peer-server :endpoint endpoint :access-key access-key :secret secret
@@ -41,18 +38,18 @@
                          (pro/create-client config)
                          (catch Exception e
                            ;; Its data has the secret.
-                           (throw (error :cognitect.anomalies/incorrect :asyncrestore/trust-certs
+                           (throw (remote/error "incorrect" "trust-certs"
                                          (str "No client of the peer server at " endpoint " can be made: "
                                               (.getSimpleName (class e)) ": "
                                               (if (ex-data e) "its configuration is not valid" (ex-message e)))))))]
             (swap! clients assoc config client)
             client)))))
 
-(defn- open [{:strs [endpoint db create] :as place}]
-  (remote/open (client-of place) db create false
-               (fn [_ _]
-                 (throw (error :cognitect.anomalies/not-found :asyncrestore/not-served
-                               (str "The peer server at " endpoint " has no database " db ", and cannot make one"))))))
+(defn- open [{:strs [endpoint] :as place}]
+  (let [where (str "The peer server at " endpoint)]
+    (remote/open (client-of place) where place false
+                 (fn [_ db]
+                   (throw (remote/error "not-found" "not-served" (str where " has no database " db ", and cannot make one")))))))
 
 (def ^:private engine
   {:open open :databases (comp remote/databases client-of) :release (constantly nil) :scratch remote/scratch})

@@ -146,44 +146,73 @@
     (let [db (p/db conn)]
       (requests/ask-all #(d/q {:query query :args (into [(if as-of (d/as-of db as-of) db)] arguments) :limit -1})))))
 
-(def ^:private connect-ms 15000)
+(def ^:private connect-ms 10000)
 
 (def ^:private made-ms
   "How long a database that was just made may be unknown: what Cloud makes is not there at once."
   30000)
 
-(defn- connect [client db]
-  (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) 0))
+(defn error
+  "An exception that Python knows by its name (datomic/access.py)."
+  [category name message]
+  (ex-info message {:cognitect.anomalies/category (keyword "cognitect.anomalies" category)
+                    :cognitect.anomalies/message message
+                    :db/error (keyword "asyncrestore" name)}))
 
 (defn- absent? [thrown]
   (= :cognitect.anomalies/not-found (:cognitect.anomalies/category (ex-data thrown))))
 
+(defn- unconnected
+  "The exception for one by which a connection could not be made. `where` is what was asked."
+  [where db thrown]
+  (let [{:keys [db/error] :cognitect.anomalies/keys [category message]} (ex-data thrown)]
+    (case error
+      :asyncrestore/database-gone (asyncrestore.remote/error "not-found" "no-database" (str where " has no database " db))
+      nil (case category
+            :cognitect.anomalies/forbidden
+            (asyncrestore.remote/error "forbidden" "keys-refused" (str where " refuses the keys: " message))
+            :cognitect.anomalies/not-found
+            (asyncrestore.remote/error "not-found" "no-database" (str where " has no database " db ": " message))
+            (:cognitect.anomalies/unavailable :cognitect.anomalies/interrupted)
+            (asyncrestore.remote/error "unavailable" "server-unreachable" (str where " cannot be reached: " message))
+            thrown)
+      thrown)))
+
+(defn- connect [client where db]
+  (try
+    (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) 0)
+    (catch clojure.lang.ExceptionInfo e (throw (unconnected where db e)))))
+
+(defn- connect-if-there
+  "A connection, or nil if there is no such database."
+  [client where db]
+  (try
+    (connect client where db)
+    (catch clojure.lang.ExceptionInfo e
+      (when-not (absent? e) (throw e)))))
+
 (defn- connect-made
   "Connects to a database that was just made."
-  [client db]
+  [client where db]
   (let [deadline (+ (System/nanoTime) (* 1000000 (long made-ms)))]
     (loop []
-      (let [conn (try
-                   (connect client db)
-                   (catch clojure.lang.ExceptionInfo e
-                     (when-not (and (absent? e) (< (System/nanoTime) deadline)) (throw e))))]
-        (or conn (do (Thread/sleep 200) (recur)))))))
+      (or (connect-if-there client where db)
+          (if (< deadline (System/nanoTime))
+            (connect client where db)
+            (do (Thread/sleep 200) (recur)))))))
 
 (defn open
   "Opens a database through a client. If it does not exist and `create` is set, calls `make` first. Returns
-  [database created?]."
-  [client db create consecutive? make]
-  (let [there (try
-                (connect client db)
-                (catch clojure.lang.ExceptionInfo e
-                  (when-not (and create (absent? e)) (throw e))))
-        conn (or there (do (make client db) (connect-made client db)))]
+  [database created?]. `where` says in a message what is asked; `consecutive?` whether t is."
+  [client where {:strs [db create]} consecutive? make]
+  (let [there (if create (connect-if-there client where db) (connect client where db))
+        conn (or there (do (make client db) (connect-made client where db)))]
     [(->RemoteDatabase conn consecutive? (atom {}) (atom #{}) (atom nil) (atom []) (atom #{})) (nil? there)]))
 
 (defn databases [client]
-  (vec (sort (requests/ask #(d/list-databases client {}) connect-ms))))
+  (vec (sort (requests/ask #(d/list-databases client {:timeout connect-ms})))))
 
 (defn scratch
   "A database to warm up with, where all requests have fixed answers."
   []
-  (open (canned/client client-options) "warm-up" false true nil))
+  (open (canned/client client-options) "warm-up" {"db" "warm-up"} true nil))
