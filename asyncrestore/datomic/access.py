@@ -98,6 +98,10 @@ ACCESS: dict[str, tuple[type[AsyncRestoreError], str]] = {
         Unavailable,
         ("Compare host and port, and look whether the peer server runs. Then run the same command again."),
     ),
+    "no-tls": (
+        UsageError,
+        ("What answers at that host and port does not speak TLS, as a peer server does: compare both."),
+    ),
     "database-gone": (
         NotFound,
         (

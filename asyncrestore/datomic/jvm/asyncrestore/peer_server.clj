@@ -4,6 +4,8 @@
             [asyncrestore.remote :as remote]
             [clojure.string :as str]
             [datomic.client.impl.pro :as pro])
+  (:import (java.io IOException)
+           (java.net InetSocketAddress Socket UnknownHostException))
   (:gen-class))
 
 (set! *warn-on-reflection* true)
@@ -13,7 +15,7 @@
   [file]
   (let [found (try
                 (re-seq #"(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----" (slurp file))
-                (catch java.io.IOException e
+                (catch IOException e
                   (throw (remote/error "incorrect" "trust-certs"
                                 (str "The file of trust-certs cannot be read: " (ex-message e))))))]
     (or found
@@ -45,9 +47,25 @@
             (swap! clients assoc config client)
             client)))))
 
+(def ^:private probe-ms 5000)
+
+(defn- probe
+  "Throws if nothing listens at the endpoint. The client would try for as long as it may."
+  [endpoint where]
+  (let [[host port] (str/split endpoint #":")]
+    (try
+      (with-open [socket (Socket.)]
+        (.connect socket (InetSocketAddress. ^String host (int (parse-long port))) (int probe-ms)))
+      (catch UnknownHostException _
+        (throw (remote/error "unavailable" "server-unreachable" (str where " has a host that is not known here"))))
+      (catch IOException e
+        (throw (remote/error "unavailable" "server-unreachable" (str where " cannot be reached: " (ex-message e))))))))
+
 (defn- open [{:strs [endpoint] :as place}]
-  (let [where (str "The peer server at " endpoint)]
-    (remote/open (client-of place) where place false
+  (let [client (client-of place)
+        where (str "The peer server at " endpoint)]
+    (probe endpoint where)
+    (remote/open client where place false
                  (fn [_ db]
                    (throw (remote/error "not-found" "not-served" (str where " has no database " db ", and cannot make one")))))))
 

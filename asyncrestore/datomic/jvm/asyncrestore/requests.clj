@@ -62,6 +62,7 @@
    [#"(?i)token.*expired|ExpiredToken|InvalidAccessKeyId|SignatureDoesNotMatch|security token" :asyncrestore/credentials-refused]
    [#"PKIX|SSLHandshake|CertificateException|No subject alternative|No name matching|unable to find valid certification"
     :asyncrestore/certificate]
+   [#"Unrecognized SSL message|Not an SSL" :asyncrestore/no-tls]
    [#"Unable to execute HTTP request" :asyncrestore/keyfile-unreachable]
    [#"^Db not found" :asyncrestore/database-gone]])
 
