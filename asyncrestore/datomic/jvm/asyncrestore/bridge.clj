@@ -52,7 +52,12 @@
   engine had refused it: those before it commit."
   [db columns]
   (let [{:keys [batch failure]} (transactions/decode columns)
-        begun (mapv #(engine/transact db %) batch)]
+        ;; Without order each can only begin when the one before it has committed.
+        begun (if (engine/ordered? db)
+                (mapv #(engine/transact db %) batch)
+                (into (mapv #(engine/transact db %) (take 1 batch))
+                      (map #(delay @(engine/transact db %)))
+                      (rest batch)))]
     (if failure
       (conj begun (delay (throw (ex-info (str (ex-message failure)) {:cognitect.anomalies/category :cognitect.anomalies/incorrect}
                                          failure))))
@@ -137,6 +142,21 @@
         (Executors/newSingleThreadExecutor (daemon-threads "transacts"))
         (Executors/newCachedThreadPool (daemon-threads "transacts")))))
 
+(defn- unordered
+  "The function of a request to an engine that keeps no order, with the order that there must be: one that is answered in
+  turn waits for all that were sent before it. `unanswered` has a promise for each that changes the database."
+  [unanswered run in-turn?]
+  (let [answered (promise)
+        before @unanswered]
+    (swap! unanswered conj answered)
+    (fn []
+      (try
+        (when in-turn? (run! deref before))
+        (run)
+        (finally
+          (swap! unanswered disj answered)
+          (deliver answered true))))))
+
 (defn- open
   "Opens a database and gives it its thread."
   [engine databases place]
@@ -145,7 +165,7 @@
     ;; Other requests may open databases at the same time.
     (locking databases
       (let [handle (count @databases)]
-        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db)})
+        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db) :unanswered (atom #{})})
         [handle (engine/database-id db) created? (engine/ordered? db)]))))
 
 (def ^:private landing-patience-s
@@ -164,8 +184,8 @@
       (.awaitTermination writer (- deadline (System/nanoTime)) TimeUnit/NANOSECONDS))))
 
 (defn- prepare
-  "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
-  result, and whether it runs on another thread, so that the next commit need not wait for it.
+  "Returns [executor function] for a request. For one that transacts in order, also a function that makes the answer from
+  the result: it runs on another thread, so that the next commit need not wait for it.
   Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
   the commits before them."
   [engine databases [_ operation & arguments]]
@@ -175,16 +195,21 @@
     ;; A transaction that a cancelled call sent may be under way: the engine has its files until it has landed.
     "release" [@readers #(do (land @databases) ((:release engine)))]
     (let [[handle & others] arguments
-          {:keys [db writer]} (get @databases handle)]
+          {:keys [db writer unanswered]} (get @databases handle)]
       (if (= operation "transact")
-        (let [begun (begin db (first others))]
-          [writer
-           #(transact-all begun (engine/overlaps? db))
-           (fn [[done failed behind]] [(packed done) failed (packed behind)])
-           (engine/ordered? db)])
-        (let [f (or (get reads operation) (get in-turn operation))]
+        (let [begun (begin db (first others))
+              run #(transact-all begun (engine/overlaps? db))
+              finish (fn [[done failed behind]] [(packed done) failed (packed behind)])]
+          (if (engine/ordered? db)
+            [writer run finish]
+            [writer (unordered unanswered (comp finish run) false)]))
+        (let [f (or (get reads operation) (get in-turn operation))
+              run #(apply f db others)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
-          [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
+          (cond
+            (not (contains? in-turn operation)) [@readers run]
+            (engine/ordered? db) [writer run]
+            :else [writer (unordered unanswered run true)]))))))
 
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
@@ -198,12 +223,12 @@
       (when-let [[id :as request] (frames/read-frame in)]
         (work/begin id)
         (try
-          (let [[^ExecutorService executor run finish elsewhere?] (prepare engine databases request)]
-            (.execute executor (if elsewhere?
+          (let [[^ExecutorService executor run finish] (prepare engine databases request)]
+            (.execute executor (if finish
                                  #(let [result (try (work/run id run) (catch Throwable e e))
                                         ended (fn [] (if (instance? Throwable result) (throw result) (finish result)))]
                                     (.execute ^ExecutorService @readers (fn [] (answer id ended))))
-                                 #(answer id (if finish (fn [] (finish (run))) run)))))
+                                 #(answer id run))))
           (catch Throwable e (answer id #(throw e))))
         (recur)))
     (land @databases)))

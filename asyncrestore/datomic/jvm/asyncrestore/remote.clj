@@ -104,15 +104,12 @@
 ;; Transactions
 
 (defn- commit
-  "Sends a transaction. Returns what `engine/transact` does; `in-flight` has it until the answer was taken."
-  [{:keys [conn in-flight]} tx-data]
+  "Sends a transaction. Returns what `engine/transact` does."
+  [{:keys [conn]} tx-data]
   (let [tx-data (vec tx-data)
-        sent (requests/send-once #(d/transact conn {:tx-data tx-data :timeout requests/transact-ms}) tx-data)
-        landed (delay (deref sent (+ (long requests/transact-ms) 5000) nil))]
-    (swap! in-flight conj landed)
+        sent (requests/send-once #(d/transact conn {:tx-data tx-data :timeout requests/transact-ms}) tx-data)]
     (delay
-      (let [answer @landed]
-        (swap! in-flight disj landed)
+      (let [answer (deref sent (+ (long requests/transact-ms) 5000) nil)]
         (cond
           (nil? answer) (throw (ex-info "No answer" {:cognitect.anomalies/category :cognitect.anomalies/interrupted}))
           (instance? Throwable answer) (throw answer)
@@ -120,13 +117,11 @@
                   {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids}))))))
 
 ;; `known` caches parts of the schema (see logs.clj), `idents` and `index` what was read of those, `ahead` what was read
-;; of the log before it was asked for; `in-flight` has what was sent and is not answered. `consecutive?` says whether t is.
-(defrecord RemoteDatabase [conn consecutive? known idents index ahead in-flight]
+;; of the log before it was asked for. `consecutive?` says whether t is.
+(defrecord RemoteDatabase [conn consecutive? known idents index ahead]
   engine/Database
   (database-id [_] (str (:database-id conn)))
-  (basis-t [_]
-    (run! deref @in-flight)
-    (newest-t conn))
+  (basis-t [_] (newest-t conn))
   (log [db start end] (log db start end))
   (transactions [db start end]
     (if consecutive?
@@ -139,7 +134,7 @@
   (values-of [_ attribute entities]
     (mapv first (answers conn entities [:find '?e '?v :in '$ '[?e ...] :where ['?e attribute '?v]])))
   (transact [db tx-data] (commit db tx-data))
-  (overlaps? [_] true)
+  (overlaps? [_] false)
   (ordered? [_] false)
   (query [_ as-of query arguments]
     (newest-t conn)
@@ -207,7 +202,7 @@
   [client where {:strs [db create]} consecutive? make]
   (let [there (if create (connect-if-there client where db) (connect client where db))
         conn (or there (do (make client db) (connect-made client where db)))]
-    [(->RemoteDatabase conn consecutive? (atom {}) (atom #{}) (atom nil) (atom []) (atom #{})) (nil? there)]))
+    [(->RemoteDatabase conn consecutive? (atom {}) (atom #{}) (atom nil) (atom [])) (nil? there)]))
 
 (defn databases [client]
   (vec (sort (requests/ask #(d/list-databases client {:timeout connect-ms})))))
