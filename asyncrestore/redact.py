@@ -12,6 +12,7 @@ from urllib.parse import unquote
 _HARMLESS = frozenset({
     "storage-dir", "endpoint-url", "region", "profile", "path-style", "sse", "sse-kms-key-id",
     "storage-class", "object-lock", "object-lock-days", "expected-bucket-owner", "mode",
+    "endpoint", "proxy-port", "trust-certs", "validate-hostnames",
 })  # fmt: skip
 """Options whose values are shown: those of this package's own URIs."""
 _NAMES = r"[\w.-]{0,40}(?:passw|pwd|secret|token|access.?key|credential)[\w.-]{0,40}"

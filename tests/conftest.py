@@ -12,8 +12,8 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, Phase, settings
 
 from asyncrestore.datomic.database import BridgeDatabase, Connector, open_connector
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
+from tests.support.engines import memory_uri_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -86,7 +86,7 @@ def engine() -> str:
 
 
 def _new_uri(engine: str) -> str:
-    return ENGINES[engine].memory_uri(f"db{next(_numbers)}")
+    return memory_uri_of(engine, f"db{next(_numbers)}")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def prepare_machine(engines: Iterable[str]) -> dict[str, Any]:
-    """Fetches, checks and compiles for each engine, then starts its bridge and opens a database in it.
+    """Fetches, checks and compiles for each engine, then starts its bridge, and opens a database in memory.
 
     Raises:
         SetupFailed: Java or the jars cannot be had, or the bridge cannot be compiled or started.
@@ -39,8 +39,12 @@ async def _prepare_engine(engine: str) -> dict[str, Any]:
     await bridge_command(engine)
     started = monotonic()
     async with open_connector() as connector:
-        database = await connector.open(ENGINES[engine].memory_uri("check"), create=True)
-        await database.basis_t()
+        memory_uri = ENGINES[engine].memory_uri
+        if memory_uri is None:
+            await (await connector.bridge(engine)).request("release")
+        else:
+            database = await connector.open(memory_uri("check"), create=True)
+            await database.basis_t()
         start_seconds = monotonic() - started
     jars = await to_thread.run_sync(read_lock, SOURCES / f"{engine}.lock")
     return {"jars": len(jars), "start_seconds": round(start_seconds, 1)}

@@ -21,6 +21,7 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.access import ACCESS
 from asyncrestore.datomic.java import jvm_environment
 from asyncrestore.datomic.requests import Request
 from asyncrestore.errors import (
@@ -87,6 +88,9 @@ def error_from(anomaly: Anomaly, operation: str) -> AsyncRestoreError:
         anomaly: as the bridge reported it.
         operation: the request that it answers.
     """
+    if anomaly.error in ACCESS:
+        kind, hint = ACCESS[anomaly.error]
+        return kind(anomaly.message, hint=hint)
     kind = _ERRORS.get(anomaly.category, AsyncRestoreError)
     if anomaly.error == "invalid-db-uri":
         kind = UsageError

@@ -35,8 +35,8 @@ ARCHIVE_TIMEOUT_S = 180.0
 # while the bridge's warm-up runs: whatever that loads from source is compiled too.
 _COMPILE = """
 (alter-var-root #'*compile-files* (constantly true))
-(compile '{main})
-(#'{main}/warm-up)
+(compile '{namespace})
+(#'{namespace}/warm-up)
 (System/exit 0)
 """
 # Clojure prefers a source file that is newer than its class. Sources in other jars must never win.
@@ -64,8 +64,8 @@ class Build:
 
     @property
     def main(self) -> str:
-        """The namespace, and so the class, that starts the bridge."""
-        return f"asyncrestore.{self.engine}"
+        """The class that starts the bridge: its namespace, with underscores for hyphens."""
+        return f"asyncrestore.{self.engine.replace('-', '_')}"
 
     @property
     def jar(self) -> Path:
@@ -187,7 +187,7 @@ async def _compile(build: Build) -> None:
                 *jvm_flags(build.java),
                 f"-Dclojure.compile.path={classes}",
                 *class_path(build.sources, classes, *build.jars),
-                *("clojure.main", "-e", _COMPILE.format(main=build.main)),
+                *("clojure.main", "-e", _COMPILE.format(namespace=f"asyncrestore.{build.engine}")),
             ],
             COMPILE_TIMEOUT_S,
         )

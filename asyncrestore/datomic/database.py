@@ -82,14 +82,15 @@ def _committed(numbers: array[int]) -> list[Committed]:
 class BridgeDatabase(Database):
     """A database that is open in a bridge."""
 
-    ordered = True
-
-    def __init__(self, bridge: Bridge, uri: DatabaseUri, handle: int, identity: str | None) -> None:
+    def __init__(
+        self, bridge: Bridge, uri: DatabaseUri, handle: int, *, identity: str | None, ordered: bool
+    ) -> None:
         self._bridge = bridge
         self._handle = handle
         self.uri = uri.text
         self.name = uri.db
         self.identity = identity
+        self.ordered = ordered
 
     @override
     async def basis_t(self) -> int:
@@ -216,16 +217,17 @@ class Connector:
         place = parse_uri(uri)
         if not place.db:
             raise UsageError(
-                f"{place.text!r} does not name a database", hint="Add its name: datomic:local://SYSTEM/DB?..."
+                f"{place.text!r} does not name a database",
+                hint="Add its name, as in datomic:local://SYSTEM/DB?...",
             )
         bridge = await self.bridge(place.engine, aws=place.aws)
         try:
-            handle, identity, _ = await bridge.request(
+            handle, identity, _, ordered = await bridge.request(
                 "open", {**place.place, "create": create}, on_work=logged(f"opening {place.text}")
             )
         except DatabaseFailed as error:
             raise await to_thread.run_sync(unopened, place, error) from error
-        return BridgeDatabase(bridge, place, handle, identity)
+        return BridgeDatabase(bridge, place, handle, identity=identity, ordered=ordered)
 
     async def databases(self, uri: str) -> list[str]:
         """Returns the names of the databases in a system.

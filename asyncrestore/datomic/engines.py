@@ -1,7 +1,7 @@
 """The engines, a row for each: how its databases are named, and what its JVM needs.
 
-Beside its row an engine has, by its name, a namespace with a `-main` in `jvm/asyncrestore/`, and a lock file
-of its jars in `jvm/`.
+Beside its row an engine has, by its name, a namespace with a `-main` in `jvm/asyncrestore/`, whose file has
+underscores for hyphens, and a lock file of its jars in `jvm/`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncrestore.datomic.uri import (
+    CLOUD,
     EXAMPLE,
     LOCAL,
     PEER,
+    PEER_SERVER,
     SCHEME,
     DatabaseUri,
+    cloud_uri,
     is_database_uri,
     local_uri,
+    peer_server_uri,
     peer_uri,
 )
 from asyncrestore.errors import UsageError
@@ -35,14 +39,15 @@ class Engine:
         name: of its namespace and its lock file, and as an argument of `asyncrestore setup`.
         schemes: what its URIs have between `datomic:` and `://`; None if it has all that no other engine has.
         parse: reads such a URI, which is UTF-8; raises UsageError.
-        memory_uri: returns the URI of a database in memory, by name: for trying the engine, and for tests.
+        memory_uri: returns the URI of a database in memory, by name, for trying the engine and for tests;
+            None if it only reaches servers.
         jars_variable: the variable in which the user names further jars, if the engine may need some.
     """
 
     name: str
     schemes: frozenset[str] | None
     parse: Callable[[str], DatabaseUri]
-    memory_uri: Callable[[str], str]
+    memory_uri: Callable[[str], str] | None = None
     jars_variable: str | None = None
 
 
@@ -63,12 +68,12 @@ ENGINES = {
             # The peer does not bring the libraries of its storages.
             jars_variable="ASYNCRESTORE_PEER_JARS",
         ),
+        Engine(CLOUD, schemes=frozenset({"cloud"}), parse=cloud_uri),
+        Engine(PEER_SERVER, schemes=frozenset({"peer-server"}), parse=peer_server_uri),
     )
 }
 """The engines by name."""
 
-_UNSUPPORTED = frozenset({"cloud", "peer-server"})
-"""Schemes of Datomic that no engine here reads, and that are none of Pro's storages."""
 _SCHEME = re.compile(r"[a-z][a-z0-9-]*")
 _PEER_EXAMPLE = "A database of Datomic Pro is named as there, like datomic:dev://HOST:PORT/DB"
 
@@ -101,5 +106,6 @@ def _engine_of(scheme: str) -> Engine | None:
     for engine in ENGINES.values():
         if engine.schemes is not None and scheme in engine.schemes:
             return engine
-    others = _SCHEME.fullmatch(scheme) and scheme not in _UNSUPPORTED
-    return next((each for each in ENGINES.values() if others and each.schemes is None), None)
+    return next(
+        (each for each in ENGINES.values() if each.schemes is None and _SCHEME.fullmatch(scheme)), None
+    )

@@ -174,8 +174,8 @@ def _cannot_fetch(missing: list[Jar], jars: list[Jar], cache: Path, reason: str)
     return Unavailable(
         f"{len(missing)} of {len(jars)} jars are not in {cache / 'jars'} and cannot be fetched"
         f" ({reason}):{names}",
-        hint="With a network, run `asyncrestore setup` (for Datomic Pro: `asyncrestore setup peer`)."
-        " Without one, run it on a machine that has one and"
+        hint="With a network, run `asyncrestore setup` with the engine's name (local, peer, cloud or"
+        " peer-server). Without one, run it on a machine that has one and"
         f" copy its cache directory to {cache} (or to where {CACHE_VARIABLE} points), or set"
         f" {REPOSITORY_VARIABLE} to the URL of a Maven repository that this machine reaches.",
     )

@@ -19,12 +19,12 @@ from time import monotonic
 import anyio
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 from tests.crash.processes import DEADLINE_S as COMMAND_DEADLINE_S
 from tests.crash.processes import prepare, run_processes
 from tests.crash.runs import DEADLINE_S, Sources, run_seed
 from tests.crash.tally import Tally
+from tests.support.engines import IN_MEMORY
 
 RUNS_A_JVM = 100
 """Databases in memory stay as long as their JVM."""
@@ -82,7 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--engine", choices=ENGINES, default=LOCAL)
+    parser.add_argument("--engine", choices=IN_MEMORY, default=LOCAL)
     parser.add_argument("--processes", type=int, help="how many of the runs kill real processes; else 10 %%")
     options = parser.parse_args()
     local = options.engine == LOCAL

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, Unavailable
 from asyncrestore.history.catalog import BACKUP_JSON
@@ -26,6 +25,7 @@ from asyncrestore.testing import Faults, FaultyStore, faulty_database
 from asyncrestore.testing.faults import kill_this_process
 from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.comparison import check_copy
+from tests.support.engines import memory_uri_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,7 +85,7 @@ class Sources:
 
     def uri(self, name: str) -> str:
         """A database in memory."""
-        return ENGINES[self.engine].memory_uri(name)
+        return memory_uri_of(self.engine, name)
 
     def submissions(self, which: int, *, in_flight: int, ordered: bool) -> int:
         """Returns how many a whole restore has at least."""

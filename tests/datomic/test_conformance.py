@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncrestore.datomic.base import Submission
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.testing import DatabaseWrapper, check_database
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_the_engines_keep_their_promises(new_database: NewDatabase) -> None:
     await check_database(await new_database())
 

@@ -8,7 +8,9 @@ import pytest
 import asyncrestore
 from asyncrestore.datomic.engines import ENGINES, parse_uri
 from asyncrestore.datomic.runtime import SOURCES
+from asyncrestore.datomic.uri import ACCESS_KEY_VARIABLE, SECRET_VARIABLE
 from asyncrestore.errors import UsageError
+from tests.support.engines import IN_MEMORY, memory_uri_of
 
 
 @pytest.mark.parametrize(
@@ -51,10 +53,82 @@ def test_what_may_be_secret_is_not_shown() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_has_all_that_its_row_says(engine: str) -> None:
-    found = parse_uri(ENGINES[engine].memory_uri("music"))
-    assert (found.engine, found.db, found.aws) == (engine, "music", False)
     assert (SOURCES / f"{engine}.lock").exists()
-    assert "(defn -main" in (SOURCES / "asyncrestore" / f"{engine}.clj").read_text()
+    assert "(defn -main" in (SOURCES / "asyncrestore" / f"{engine.replace('-', '_')}.clj").read_text()
+
+
+@pytest.mark.parametrize("engine", IN_MEMORY)
+def test_databases_in_memory(engine: str) -> None:
+    found = parse_uri(memory_uri_of(engine, "music"))
+    assert (found.engine, found.db, found.aws) == (engine, "music", False)
+
+
+CLOUD = "datomic:cloud://prod/music?region=us-east-1&endpoint=https%3A//h.example.com"
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        (CLOUD, {"endpoint": "https://h.example.com"}),
+        (
+            "datomic:cloud://prod/music?region=us-east-1&endpoint=http://entry.prod.us-east-1.datomic.net:8182/"
+            "&profile=a%20b&proxy-port=8182",
+            {
+                "endpoint": "http://entry.prod.us-east-1.datomic.net:8182/",
+                "profile": "a b",
+                "proxy-port": "8182",
+            },
+        ),
+    ],
+)
+def test_uris_of_cloud(uri: str, place: dict[str, str]) -> None:
+    found = parse_uri(uri)
+    assert (found.engine, found.db, found.aws, found.text) == ("cloud", "music", True, uri)
+    assert found.place == {"system": "prod", "db": "music", "region": "us-east-1", **place}
+    assert parse_uri("datomic:cloud://prod?" + uri.partition("?")[2]).db == ""
+
+
+def test_uris_of_peer_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ACCESS_KEY_VARIABLE, "mykey")
+    monkeypatch.setenv(SECRET_VARIABLE, "mysecret")
+    found = parse_uri("datomic:peer-server://db.local:8998/music?trust-certs=/c.pem&validate-hostnames=false")
+    assert (found.engine, found.db, found.aws) == ("peer-server", "music", False)
+    assert found.place == {
+        "endpoint": "db.local:8998",
+        "db": "music",
+        "trust-certs": "/c.pem",
+        "validate-hostnames": "false",
+        "access-key": "mykey",
+        "secret": "mysecret",
+    }
+    assert "mysecret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("uri", "says", "hint"),
+    [
+        ("datomic:cloud://prod/music", "does not name its region", "region=us-east-1"),
+        ("datomic:cloud://prod/music?region=us-east-1", "does not name its endpoint", "endpoint=https"),
+        ("datomic:cloud://prod/a/b?region=r&endpoint=https://h", "one system and one database", "cloud://"),
+        ("datomic:cloud:///a?region=r&endpoint=https://h", "one system and one database", "cloud://"),
+        ("datomic:cloud://prod/a?region=r&endpoint=h.example.com", "endpoint is not http://", "its scheme"),
+        ("datomic:cloud://prod/a?region=r&endpoint=https://h/x", "endpoint is not http://", "its scheme"),
+        ("datomic:cloud://prod/a?region=r&endpoint=https://u:p0w@h", "endpoint is not http://", "scheme"),
+        (CLOUD + "&proxy-port=0", "proxy-port is no number", "cloud://"),
+        (CLOUD + "&secret=p0w", "holds a key", "ASYNCRESTORE_PEER_SERVER_SECRET"),
+        ("datomic:peer-server://h/music", "needs one host with its port", "HOST:PORT"),
+        ("datomic:peer-server://h:99999/music", "needs one host with its port", "HOST:PORT"),
+        ("datomic:peer-server://key:p0w@h:8998/music", "holds a user or a key", "PEER_SERVER_SECRET"),
+        ("datomic:peer-server://h:8998/music?secret=p0w", "holds a key", "PEER_SERVER_SECRET"),
+        ("datomic:peer-server://h:8998/music?access-key=p0w", "holds a key", "PEER_SERVER_ACCESS_KEY"),
+        ("datomic:peer-server://h:8998/m?validate-hostnames=no", "is true or false", "HOST:PORT"),
+    ],
+)
+def test_uris_of_servers_that_are_refused(uri: str, says: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        parse_uri(uri)
+    assert hint in caught.value.hint
+    assert "p0w" not in str(caught.value) + caught.value.hint
 
 
 def test_a_scheme_is_that_of_one_engine() -> None:

@@ -15,6 +15,7 @@ from asyncrestore.cli.options import Settings
 from asyncrestore.datomic.cache import CACHE_VARIABLE
 from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.jars import REPOSITORY_VARIABLE
+from asyncrestore.datomic.uri import ACCESS_KEY_VARIABLE, SECRET_VARIABLE
 
 if TYPE_CHECKING:
     import click
@@ -35,7 +36,8 @@ def test_variables_are_those_that_are_read() -> None:
     listed = {name for row in rows for name in re.findall(r"`(ASYNCRESTORE_\w+)`", row)}
     explicit = {str(option.envvar) for option in group.commands["verify"].params if option.envvar}
     jars = {engine.jars_variable for engine in ENGINES.values() if engine.jars_variable}
-    known = {CACHE_VARIABLE, REPOSITORY_VARIABLE, REWRITE_KEY, ENCRYPTION_KEY, *jars}
+    keys = {ACCESS_KEY_VARIABLE, SECRET_VARIABLE}
+    known = {CACHE_VARIABLE, REPOSITORY_VARIABLE, REWRITE_KEY, ENCRYPTION_KEY, *jars, *keys}
     assert listed == known | explicit
 
 

@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL, PEER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
@@ -32,6 +31,7 @@ from tests.generated.keep import keep
 from tests.generated.player import Player
 from tests.generated.variety import Variety
 from tests.support.comparison import check_copy, check_partitions, unchanged, without_indexes
+from tests.support.engines import memory_uri_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class _Check:
         if durable and engine == LOCAL:
             uri = f"datomic:local://histories/durable?storage-dir={self._scratch / name}"
         else:
-            uri = ENGINES[engine].memory_uri(name)
+            uri = memory_uri_of(engine, name)
         return await self._connector.open(uri, create=True)
 
     async def histories(self, numbers: Iterator[int]) -> None:

@@ -9,12 +9,12 @@ import anyio
 import pytest
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import PEER
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 MANY = [f'[{{:p/email "m{i}@x" :p/name "{i}" :p/boss [:p/email "ann@x"]}}]' for i in range(1000)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_a_restore_that_timed_out_goes_on(new_database: NewDatabase) -> None:
     """What it had sent commits later, and is its own: no other restore's."""
     source, target = await new_database(SCHEMA, *PEOPLE, *MANY), await new_database()
@@ -78,7 +78,7 @@ class CancelledInstalling(DatabaseWrapper):
         raise TimeoutError
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_a_restore_that_was_cancelled_while_it_installed(new_database: NewDatabase) -> None:
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     with pytest.raises(TimeoutError):
@@ -88,7 +88,7 @@ async def test_a_restore_that_was_cancelled_while_it_installed(new_database: New
     assert (await verify(source, against=target)).problems == []
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_the_newest_t_counts_what_a_cancelled_call_had_sent(
     new_database: NewDatabase, connector: Connector
 ) -> None:

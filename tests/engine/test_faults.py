@@ -14,7 +14,6 @@ import pytest
 from asyncrestore.datomic import database
 from asyncrestore.datomic.bridge import Bridge
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.errors import Overtaken, TransactionRejected, Unavailable
 from asyncrestore.jobs.restore import restore
@@ -25,6 +24,7 @@ from tests.crash.runs import Sources, run_seed
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 from tests.support.comparison import INSTALLING, check_copy, own_ts
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +149,7 @@ class CutShort(DatabaseWrapper):
         return done
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_an_installation_that_was_cut_short_is_finished(new_database: NewDatabase) -> None:
     source, target = await new_database(SCHEMA, *PEOPLE), await new_database()
     with pytest.raises(Unavailable, match="cut short"):
@@ -159,7 +159,7 @@ async def test_an_installation_that_was_cut_short_is_finished(new_database: NewD
     assert (await verify(source, against=target)).problems == []
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 async def test_installations_at_once(new_database: NewDatabase) -> None:
     """One restores; each other one is overtaken, or finds everything done."""
     source = await new_database(SCHEMA, *PEOPLE)
@@ -207,7 +207,7 @@ class Met(DatabaseWrapper):
         return await self.inner.submit(batch)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", IN_MEMORY)
 @pytest.mark.parametrize("begun", [False, True])
 async def test_two_restores_of_two_thousand_transactions(
     connector: Connector, new_database: NewDatabase, memory_uri: str, begun: bool

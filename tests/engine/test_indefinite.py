@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from asyncrestore.datomic.base import Submission
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.errors import OutcomeUnknown, TransactionRejected
 from asyncrestore.jobs.restore import restore
 from asyncrestore.model.commit import Anomaly, BatchResult
@@ -17,6 +16,7 @@ from asyncrestore.pipeline.recovery import MAX_UNNAMED_FAULTS
 from asyncrestore.testing import DatabaseWrapper
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.comparison import check_copy
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncrestore.model.commit import TxData
     from tests.support.databases import NewDatabase
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", IN_MEMORY)]
 
 MANY = [f'[{{:p/email "m{i}@x" :p/boss [:p/email "ann@x"]}}]' for i in range(60)]
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import PEER
 from asyncrestore.errors import (
     Conflict,
@@ -34,6 +33,7 @@ from tests.histories import ODD, PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
 from tests.support.damage import load
 from tests.support.databases import EndingAt
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.support.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
-both_engines = pytest.mark.parametrize("engine", ENGINES)
+both_engines = pytest.mark.parametrize("engine", IN_MEMORY)
 
 
 async def test_unknown_schemes(connector: Connector, new_database: NewDatabase) -> None:

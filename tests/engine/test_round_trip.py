@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.errors import Conflict
 from asyncrestore.jobs.backup import backup
 from asyncrestore.jobs.restore import restore
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from tests.histories import ODD, SCHEMA
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from tests.support.databases import NewDatabase
 
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", IN_MEMORY)]
 
 
 @pytest.mark.parametrize("segment_size", [1, 3, 10_000])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncrestore.datomic.engines import ENGINES
 from asyncrestore.datomic.uri import PEER
 from asyncrestore.errors import Conflict, Overtaken, TransactionRejected
 from asyncrestore.jobs.backup import backup
@@ -18,6 +17,7 @@ from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.testing import DatabaseWrapper, Faults, faulty_database
 from tests.histories import PEOPLE, SCHEMA
 from tests.support.altered import AlteredDatabase
+from tests.support.engines import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.altered import Row
     from tests.support.databases import NewDatabase
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ENGINES)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", IN_MEMORY)]
 
 MANY = [
     f'[{{:p/email "m{i}@x" :p/name "{i}" :p/boss [:p/email "ann@x"]}}]'

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EPILOG = """
 \b
 Examples: asyncrestore setup
-          asyncrestore setup local peer
+          asyncrestore setup cloud
 """
 
 
@@ -35,7 +35,8 @@ Examples: asyncrestore setup
 def setup(settings: Settings, engines: tuple[str, ...]) -> None:
     """Fetch and compile what this machine needs, and try it.
 
-    For Datomic Local (local), Datomic Pro (peer) or both; for Local if none is named.
+    For Datomic Local (local), Pro (peer), Cloud (cloud), a peer server (peer-server) or several of them; for
+    Local if none is named.
 
     Fetches Datomic's jars and compiles the bridge to it, into the user's cache directory
     (ASYNCRESTORE_CACHE_DIR names another). The other commands do this when they first need it; run this

@@ -5,7 +5,7 @@
 
   Engines cannot share a class path, so this namespace requires none: each has a namespace whose -main calls `main` with
   `open`, `databases` (both take a place, see datomic/uri.py), `release` (which ends orderly what was opened) and
-  `scratch`, the place of a database to warm up with."
+  `scratch`, which opens a database to warm up with."
   (:require [asyncrestore.engine :as engine]
             [asyncrestore.frames :as frames]
             [asyncrestore.logs :as logs]
@@ -52,7 +52,12 @@
   engine had refused it: those before it commit."
   [db columns]
   (let [{:keys [batch failure]} (transactions/decode columns)
-        begun (mapv #(engine/transact db %) batch)]
+        ;; Without order each can only begin when the one before it has committed.
+        begun (if (engine/ordered? db)
+                (mapv #(engine/transact db %) batch)
+                (into (mapv #(engine/transact db %) (take 1 batch))
+                      (map #(delay @(engine/transact db %)))
+                      (rest batch)))]
     (if failure
       (conj begun (delay (throw (ex-info (str (ex-message failure)) {:cognitect.anomalies/category :cognitect.anomalies/incorrect}
                                          failure))))
@@ -112,10 +117,8 @@
    "transactions" (fn [db start end] (frames/pack (long-array (engine/transactions db start end))))
    "schema" logs/schema
    "query" query
-   "holders" (fn [db attribute packed]
-               (mapv #(vec (engine/with-value db attribute %)) (frames/unpack packed)))
-   "values" (fn [db attribute packed]
-              (mapv #(engine/value-of db % attribute) (frames/unpack packed)))})
+   "holders" (fn [db attribute packed] (engine/with-values db attribute (vec (frames/unpack packed))))
+   "values" (fn [db attribute packed] (engine/values-of db attribute (vec (frames/unpack packed))))})
 
 (def ^:private in-turn
   "The same, for those that wait until all transactions that were sent before have landed. So who asks how far a database
@@ -131,10 +134,28 @@
   (delay (Executors/newFixedThreadPool 4 (daemon-threads "reads"))))
 
 (defn- writer-of
-  "The one thread that transacts into the database of a place, in order, however often it is opened."
-  [databases place]
+  "The one thread that transacts into the database of a place, in order, however often it is opened. Where there is no
+  order, each transaction has a thread that waits for its answer."
+  [databases place db]
   (or (some #(when (= place (:place %)) (:writer %)) (vals databases))
-      (Executors/newSingleThreadExecutor (daemon-threads "transacts"))))
+      (if (engine/ordered? db)
+        (Executors/newSingleThreadExecutor (daemon-threads "transacts"))
+        (Executors/newCachedThreadPool (daemon-threads "transacts")))))
+
+(defn- unordered
+  "The function of a request to an engine that keeps no order, with the order that there must be: one that is answered in
+  turn waits for all that were sent before it. `unanswered` has a promise for each that changes the database."
+  [unanswered run in-turn?]
+  (let [answered (promise)
+        before @unanswered]
+    (swap! unanswered conj answered)
+    (fn []
+      (try
+        (when in-turn? (run! deref before))
+        (run)
+        (finally
+          (swap! unanswered disj answered)
+          (deliver answered true))))))
 
 (defn- open
   "Opens a database and gives it its thread."
@@ -144,8 +165,8 @@
     ;; Other requests may open databases at the same time.
     (locking databases
       (let [handle (count @databases)]
-        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place)})
-        [handle (engine/database-id db) created?]))))
+        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db) :unanswered (atom #{})})
+        [handle (engine/database-id db) created? (engine/ordered? db)]))))
 
 (def ^:private landing-patience-s
   "How long transactions that have begun may take after the last request: half of what Python waits for the end."
@@ -163,8 +184,8 @@
       (.awaitTermination writer (- deadline (System/nanoTime)) TimeUnit/NANOSECONDS))))
 
 (defn- prepare
-  "Returns [executor function] for a request. For one that transacts, also a function that makes the answer from the
-  result: it runs on another thread, so that the next commit need not wait for it.
+  "Returns [executor function] for a request. For one that transacts in order, also a function that makes the answer from
+  the result: it runs on another thread, so that the next commit need not wait for it.
   Transactions are built and begun here, on the thread that reads the pipe. So they begin in order, and overlap with
   the commits before them."
   [engine databases [_ operation & arguments]]
@@ -174,15 +195,21 @@
     ;; A transaction that a cancelled call sent may be under way: the engine has its files until it has landed.
     "release" [@readers #(do (land @databases) ((:release engine)))]
     (let [[handle & others] arguments
-          {:keys [db writer]} (get @databases handle)]
+          {:keys [db writer unanswered]} (get @databases handle)]
       (if (= operation "transact")
-        (let [begun (begin db (first others))]
-          [writer
-           #(transact-all begun (engine/overlaps? db))
-           (fn [[done failed behind]] [(packed done) failed (packed behind)])])
-        (let [f (or (get reads operation) (get in-turn operation))]
+        (let [begun (begin db (first others))
+              run #(transact-all begun (engine/overlaps? db))
+              finish (fn [[done failed behind]] [(packed done) failed (packed behind)])]
+          (if (engine/ordered? db)
+            [writer run finish]
+            [writer (unordered unanswered (comp finish run) false)]))
+        (let [f (or (get reads operation) (get in-turn operation))
+              run #(apply f db others)]
           (when-not f (throw (ex-info (str "Unknown operation " operation) {})))
-          [(if (contains? in-turn operation) writer @readers) #(apply f db others)])))))
+          (cond
+            (not (contains? in-turn operation)) [@readers run]
+            (engine/ordered? db) [writer run]
+            :else [writer (unordered unanswered run true)]))))))
 
 (defn- serve [engine ^DataInputStream in ^DataOutputStream out]
   (let [databases (atom {})
@@ -209,7 +236,7 @@
 (defn warm-up
   "Uses all code that every run needs, so that the class-data archive, which is made afterwards, holds it."
   [engine]
-  (let [[db] ((:open engine) (assoc (:scratch engine) "create" true))]
+  (let [[db] ((:scratch engine))]
     (transact-edn db ["[{:db/ident :warm/up :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]"])
     (let [e (frames/pack (long-array [4611686018427387905])) a (frames/pack (long-array [-9223372036854775807]))
           sizes (frames/pack (long-array [1 0 0])) n (frames/pack (long-array [0])) none (frames/pack (long-array 0))

@@ -1,5 +1,5 @@
 (ns asyncrestore.client
-  "A database behind Datomic's client API (Local and Cloud have the same one)."
+  "Datomic Local behind the client API. (Servers that are away have the same API, and need more: remote.clj.)"
   (:require [asyncrestore.engine :as engine]
             [datomic.client.api :as d]))
 
@@ -32,14 +32,17 @@
       (if (seq (d/datoms db {:index :avet :components [:db/ident attribute] :limit 1}))
         (d/datoms (d/history db) {:index :aevt :components [attribute] :limit -1})
         [])))
-  (with-value [_ attribute value]
-    (map :e (d/datoms (d/db conn) {:index :avet :components [attribute value] :limit -1})))
-  (value-of [_ entity attribute]
-    (:v (first (d/datoms (d/db conn) {:index :eavt :components [entity attribute] :limit -1}))))
+  (with-values [_ attribute values]
+    (let [db (d/db conn)]
+      (mapv #(mapv :e (d/datoms db {:index :avet :components [attribute %] :limit -1})) values)))
+  (values-of [_ attribute entities]
+    (let [db (d/db conn)]
+      (mapv #(:v (first (d/datoms db {:index :eavt :components [% attribute] :limit -1}))) entities)))
   (transact [_ tx-data]
     (delay
       (let [{:keys [db-before tx-data tempids]} (commit conn tx-data)]
         {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids})))
+  (ordered? [_] true)
   (overlaps? [_] false)
   (query [_ as-of query arguments]
     (let [db (d/db conn)]

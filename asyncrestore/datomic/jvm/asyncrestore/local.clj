@@ -167,7 +167,7 @@
 
 (def ^:private engine
   {:open (explaining open) :databases (explaining databases) :release release
-   :scratch {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up"}})
+   :scratch #(open {"storage-dir" ":mem" "system" "warm-up" "db" "warm-up" "create" true})})
 
 (defn- warm-up [] (bridge/warm-up engine))
 

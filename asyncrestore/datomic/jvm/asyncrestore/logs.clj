@@ -22,15 +22,16 @@
        :e))
 
 (defn- ref-slots
-  "For each attribute whether its values are references; for a tuple a vector of that, by slot.
+  "For each attribute whether its values are references; for a tuple a vector of that, by slot; :float for floats.
   Value types and the types of tuples never change, so the newest schema is right for all time."
   [db]
   (let [idents (group-by :v (engine/history db :db/ident))
         ref-type (:e (first (get idents :db.type/ref)))
+        float-type (:e (first (get idents :db.type/float)))
         types (into {} (map (juxt :e :v)) (engine/history db :db/valueType))
         ref? #(= ref-type (get types %))
         slots (fn [attribute f] (for [d (engine/history db attribute)] [(:e d) (f d)]))]
-    (into (into {} (for [[a _] types] [a (ref? a)]))
+    (into (into {} (for [[a type] types] [a (if (= float-type type) :float (ref? a))]))
           (concat
             ;; A homogeneous tuple has two to eight slots of its one type.
             (slots :db/tupleType #(vec (repeat 8 (= :db.type/ref (:v %)))))
@@ -56,8 +57,11 @@
     (dotimes [i n]
       (let [datom (.get datoms i)
             a (long (nth datom 1))
-            v (nth datom 2)
-            ref? (ref-slot db a)
+            slot (ref-slot db a)
+            ;; A server that is away sends floats as doubles.
+            float? (identical? slot :float)
+            v (if float? (float (nth datom 2)) (nth datom 2))
+            ref? (if float? false slot)
             kind (values/kind v ref?)]
         (aset es i (long (nth datom 0)))
         (aset as i a)
@@ -69,7 +73,7 @@
           (.add texts (values/payload kind v ref?)))))
     [n (frames/pack txs) (frames/pack es) (frames/pack as) (frames/pack numbers) (str kinds) (str added) texts]))
 
-(defn- weight
+(defn weight
   "One, and one more for every 64 characters or bytes of the value, as `model.weight` in Python."
   ^long [datom]
   (let [v (nth datom 2)]
@@ -88,8 +92,11 @@
         (let [data (vec data)
               weighs (long (reduce (fn [^long sum datom] (+ sum (weight datom))) weighs data))]
           (.addAll datoms ^java.util.Collection data)
-          (if (and (>= weighs (long size)) (next transactions))
-            [(inc (long t)) (columns db datoms)]
+          (if-let [others (when (>= weighs (long size)) (next transactions))]
+            (let [next-t (inc (long t))]
+              ;; An engine that reads ahead goes on there.
+              (some-> (:ahead db) (swap! conj [[next-t end] others]))
+              [next-t (columns db datoms)])
             (recur (next transactions) weighs)))
         [nil (columns db datoms)]))))
 
@@ -97,6 +104,7 @@
   "The history of the attributes that make up the schema, in columns, unordered."
   [db]
   (let [datoms (ArrayList.)]
-    (doseq [attribute schema-attributes]
-      (.addAll datoms ^java.util.Collection (vec (engine/history db attribute))))
+    ;; Several at once: a server may be far away.
+    (doseq [history (pmap #(vec (engine/history db %)) schema-attributes)]
+      (.addAll datoms ^java.util.Collection history))
     (columns db datoms)))

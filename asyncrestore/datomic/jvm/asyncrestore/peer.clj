@@ -143,8 +143,10 @@
     (let [db (d/db conn)]
       ;; A database made by an old version may lack newer schema attributes.
       (if (d/entid db attribute) (d/datoms (d/history db) :aevt attribute) [])))
-  (with-value [_ attribute value] (map :e (d/datoms (d/db conn) :avet attribute value)))
-  (value-of [_ entity attribute] (:v (first (d/datoms (d/db conn) :eavt entity attribute))))
+  (with-values [_ attribute values]
+    (let [db (d/db conn)] (mapv #(mapv :e (d/datoms db :avet attribute %)) values)))
+  (values-of [_ attribute entities]
+    (let [db (d/db conn)] (mapv #(:v (first (d/datoms db :eavt % attribute))) entities)))
   (transact [_ tx-data]
     ;; The peer commits in the order of submission, so the next transaction need not wait for the answer.
     (let [answer (try
@@ -160,6 +162,7 @@
           {:before (d/basis-t db-before)
            :tx (:tx (first tx-data))
            :tempids (into {} (filter (comp string? key)) tempids)}))))
+  (ordered? [_] true)
   (overlaps? [_] true)
   (query [_ as-of query arguments]
     (let [db (d/db conn)]
@@ -186,7 +189,8 @@
       [(->PeerDatabase conn (identity-of (d/db conn)) (atom {}) (atom {})) created?])))
 
 (def ^:private engine
-  {:open open :databases databases :release (constantly nil) :scratch {"uri" "datomic:mem://warm-up"}})
+  {:open open :databases databases :release (constantly nil)
+   :scratch #(open {"uri" "datomic:mem://warm-up" "create" true})})
 
 (defn- warm-up [] (bridge/warm-up engine))
 

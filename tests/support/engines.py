@@ -1,0 +1,14 @@
+"""The engines that have databases in memory: those on which most tests run."""
+
+from __future__ import annotations
+
+from asyncrestore.datomic.engines import ENGINES
+
+_MEMORY_URIS = {name: engine.memory_uri for name, engine in ENGINES.items() if engine.memory_uri is not None}
+IN_MEMORY = tuple(_MEMORY_URIS)
+"""Their names."""
+
+
+def memory_uri_of(engine: str, name: str) -> str:
+    """Returns the URI of a database in memory."""
+    return _MEMORY_URIS[engine](name)
