@@ -48,7 +48,7 @@
             client)))))
 
 (defn- open [{:strs [system] :as place}]
-  (remote/open (client-of place) (str "The system " system) place true
+  (remote/open (client-of place) (str "The system " system) place
                (fn [client db] (requests/ask #(d/create-database client {:db-name db})))))
 
 (defn- refused-key-file

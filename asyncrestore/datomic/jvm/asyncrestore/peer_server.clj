@@ -65,7 +65,7 @@
   (let [client (client-of place)
         where (str "The peer server at " endpoint)]
     (probe endpoint where)
-    (remote/open client where place false
+    (remote/open client where place
                  (fn [_ db]
                    (throw (remote/error "not-found" "not-served" (str where " has no database " db ", and cannot make one")))))))
 

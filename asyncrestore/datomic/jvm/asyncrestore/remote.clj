@@ -196,13 +196,18 @@
             (connect client where db)
             (do (Thread/sleep 200) (recur)))))))
 
+(defn- begins-at-0?
+  "Has the log a transaction of t 0? That of Cloud and Local does, and goes on without gaps. Pro's begins at t 1000."
+  [conn]
+  (some? (seq (requests/ask-all #(d/tx-range conn {:start 0 :end 1 :limit -1})))))
+
 (defn open
   "Opens a database through a client. If it does not exist and `create` is set, calls `make` first. Returns
-  [database created?]. `where` says in a message what is asked; `consecutive?` whether t is."
-  [client where {:strs [db create]} consecutive? make]
+  [database created?]. `where` says in a message what is asked."
+  [client where {:strs [db create]} make]
   (let [there (if create (connect-if-there client where db) (connect client where db))
         conn (or there (do (make client db) (connect-made client where db)))]
-    [(->RemoteDatabase conn consecutive? (atom {}) (atom #{}) (atom nil) (atom [])) (nil? there)]))
+    [(->RemoteDatabase conn (begins-at-0? conn) (atom {}) (atom #{}) (atom nil) (atom [])) (nil? there)]))
 
 (defn databases [client]
   (vec (sort (requests/ask #(d/list-databases client {:timeout connect-ms})))))
@@ -210,4 +215,4 @@
 (defn scratch
   "A database to warm up with, where all requests have fixed answers."
   []
-  (open (canned/client client-options) "warm-up" {"db" "warm-up"} true nil))
+  (open (canned/client client-options) "warm-up" {"db" "warm-up"} nil))
