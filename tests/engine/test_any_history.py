@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from asyncrestore.datomic.database import open_connector
-from asyncrestore.datomic.uri import LOCAL, PEER
+from asyncrestore.datomic.uri import CLOUD, LOCAL, PEER, PEER_SERVER
 from asyncrestore.jobs.verify import verify
 from asyncrestore.stores.memory import MemoryStore
 from asyncrestore.verifying import common_past
@@ -30,20 +31,27 @@ from tests.generated.journeys import COPIES, Journey, Travel, journeys
 from tests.generated.keep import keep
 from tests.generated.player import Player
 from tests.generated.variety import Variety
+from tests.support.cloud.server import open_server
 from tests.support.comparison import check_copy, check_partitions, unchanged, without_indexes
-from tests.support.engines import memory_uri_of
+from tests.support.engines import REMOTE, behind, memory_uri_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from asyncrestore.datomic.database import BridgeDatabase, Connector
     from tests.generated.script import Step
+    from tests.support.cloud.server import CloudServer
 
-HISTORIES = {LOCAL: 210, PEER: 45}
+HISTORIES = {LOCAL: 210, PEER: 45, CLOUD: 15, PEER_SERVER: 6}
 if "HISTORIES" in os.environ:
     HISTORIES = {os.environ.get("ENGINE", LOCAL): int(os.environ["HISTORIES"])}
 SEED = int(os.environ.get("SEED", "1"))
-PAIRS = {LOCAL: [(LOCAL, LOCAL)], PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)]}
+PAIRS = {
+    LOCAL: [(LOCAL, LOCAL)],
+    PEER: [(PEER, PEER), (PEER, LOCAL), (LOCAL, PEER)],
+    CLOUD: [(CLOUD, CLOUD), (CLOUD, LOCAL), (LOCAL, CLOUD), (CLOUD, PEER), (PEER, CLOUD)],
+    PEER_SERVER: [(PEER_SERVER, PEER_SERVER), (PEER_SERVER, LOCAL), (LOCAL, PEER_SERVER)],
+}
 """From which engine to which: history by history, in turn."""
 ENOUGH_FOR_VARIETY = 210
 """A run of this many histories must show every kind."""
@@ -59,9 +67,16 @@ class _Check:
     """One batch of histories, in a JVM of its own."""
 
     def __init__(
-        self, connector: Connector, engine: str, shown: Shown, directory: Path, scratch: Path
+        self,
+        connector: Connector,
+        engine: str,
+        shown: Shown,
+        directory: Path,
+        scratch: Path,
+        server: CloudServer | None,
     ) -> None:
         self._connector = connector
+        self._server = server
         self._pairs = PAIRS[engine]
         self._shown = shown
         self._directory = directory
@@ -71,6 +86,9 @@ class _Check:
     async def _new(self, engine: str, *, durable: bool = False) -> BridgeDatabase:
         """Makes a database in memory; or of Local a durable one, of always the same name."""
         name = f"db{next(self._numbers)}"
+        if engine in REMOTE:
+            assert self._server is not None
+            return await self._connector.open(await self._server.new(name, engine), create=True)
         if durable and engine == LOCAL:
             uri = f"datomic:local://histories/durable?storage-dir={self._scratch / name}"
         else:
@@ -147,7 +165,7 @@ def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
     @given(st.data())
     def run(data: st.DataObject) -> None:
         journey = data.draw(journeys())
-        engines, onto_disk = frozenset({here, there}), journey.onto_disk(here)
+        engines, onto_disk = frozenset(map(behind, (here, there))), journey.onto_disk(here)
         fitted = journey.fitted(here, there)
         drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk, fitted=fitted)), journey))
 
@@ -160,6 +178,19 @@ BATCHES = [
     for engine, wanted in HISTORIES.items()
     for numbers in batches(wanted, PER_JVM)
 ]
+
+
+@asynccontextmanager
+async def around(
+    engine: str, directory: Path, patch: pytest.MonkeyPatch
+) -> AsyncIterator[CloudServer | None]:
+    """The server of an engine that needs one."""
+    if engine in REMOTE:
+        async with open_server(directory) as server:
+            server.meet_clients(patch)
+            yield server
+    else:
+        yield None
 
 
 @pytest.fixture
@@ -179,8 +210,12 @@ async def test_any_history_is_identical_after_a_journey(
     shown, wanted = Shown(Variety(on_pro=engine == PEER)), HISTORIES[engine]
     # Where make test-histories lets them stay.
     kept = Path(os.environ.get("FAILED_HISTORIES", tmp_path))
-    async with open_connector() as connector, anyio.create_task_group() as lanes:
-        check = _Check(connector, engine, shown, kept, tmp_path)
+    async with (
+        around(engine, tmp_path, monkeypatch) as server,
+        open_connector() as connector,
+        anyio.create_task_group() as lanes,
+    ):
+        check = _Check(connector, engine, shown, kept, tmp_path, server)
         waiting = iter([SEED * 1_000_000 + number for number in numbers])
         for _ in range(LANES):
             lanes.start_soon(check.histories, waiting)

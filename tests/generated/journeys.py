@@ -87,7 +87,7 @@ class Journey:
 
     def fitted(self, here: str, there: str) -> bool:
         """Whether the copy is fitted to its engine: then no other database is made of it."""
-        return (here, there) == (PEER, LOCAL) and not self.copies
+        return here == PEER and there != PEER and not self.copies
 
     def features(self) -> set[str]:
         """What it shows."""

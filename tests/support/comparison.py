@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asyncrestore.datomic.engines import parse_uri
 from asyncrestore.datomic.uri import LOCAL
 from asyncrestore.model.log import TX_PARTITION, Transaction, tx_to_t
+from tests.support.engines import behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ FIRST_T, FIRST_PRO_T = 6, 1000
 
 def first_t(database: Database) -> int:
     """Returns the t of the first transaction that is not part of the bootstrap."""
-    return FIRST_T if parse_uri(database.uri).engine == LOCAL else FIRST_PRO_T
+    return FIRST_T if behind(parse_uri(database.uri).engine) == LOCAL else FIRST_PRO_T
 
 
 async def own_ts(database: Database) -> list[int]:

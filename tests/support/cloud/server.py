@@ -1,11 +1,13 @@
 """A server of the protocol of Datomic's clients, as Datomic Cloud and as a peer server, on this machine.
 
-Databases, transactions and errors are Datomic Local's. The key files that a client of Cloud reads are on moto.
+Databases, transactions and errors are Datomic Local's. The key files that a client of Cloud reads are on
+moto.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import threading
@@ -29,6 +31,8 @@ from tests.support.cloud.certificates import PASSWORD, Certificates, make_certif
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    import pytest
 
 Flavour: TypeAlias = Literal["cloud", "peer-server"]
 
@@ -72,7 +76,7 @@ class Place:
             "s3",
             endpoint_url=self.s3,
             aws_access_key_id="access-key-of-the-tests",
-            aws_secret_access_key="secret-key-of-the-tests",
+            aws_secret_access_key="secret-key-of-the-tests",  # noqa: S106 - of nothing real
             region_name=REGION,
             verify=str(self.certificates.authority),
         )
@@ -134,6 +138,26 @@ class CloudServer:
         """Makes a database, for the clients that cannot. One that is there stays."""
         self._control("create", {"db": db})
 
+    async def new(self, db: str, flavour: str) -> str:
+        """Returns the URI of a new database, which a client of Cloud can make itself."""
+        if flavour == "peer-server":
+            await anyio.to_thread.run_sync(self.create, db)
+            return self.uri(db, "peer-server")
+        return self.uri(db)
+
+    def meet_clients(self, patch: pytest.MonkeyPatch) -> None:
+        """Sets what JVMs with clients that are started from now on need."""
+        options = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {self.place.java_options()}"
+        patch.setenv("JDK_JAVA_OPTIONS", options.strip())
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "access-key-of-the-tests",
+            "AWS_SECRET_ACCESS_KEY": "secret-key-of-the-tests",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "ASYNCRESTORE_PEER_SERVER_ACCESS_KEY": ACCESS_KEY,
+            "ASYNCRESTORE_PEER_SERVER_SECRET": SECRET,
+        }.items():
+            patch.setenv(name, value)
+
     def rotate_keys(self) -> None:
         """Makes new keys, and puts them into the key files: the old ones are no longer accepted."""
         self._control("rotate")
@@ -164,7 +188,7 @@ class CloudServer:
 class _Quiet(WSGIRequestHandler):
     """Logs nothing."""
 
-    def log(self, *_: object) -> None:  # type: ignore[override]
+    def log(self, *_: object) -> None:
         pass
 
 
@@ -192,7 +216,8 @@ def open_place(directory: Path) -> Iterator[Place]:
 @asynccontextmanager
 async def open_server(directory: Path) -> AsyncIterator[CloudServer]:
     """Runs a server as a process for as long as the context lasts. Its files are in `directory`."""
-    command = await command_for(SOURCES, "cloudserver", cache_dir())
+    cache = await anyio.to_thread.run_sync(cache_dir)
+    command = await command_for(SOURCES, "cloudserver", cache)
     with open_place(directory) as place, (directory / "server.log").open("wb") as log:
         config = {
             "s3": place.s3,

@@ -44,9 +44,17 @@
     500 (send-value exchange (ex-data (wire/error :fault "Server Error")))
     (send-answer exchange status "text/html" (.getBytes (str "<html><body>" status " by a proxy</body></html>") "UTF-8"))))
 
+(defn- create
+  "Makes a database and its keys. A request that was sent again waits for both."
+  [{:keys [system keys config]} db]
+  (locking keys
+    (when (operations/create system db)
+      (swap! keys merge (keys/make config (keys/of-database db))))
+    {}))
+
 (defn- perform
   "Carries out a request after its signature was verified. Returns the answer's body."
-  [{:keys [system keys state config]} flavour operation headers ^bytes body]
+  [{:keys [system keys state config] :as server} flavour operation headers ^bytes body]
   (try
     (let [request (wire/decode body)
           db (operations/name-of system request)]
@@ -54,9 +62,7 @@
                    {:headers headers :uri (if (= flavour :cloud) "/api" "/") :request-method :post
                     :body (ByteBuffer/wrap body)})
       (case operation
-        "create-db" (do (when (operations/create system db)
-                          (swap! keys merge (keys/make config (keys/of-database db))))
-                        {})
+        "create-db" (create server db)
         "delete-db" (do (when (operations/delete system db)
                           (apply swap! keys dissoc (keys/of-database db))
                           (keys/withdraw config (keys/of-database db)))
@@ -151,16 +157,14 @@
 
 (defn- control
   "Carries out a request of the tests. Returns what it is answered with."
-  [{:keys [state system config keys] :as server} command message]
+  [{:keys [state system] :as server} command message]
   (case command
     "faults" (do (faults/set-faults state message) {})
     "counts" (:counts @state)
     "rotate" (do (rotate server) {})
     "expire" (do (operations/expire-tokens system) {})
     "restart" (do (restart server (get message "down_ms" 0)) {})
-    "create" (let [db (get message "db")]
-               (when (operations/create system db) (swap! keys merge (keys/make config (keys/of-database db))))
-               {})))
+    "create" (create server (get message "db"))))
 
 (defn- read-json [content]
   (if (empty? content) {} (transit/read (transit/reader (ByteArrayInputStream. content) :json))))
