@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import ssl
 import subprocess
 import threading
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 Flavour: TypeAlias = Literal["cloud", "peer-server"]
 
 SOURCES = Path(__file__).parent / "jvm"
-BUCKET, SYSTEM, REGION = "datomic-keys", "tests", "us-east-1"
+SYSTEM, REGION = "tests", "us-east-1"
 ACCESS_KEY, SECRET = "peer-access-key", "peer-secret"
 """Of the peer server."""
 START_S, CONTROL_S, END_S = 60.0, 20.0, 10.0
@@ -64,6 +65,7 @@ class Place:
     directory: Path
     certificates: Certificates
     s3_port: int
+    bucket: str
 
     @property
     def s3(self) -> str:
@@ -202,10 +204,11 @@ def open_place(directory: Path) -> Iterator[Place]:
     s3 = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet, ssl_context=context)
     thread = threading.Thread(target=s3.serve_forever)
     thread.start()
-    place = Place(directory, certificates, s3.server_port)
+    # All of moto's servers in a process have the same buckets.
+    place = Place(directory, certificates, s3.server_port, f"keys-{secrets.token_hex(8)}")
     try:
         place.regions.write_text(_REGIONS.format(region=REGION, port=s3.server_port), "utf-8")
-        place.client().create_bucket(Bucket=BUCKET)
+        place.client().create_bucket(Bucket=place.bucket)
         yield place
     finally:
         s3.shutdown()
@@ -221,7 +224,7 @@ async def open_server(directory: Path) -> AsyncIterator[CloudServer]:
     with open_place(directory) as place, (directory / "server.log").open("wb") as log:
         config = {
             "s3": place.s3,
-            "bucket": BUCKET,
+            "bucket": place.bucket,
             "system": SYSTEM,
             "region": REGION,
             "access-key": ACCESS_KEY,

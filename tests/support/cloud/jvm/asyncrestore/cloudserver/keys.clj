@@ -81,7 +81,7 @@
   [config keys flavour operation db request]
   (let [params (expected config keys flavour operation db)
         failure (cond
-                  (nil? params) "no key"
+                  (nil? params) (str "no key for " operation " of " db)
                   (not (hmac/signed? request)) "not signed"
                   :else (hmac/verify-failure request params))]
     (when failure (throw (wire/error :forbidden (str "Forbidden: " failure))))))
