@@ -165,7 +165,9 @@ def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
     @given(st.data())
     def run(data: st.DataObject) -> None:
         journey = data.draw(journeys())
-        engines, onto_disk = frozenset(map(behind, (here, there))), journey.onto_disk(here)
+        engines = frozenset(map(behind, (here, there)))
+        # On its way to a server a number loses what Local loses on disk.
+        onto_disk = journey.onto_disk(here) or (there in REMOTE and here not in REMOTE)
         fitted = journey.fitted(here, there)
         drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk, fitted=fitted)), journey))
 
