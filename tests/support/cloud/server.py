@@ -134,6 +134,10 @@ class CloudServer:
         """Makes a database, for the clients that cannot. One that is there stays."""
         self._control("create", {"db": db})
 
+    def delete(self, db: str) -> None:
+        """Deletes a database, while clients may have it open."""
+        self._control("delete", {"db": db})
+
     def rotate_keys(self) -> None:
         """Makes new keys, and puts them into the key files: the old ones are no longer accepted."""
         self._control("rotate")
@@ -192,7 +196,7 @@ def open_place(directory: Path) -> Iterator[Place]:
 @asynccontextmanager
 async def open_server(directory: Path) -> AsyncIterator[CloudServer]:
     """Runs a server as a process for as long as the context lasts. Its files are in `directory`."""
-    command = await command_for(SOURCES, "cloudserver", cache_dir())
+    command = await command_for(SOURCES, "cloudserver", await anyio.to_thread.run_sync(cache_dir))
     with open_place(directory) as place, (directory / "server.log").open("wb") as log:
         config = {
             "s3": place.s3,

@@ -44,9 +44,16 @@
     500 (send-value exchange (ex-data (wire/error :fault "Server Error")))
     (send-answer exchange status "text/html" (.getBytes (str "<html><body>" status " by a proxy</body></html>") "UTF-8"))))
 
+(defn- delete
+  "Deletes a database and its keys."
+  [{:keys [system keys config]} db]
+  (when (operations/delete system db)
+    (apply swap! keys dissoc (keys/of-database db))
+    (keys/withdraw config (keys/of-database db))))
+
 (defn- perform
   "Carries out a request after its signature was verified. Returns the answer's body."
-  [{:keys [system keys state config]} flavour operation headers ^bytes body]
+  [{:keys [system keys state config] :as server} flavour operation headers ^bytes body]
   (try
     (let [request (wire/decode body)
           db (operations/name-of system request)]
@@ -57,10 +64,7 @@
         "create-db" (do (when (operations/create system db)
                           (swap! keys merge (keys/make config (keys/of-database db))))
                         {})
-        "delete-db" (do (when (operations/delete system db)
-                          (apply swap! keys dissoc (keys/of-database db))
-                          (keys/withdraw config (keys/of-database db)))
-                        {})
+        "delete-db" (do (delete server db) {})
         (let [answer (operations/perform system operation request)]
           (when (= operation "transact") (faults/tell state "commits"))
           answer)))
@@ -158,6 +162,7 @@
     "rotate" (do (rotate server) {})
     "expire" (do (operations/expire-tokens system) {})
     "restart" (do (restart server (get message "down_ms" 0)) {})
+    "delete" (do (delete server (get message "db")) {})
     "create" (let [db (get message "db")]
                (when (operations/create system db) (swap! keys merge (keys/make config (keys/of-database db))))
                {})))
