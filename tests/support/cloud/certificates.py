@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSWORD = "changeit"
+PASSWORD = "changeit"  # noqa: S105 - of what is made for a test
 """Of the key store and of the trust store."""
 
 

@@ -1,6 +1,7 @@
 """A server of the protocol of Datomic's clients, as Datomic Cloud and as a peer server, on this machine.
 
-Databases, transactions and errors are Datomic Local's. The key files that a client of Cloud reads are on moto.
+Databases, transactions and errors are Datomic Local's. Moto has the key files that a client of Cloud
+reads.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Place:
             "s3",
             endpoint_url=self.s3,
             aws_access_key_id="access-key-of-the-tests",
-            aws_secret_access_key="secret-key-of-the-tests",
+            aws_secret_access_key="secret-key-of-the-tests",  # noqa: S106
             region_name=REGION,
             verify=str(self.certificates.authority),
         )
@@ -168,7 +169,7 @@ class CloudServer:
 class _Quiet(WSGIRequestHandler):
     """Logs nothing."""
 
-    def log(self, *_: object) -> None:  # type: ignore[override]
+    def log(self, *_: object) -> None:
         pass
 
 
