@@ -1,7 +1,7 @@
 """A server of the protocol of Datomic's clients, as Datomic Cloud and as a peer server, on this machine.
 
-Databases, transactions and errors are Datomic Local's. The key files that a client of Cloud reads are on
-moto.
+Databases, transactions and errors are Datomic Local's. Moto has the key files that a client of Cloud
+reads.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Place:
             "s3",
             endpoint_url=self.s3,
             aws_access_key_id="access-key-of-the-tests",
-            aws_secret_access_key="secret-key-of-the-tests",  # noqa: S106 - of nothing real
+            aws_secret_access_key="secret-key-of-the-tests",  # noqa: S106
             region_name=REGION,
             verify=str(self.certificates.authority),
         )
@@ -160,6 +160,10 @@ class CloudServer:
         }.items():
             patch.setenv(name, value)
 
+    def delete(self, db: str) -> None:
+        """Deletes a database, while clients may have it open."""
+        self._control("delete", {"db": db})
+
     def rotate_keys(self) -> None:
         """Makes new keys, and puts them into the key files: the old ones are no longer accepted."""
         self._control("rotate")
@@ -219,8 +223,7 @@ def open_place(directory: Path) -> Iterator[Place]:
 @asynccontextmanager
 async def open_server(directory: Path) -> AsyncIterator[CloudServer]:
     """Runs a server as a process for as long as the context lasts. Its files are in `directory`."""
-    cache = await anyio.to_thread.run_sync(cache_dir)
-    command = await command_for(SOURCES, "cloudserver", cache)
+    command = await command_for(SOURCES, "cloudserver", await anyio.to_thread.run_sync(cache_dir))
     with open_place(directory) as place, (directory / "server.log").open("wb") as log:
         config = {
             "s3": place.s3,

@@ -60,7 +60,7 @@
             slot (ref-slot db a)
             ;; A server that is away sends floats as doubles.
             float? (identical? slot :float)
-            v (if float? (float (nth datom 2)) (nth datom 2))
+            v (if float? (.floatValue ^Number (nth datom 2)) (nth datom 2))
             ref? (if float? false slot)
             kind (values/kind v ref?)]
         (aset es i (long (nth datom 0)))

@@ -175,7 +175,7 @@
 
 (defn- connect [client where db]
   (try
-    (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) 0)
+    (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) connect-ms)
     (catch clojure.lang.ExceptionInfo e (throw (unconnected where db e)))))
 
 (defn- connect-if-there

@@ -5,6 +5,7 @@
   The client takes an answer that was cut, or that a proxy made, for an empty one, or waits for ever for its next part.
   So the methods by which it reads answers are wrapped here (`whole?`). An answer that never comes ends by our own timer."
   (:require [clojure.core.async :as async]
+            [clojure.edn :as edn]
             [clojure.string :as str]
             [datomic.client.impl.shared :as shared]))
 
@@ -73,6 +74,14 @@
       (some->> (re-find #"^:db\.error/([\w-]+)" (str message)) second (keyword "db.error"))
       (some (fn [[pattern error]] (when (re-find pattern (str message)) error)) names)))
 
+(defn- in-words
+  "The data of an error that an older system has in its message only: a map behind the first line."
+  [message]
+  (let [text (second (str/split (str message) #"\n" 2))
+        data (when (and text (str/starts-with? text "{"))
+               (try (edn/read-string {:default (fn [_ value] value)} text) (catch Exception _ nil)))]
+    (if (map? data) data {})))
+
 (defn- said
   "The message of an anomaly. Jetty's is a dump of its connection."
   [{:cognitect.anomalies/keys [category message] :keys [http-result]}]
@@ -92,7 +101,8 @@
         id (when (= error :db.error/not-an-entity)
              (some->> (re-find #"\[:asyncrestore/original-id (\d+)\]" (str (:cognitect.anomalies/message anomaly)))
                       second parse-long))]
-    (cond-> (merge (select-keys anomaly [:entity :e :a :v :http-result ::garbled])
+    (cond-> (merge (when-not (:db/error anomaly) (select-keys (in-words (:cognitect.anomalies/message anomaly)) [:entity :e :a :v]))
+                   (select-keys anomaly [:entity :e :a :v :http-result ::garbled])
                    {:cognitect.anomalies/category (or category :cognitect.anomalies/fault)
                     :cognitect.anomalies/message (said (merge {:cognitect.anomalies/category :cognitect.anomalies/fault} anomaly))})
       error (assoc :db/error error)
