@@ -21,11 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-<<<<<<< HEAD
-PASSWORD = "changeit"  # noqa: S105 - of nothing real
-=======
 PASSWORD = "changeit"  # noqa: S105 - of what is made for a test
->>>>>>> cloud
 """Of the key store and of the trust store."""
 
 

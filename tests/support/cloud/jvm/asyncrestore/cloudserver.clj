@@ -44,7 +44,6 @@
     500 (send-value exchange (ex-data (wire/error :fault "Server Error")))
     (send-answer exchange status "text/html" (.getBytes (str "<html><body>" status " by a proxy</body></html>") "UTF-8"))))
 
-<<<<<<< HEAD
 (defn- create
   "Makes a database and its keys. A request that was sent again waits for both."
   [{:keys [system keys config]} db]
@@ -52,14 +51,13 @@
     (when (operations/create system db)
       (swap! keys merge (keys/make config (keys/of-database db))))
     {}))
-=======
+
 (defn- delete
   "Deletes a database and its keys."
   [{:keys [system keys config]} db]
   (when (operations/delete system db)
     (apply swap! keys dissoc (keys/of-database db))
     (keys/withdraw config (keys/of-database db))))
->>>>>>> cloud
 
 (defn- perform
   "Carries out a request after its signature was verified. Returns the answer's body."
@@ -71,18 +69,8 @@
                    {:headers headers :uri (if (= flavour :cloud) "/api" "/") :request-method :post
                     :body (ByteBuffer/wrap body)})
       (case operation
-<<<<<<< HEAD
         "create-db" (create server db)
-        "delete-db" (do (when (operations/delete system db)
-                          (apply swap! keys dissoc (keys/of-database db))
-                          (keys/withdraw config (keys/of-database db)))
-                        {})
-=======
-        "create-db" (do (when (operations/create system db)
-                          (swap! keys merge (keys/make config (keys/of-database db))))
-                        {})
         "delete-db" (do (delete server db) {})
->>>>>>> cloud
         (let [answer (operations/perform system operation request)]
           (when (= operation "transact") (faults/tell state "commits"))
           answer)))
@@ -180,14 +168,8 @@
     "rotate" (do (rotate server) {})
     "expire" (do (operations/expire-tokens system) {})
     "restart" (do (restart server (get message "down_ms" 0)) {})
-<<<<<<< HEAD
-    "create" (create server (get message "db"))))
-=======
-    "delete" (do (delete server (get message "db")) {})
-    "create" (let [db (get message "db")]
-               (when (operations/create system db) (swap! keys merge (keys/make config (keys/of-database db))))
-               {})))
->>>>>>> cloud
+    "create" (create server (get message "db"))
+    "delete" (do (delete server (get message "db")) {})))
 
 (defn- read-json [content]
   (if (empty? content) {} (transit/read (transit/reader (ByteArrayInputStream. content) :json))))
