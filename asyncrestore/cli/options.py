@@ -111,6 +111,13 @@ parallel_option = click.option(
     help="How many segments are read and written at once.",
 )
 
+read_rate_option = click.option(
+    "--read-rate",
+    type=click.IntRange(min=1),
+    metavar="DATOMS",
+    help="Read at most so many datoms a second of the database's log.",
+)
+
 
 def refuse_memory(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """Refuses a store in memory, which would end with this process (a click callback).

@@ -90,6 +90,7 @@ async def backup(
     segments: int | None = None,
     shard: tuple[int, int] = (0, 1),
     parallel: int = 3,
+    read_rate: int | None = None,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> BackupReport:
@@ -111,6 +112,7 @@ async def backup(
         shard: (i, n) copies only part i of n, counted from 0; other processes copy theirs, at the same time
             or not. All of them must use the same `segment_size`.
         parallel: how many segments are read and written at once.
+        read_rate: at most so many datoms of the source's log are read a second. Default: as fast as it goes.
         encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
         on_progress: called with the watermarks.
 
@@ -129,7 +131,7 @@ async def backup(
     """
     texts(name=name)
     integers(least=1, segment_size=segment_size, parallel=parallel)
-    integers(least=1, or_none=True, segments=segments)
+    integers(least=1, or_none=True, segments=segments, read_rate=read_rate)
     integers(start_t=start_t)
     integers(or_none=True, end_t=end_t)
     if end_t is not None and end_t <= start_t:
@@ -139,7 +141,7 @@ async def backup(
             f"there is no shard {shard[0]} of {shard[1]}", hint="Of N shards the first is 0 and the last N-1."
         )
     async with as_store(store, encryption) as opened, open_connector() as connector:
-        database = await as_source(connector, source)
+        database = await as_source(connector, source, read_rate=read_rate)
         report = await fill(
             database,
             opened,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from asyncrestore.datomic.base import Database
 from asyncrestore.datomic.checked import CheckedDatabase
+from asyncrestore.datomic.throttled import ThrottledDatabase
 from asyncrestore.datomic.uri import is_database_uri
 from asyncrestore.history.live import LiveHistory
 from asyncrestore.history.stored import StoredHistory
@@ -74,10 +75,18 @@ async def as_database(
 
 
 async def as_source(
-    connector: Connector, database: AnyDatabase, *, argument: str = "source"
+    connector: Connector, database: AnyDatabase, *, argument: str = "source", read_rate: int | None = None
 ) -> CheckedDatabase:
-    """Returns the open database, whose log is checked as it is read; raises what `as_database` raises."""
-    return CheckedDatabase(await as_database(connector, database, argument=argument))
+    """Returns the open database, whose log is checked as it is read; raises what `as_database` raises.
+
+    Args:
+        connector: opens it.
+        database: a database, open or as a URI.
+        argument: the caller's argument that names the database, for messages.
+        read_rate: at most so many datoms of its log are read a second; None for any number.
+    """
+    opened = await as_database(connector, database, argument=argument)
+    return CheckedDatabase(opened if read_rate is None else ThrottledDatabase(opened, read_rate))
 
 
 @asynccontextmanager

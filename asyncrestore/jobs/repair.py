@@ -97,6 +97,7 @@ async def repair(
     name: str | None = None,
     segment_size: int = SEGMENT_TRANSACTIONS,
     parallel: int = 3,
+    read_rate: int | None = None,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> RepairReport:
@@ -117,6 +118,7 @@ async def repair(
         name: name of the backup. Default: the database's name.
         segment_size: how many t a new segment covers at most.
         parallel: how many segments are read from the source at once.
+        read_rate: at most so many datoms of the source's log are read a second. Default: as fast as it goes.
         encryption: the store's key, 32 bytes or a `KmsKey`; without it the segments are not encrypted.
         on_progress: called with the watermarks: first of reading the segments, then of reading the source,
             then of verifying.
@@ -137,10 +139,11 @@ async def repair(
     """
     texts(name=name)
     integers(least=1, segment_size=segment_size, parallel=parallel)
+    integers(least=1, or_none=True, read_rate=read_rate)
     started = monotonic()
     on_progress = on_progress or (lambda _: None)
     async with as_store(store, encryption) as opened, open_connector() as connector:
-        database = await as_source(connector, source)
+        database = await as_source(connector, source, read_rate=read_rate)
         name = name or database.name
         bad, lineage = await _find_bad(database, opened, name, on_progress)
         done = await fill(

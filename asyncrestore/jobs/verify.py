@@ -42,6 +42,7 @@ async def verify(
     fit_target: bool = False,
     expect_t: int | None = None,
     max_differences: int = 10,
+    read_rate: int | None = None,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> VerifyReport:
@@ -65,6 +66,7 @@ async def verify(
         fit_target: see `verify_copy`.
         expect_t: see both.
         max_differences: see both.
+        read_rate: see `verify_backup`.
         encryption: see both.
         on_progress: see both.
 
@@ -88,6 +90,8 @@ async def verify(
             "live and against cannot be combined",
             hint="Verify the backup with live, then the copy with against.",
         )
+    if read_rate is not None and live is None:
+        raise UsageError("`read_rate` is for reading `live`", hint="Add `live=SOURCE`, or leave it out.")
     if against is not None:
         return await verify_copy(
             source,
@@ -115,6 +119,7 @@ async def verify(
         name=name,
         expect_t=expect_t,
         max_differences=max_differences,
+        read_rate=read_rate,
         encryption=encryption,
         on_progress=on_progress,
     )

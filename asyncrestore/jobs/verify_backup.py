@@ -47,6 +47,7 @@ async def verify_backup(
     name: str | None = None,
     expect_t: int | None = None,
     max_differences: int = 10,
+    read_rate: int | None = None,
     encryption: Encryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> VerifyReport:
@@ -62,6 +63,7 @@ async def verify_backup(
         name: name of the backup; required if the store holds several.
         expect_t: the t that the backup must reach at least: what is missing at its end shows nowhere else.
         max_differences: how many problems the report describes; it counts them all.
+        read_rate: at most so many datoms of the log of `live` are read a second. Default: as fast as it goes.
         encryption: the store's key, if the store is encrypted.
         on_progress: called with the watermarks.
 
@@ -81,6 +83,7 @@ async def verify_backup(
     texts(name=name)
     integers(least=1, max_differences=max_differences)
     integers(or_none=True, expect_t=expect_t)
+    integers(least=1, or_none=True, read_rate=read_rate)
     started = monotonic()
     differences = Differences(max_differences)
     async with open_connector() as connector, as_store(store, encryption) as opened:
@@ -89,7 +92,9 @@ async def verify_backup(
             check_reaches("it", backup.end, expect_t)
         except SegmentGap as exc:
             differences.add(str(exc))
-        source = None if live is None else await as_source(connector, live, argument="live")
+        source = (
+            None if live is None else await as_source(connector, live, argument="live", read_rate=read_rate)
+        )
         history = None if source is None else await LiveHistory.open(source)
         report = await _verify_backup(backup, history, differences, on_progress or (lambda _: None))
     return replace(report, seconds=monotonic() - started)

@@ -13,6 +13,7 @@ from asyncrestore.cli.options import (
     Settings,
     output_options,
     parallel_option,
+    read_rate_option,
     refuse_memory,
     segment_size_option,
 )
@@ -57,6 +58,7 @@ def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--shard", callback=_shard, default="0/1", show_default=True, metavar="I/N",
               help="Copy only part I of N, counted from 0; other processes copy theirs.")  # fmt: skip
 @parallel_option
+@read_rate_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -71,6 +73,7 @@ def backup(
     segments: int | None,
     shard: tuple[int, int],
     parallel: int,
+    read_rate: int | None,
     encryption: Encryption | None,
 ) -> None:
     """Copy what STORE does not have yet of the database SOURCE.
@@ -92,6 +95,7 @@ def backup(
                 segments=segments,
                 shard=shard,
                 parallel=parallel,
+                read_rate=read_rate,
                 encryption=encryption,
                 on_progress=on_progress,
             ),

@@ -13,6 +13,7 @@ from asyncrestore.cli.options import (
     Settings,
     output_options,
     parallel_option,
+    read_rate_option,
     refuse_memory,
     segment_size_option,
 )
@@ -42,6 +43,7 @@ Exit codes: 4 it is still not whole · 10 no such backup or database
 @click.option("--name", help=SOURCE_NAME_HELP)
 @segment_size_option
 @parallel_option
+@read_rate_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -52,6 +54,7 @@ def repair(
     name: str | None,
     segment_size: int,
     parallel: int,
+    read_rate: int | None,
     encryption: Encryption | None,
 ) -> None:
     """Make the backup of SOURCE in STORE whole again, and prove it.
@@ -69,6 +72,7 @@ def repair(
                 name=name,
                 segment_size=segment_size,
                 parallel=parallel,
+                read_rate=read_rate,
                 encryption=encryption,
                 on_progress=on_progress,
             ),

@@ -9,7 +9,14 @@ import click
 import asyncrestore
 from asyncrestore.cli.encryption import encryption_options
 from asyncrestore.cli.filtering import filter_arguments, filter_options
-from asyncrestore.cli.options import NAME_HELP, Settings, expect_t_option, output_options, refuse_memory
+from asyncrestore.cli.options import (
+    NAME_HELP,
+    Settings,
+    expect_t_option,
+    output_options,
+    read_rate_option,
+    refuse_memory,
+)
 from asyncrestore.cli.output import start_output
 from asyncrestore.cli.places import PLACE
 from asyncrestore.cli.progress import show_progress
@@ -44,6 +51,7 @@ Exit codes: 4 something is wrong · 10 no such backup or database
 @click.option("--max-differences", type=click.IntRange(min=1), default=10, show_default=True, metavar="N",
               help="How many problems are described; all are counted.")  # fmt: skip
 @expect_t_option
+@read_rate_option
 @encryption_options
 @output_options
 @click.pass_obj
@@ -56,6 +64,7 @@ def verify(
     name: str | None,
     max_differences: int,
     expect_t: int | None,
+    read_rate: int | None,
     encryption: Encryption | None,
     **options: Any,
 ) -> None:
@@ -78,6 +87,7 @@ def verify(
                 **filters,
                 max_differences=max_differences,
                 expect_t=expect_t,
+                read_rate=read_rate,
                 encryption=encryption,
                 on_progress=on_progress,
             ),
