@@ -7,11 +7,17 @@ from typing import Protocol
 UNORDERED_LIMIT = 64
 """Most transactions in flight to an engine that promises no order: one out of place fails all after it."""
 
-_FIRST_SPACING = 1 / 16
-"""Spacing of transactions after the first one landed out of place, as a part of a round trip."""
+_ROUND_TRIPS = 8
+"""So many transactions are waited for one by one, to learn how long a round trip takes and how steadily."""
 
-_EASING = 0.995
-"""Factor of the spacing for each transaction that lands in place: it halves with about 140."""
+_WIDENING = 1.3
+"""Factor of the spacing for each transaction that landed out of place."""
+
+_SHARE = 1 / 8
+"""How much of the time may go into round trips that were lost, compared with the spacing."""
+
+_LEAST_LOST, _MOST_LOST = 0.002, 0.1
+"""Bounds of the part of the transactions that may land out of place."""
 
 
 class Window(Protocol):
@@ -51,32 +57,36 @@ class FixedWindow:
 class AdaptiveWindow:
     """An adaptive window, for an engine that promises no order. It has the methods of `Window`.
 
-    Its size begins at 1, which means waiting for each transaction, and grows by one a round trip while
-    transactions land in place. One out of place costs a round trip, because nothing sent after it can commit:
-    the size halves and the spacing doubles. Transactions that are sent further apart than the connection's
-    jitter keep their order. The spacing shrinks slowly, so that about one in some hundred transactions is
-    lost, and never grows beyond a round trip, where it is the same as waiting for each.
+    Transactions that are sent further apart than the way's jitter keep their order. One out of place costs
+    a round trip, because nothing that was sent after it can commit. So the spacing follows the jitter: it
+    begins at what the first round trips, waited for one by one, show of it. It widens with each transaction
+    out of place, and shrinks so slowly with each in place that as many are lost as pays: the rarer, the
+    longer a round trip is beside the spacing. It never grows beyond a round trip, which is the same as
+    waiting for each.
     """
 
     def __init__(self, limit: int) -> None:
         self.size = 1
         self.spacing_s = 0.0
         self._limit = limit
-        self._wanted = 1.0
-        self._round_trip_s = 0.0
+        self._landed = 0
+        self._round_trip_s = self._deviation_s = 0.0
 
     def landed(self, seconds: float) -> None:
         """See `Window`."""
-        self._round_trip_s += (seconds - self._round_trip_s) / 8 if self._round_trip_s else seconds
-        self._resize(self._wanted + 1 / self._wanted)
-        self.spacing_s *= _EASING
+        if self._landed == 0:
+            self._round_trip_s = seconds
+        self._landed += 1
+        self._deviation_s += (abs(seconds - self._round_trip_s) - self._deviation_s) / 8
+        self._round_trip_s += (seconds - self._round_trip_s) / 8
+        if self._landed == _ROUND_TRIPS:
+            self.size = self._limit
+            self.spacing_s = min(2 * self._deviation_s, self._round_trip_s)
+        elif self.spacing_s:
+            share = _SHARE * self.spacing_s / self._round_trip_s
+            self.spacing_s *= _WIDENING ** -min(max(share, _LEAST_LOST), _MOST_LOST)
 
     def lost_place(self) -> None:
         """See `Window`."""
-        self._resize(self._wanted / 2)
-        widened = max(2 * self.spacing_s, _FIRST_SPACING * self._round_trip_s)
-        self.spacing_s = min(widened, self._round_trip_s)
-
-    def _resize(self, wanted: float) -> None:
-        self._wanted = min(max(wanted, 1.0), float(self._limit))
-        self.size = int(self._wanted)
+        least = self._round_trip_s / self._limit
+        self.spacing_s = min(max(self.spacing_s, least) * _WIDENING, self._round_trip_s)

@@ -167,7 +167,7 @@ def _draw(number: int, here: str, there: str) -> tuple[list[Step], Journey]:
         journey = data.draw(journeys())
         engines = frozenset(map(behind, (here, there)))
         # On its way to a server a number loses what Local loses on disk.
-        onto_disk = journey.onto_disk(here) or (there in REMOTE and here not in REMOTE)
+        onto_disk = journey.onto_disk(here) or ((there in REMOTE) != (here in REMOTE))
         fitted = journey.fitted(here, there)
         drawn.append((data.draw(histories(engines=engines, onto_disk=onto_disk, fitted=fitted)), journey))
 
