@@ -35,7 +35,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "code", "says"),
     [
         (["restore", "mysql://x/y", TARGET], 2, "mysql://x/y"),
-        (["backup", "datomic:cloud://x/y", "/nonexistent/store"], 2, "'cloud' is not supported"),
+        (["backup", "datomic:cloud://x/y", "/nonexistent/store"], 2, "does not name its region"),
         (["backup", "/some/where", "/nonexistent/store"], 2, "not a Datomic URI"),
         (
             ["backup", "datomic:local://x?storage-dir=/nonexistent", "/nonexistent/store"],
