@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PEER := $(VENV)/ready-peer
+REMOTE := $(VENV)/ready-remote
+ENGINES := $(PEER) $(REMOTE)
 PLOTS := $(VENV)/installed-bench
 # Nothing but what is locked; without an environment of its own for a build, into which anything newer could come.
 PINNED := $(BIN)/pip install --quiet --require-hashes --no-build-isolation --use-pep517
@@ -42,6 +44,12 @@ $(PEER): $(READY)
 	$(BIN)/asyncrestore setup peer
 	@touch $@
 
+# So are the jars of Datomic's clients, and of the server on which the tests try them.
+$(REMOTE): $(READY) $(wildcard tests/support/cloud/jvm/*.lock tests/support/cloud/jvm/*/*.clj)
+	$(BIN)/asyncrestore setup cloud peer-server
+	$(BIN)/python -m tests.support.cloud < /dev/null > /dev/null
+	@touch $@
+
 $(VENV)/installed: pyproject.toml tools/locked/build.txt tools/locked/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Another one: make PYTHON=python3.12" >&2; exit 1; }
@@ -61,11 +69,11 @@ demo: $(READY)  ## real data: a source, its backup, a restored copy, the proof, 
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test: $(READY) $(PEER)  ## all tests, on real Datomic; WORKERS=2 processes
+test: $(READY) $(ENGINES)  ## all tests, on real Datomic; WORKERS=2 processes
 	$(PYTEST)
 
 # What runs in processes that a test starts does not count.
-coverage: $(READY) $(PEER)  ## all tests, and what of the package none of them runs
+coverage: $(READY) $(ENGINES)  ## all tests, and what of the package none of them runs
 	$(PYTEST) --cov --cov-report=term
 
 test-pythons:  ## the tests on each Python found here, each with Java of this machine and with the wheel's
@@ -88,8 +96,8 @@ SEED ?= $(shell date +%s)
 ENGINE ?= local
 
 # Many generated histories; the same scripts again: make test-histories SEED=... What differs is kept in failed-histories.
-# ENGINE=peer: to, from and between databases of Pro's peer.
-test-histories: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## generated histories, in two processes; HISTORIES=5000 SEED=... ENGINE=local|peer WORKERS=2
+# ENGINE=peer: to, from and between databases of Pro's peer. ENGINE=cloud, peer-server: the same through Datomic's client.
+test-histories: $(READY) $(ENGINES)  ## generated histories, in two processes; HISTORIES=5000 SEED=... ENGINE=local|peer|cloud|peer-server WORKERS=2
 	HISTORIES=$(HISTORIES) ENGINE=$(ENGINE) SEED=$(SEED) FAILED_HISTORIES=failed-histories $(PYTEST) -s tests/engine/test_any_history.py
 
 N ?= 100

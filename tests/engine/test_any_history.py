@@ -1,4 +1,4 @@
-"""Any history that Datomic Local or Pro takes is the same after a journey to another database.
+"""Any history that an engine takes is the same after a journey to another database.
 
 Histories and journeys are drawn by Hypothesis (`tests/generated`): some hundred in `make test`, and thousands
 in `make test-histories`, of a new seed, which it prints. A seed gives the same scripts again, but Local draws
