@@ -104,7 +104,8 @@ N ?= 100
 
 # Kills, lost answers, reordering, two restores at once; a run is repeated by its seed: make test-crash N=1 SEED=...
 # ENGINE=peer: the same on Pro's peer, but for the kills of processes, with which its databases would go.
-test-crash: $(READY) $(if $(filter peer,$(ENGINE)),$(PEER))  ## seeded runs with kills and faults; N=100 SEED=... ENGINE=local|peer
+# ENGINE=cloud, peer-server: against a server of the protocol of Datomic's client, which has the faults.
+test-crash: $(READY) $(ENGINES)  ## seeded runs with kills and faults; N=100 SEED=... ENGINE=local|peer|cloud|peer-server
 	$(BIN)/python -m tests.crash --runs $(N) --seed $(SEED) --engine $(ENGINE)
 
 # A repair for a byte changed and for a cut at each position of a small backup, not at a sample of them only.

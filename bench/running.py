@@ -14,7 +14,20 @@ from bench.children import BenchError, Jvm, progress, python
 from bench.machine import commit, machine
 from bench.plan import Plan
 from bench.sources import Source, local
-from bench.suites import cache, checked, frequent, large, latency, order, reads, restore, size, starts, store
+from bench.suites import (
+    cache,
+    checked,
+    cloud,
+    frequent,
+    large,
+    latency,
+    order,
+    reads,
+    restore,
+    size,
+    starts,
+    store,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +42,7 @@ ON_FIRST = {
     "peer": latency.measure_peer,
     "cache": cache.measure,
     "checked": checked.measure,
+    "cloud": cloud.measure,
     "store": store.measure,
 }
 """Suites for one source, the small transactions if they are there."""

@@ -147,17 +147,21 @@ class CloudServer:
             return self.uri(db, "peer-server")
         return self.uri(db)
 
-    def meet_clients(self, patch: pytest.MonkeyPatch) -> None:
-        """Sets what JVMs with clients that are started from now on need."""
+    def client_environment(self) -> dict[str, str]:
+        """The variables that the process of a client needs."""
         options = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {self.place.java_options()}"
-        patch.setenv("JDK_JAVA_OPTIONS", options.strip())
-        for name, value in {
+        return {
+            "JDK_JAVA_OPTIONS": options.strip(),
             "AWS_ACCESS_KEY_ID": "access-key-of-the-tests",
             "AWS_SECRET_ACCESS_KEY": "secret-key-of-the-tests",
             "AWS_EC2_METADATA_DISABLED": "true",
             "ASYNCRESTORE_PEER_SERVER_ACCESS_KEY": ACCESS_KEY,
             "ASYNCRESTORE_PEER_SERVER_SECRET": SECRET,
-        }.items():
+        }
+
+    def meet_clients(self, patch: pytest.MonkeyPatch) -> None:
+        """Sets these variables for the clients that are started from now on."""
+        for name, value in self.client_environment().items():
             patch.setenv(name, value)
 
     def delete(self, db: str) -> None:
