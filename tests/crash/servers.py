@@ -40,6 +40,11 @@ OF_WRITES = [
 ]  # fmt: skip
 OF_READS = ["429-before", "503-before", "cut-before", "cut-after", "cut-body", "html-after", "expired"]
 
+EVENTS = {
+    "keys": "new keys", "tokens": "tokens forgotten", "restart": "the server was restarted",
+    "kill": "the command was killed",
+}  # fmt: skip
+
 
 async def run_on_server(
     connector: Connector, server: CloudServer, sources: Sources, engine: str, seed: int
@@ -110,15 +115,13 @@ def _faults(rng: random.Random) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 async def _disturb(
     server: CloudServer, rng: random.Random, alive: anyio.CancelScope, happened: Counter[str]
 ) -> None:
-    """Once within the command's work: nothing, new keys, forgotten tokens, a restart, or the command's end."""
-    event = rng.choice(["", "", "keys", "tokens", "restart", "kill", "kill"])
+    """Does one of `EVENTS`, or nothing, within the command's work."""
+    event = rng.choice([None, None, *EVENTS, "kill"])
     moment_s = rng.uniform(0.05, 2)
-    if not event:
+    if event is None:
         return
     await anyio.sleep(moment_s)
-    happened[
-        {"kill": "the command was killed", "restart": "the server was restarted"}.get(event, f"new {event}")
-    ] += 1
+    happened[EVENTS[event]] += 1
     match event:
         case "keys":
             await to_thread.run_sync(server.rotate_keys)
