@@ -83,6 +83,13 @@ ACCESS: dict[str, tuple[type[AsyncRestoreError], str]] = {
             "with, and the clocks of both machines."
         ),
     ),
+    "system-refuses": (
+        NotAuthorized,
+        (
+            "The keys in the system's key files are not those of what answers at the endpoint: compare the "
+            "endpoint with the system, and this machine's clock."
+        ),
+    ),
     "not-served": (
         NotFound,
         (

@@ -268,7 +268,7 @@ class Bridge:
         try:
             async for text in TextReceiveStream(self._process.stderr, errors="replace"):
                 for line in filter(str.strip, text.splitlines()):
-                    logger.debug("bridge: %s", line)
+                    logger.debug("bridge: %s", redacted(line))  # a library may have printed a URI
                     self._last_words.append(line)
         except anyio.BrokenResourceError:
             logger.debug("the bridge closed its stderr")

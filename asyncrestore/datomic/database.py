@@ -11,8 +11,9 @@ from anyio import to_thread
 from typing_extensions import override
 
 from asyncrestore.datomic import frames
+from asyncrestore.datomic.access import ACCESS
 from asyncrestore.datomic.base import Database, Submission
-from asyncrestore.datomic.bridge import Bridge, anomaly_from, start_bridge
+from asyncrestore.datomic.bridge import Bridge, anomaly_from, error_from, start_bridge
 from asyncrestore.datomic.engines import parse_uri
 from asyncrestore.datomic.local_files import unopened
 from asyncrestore.datomic.requests import Request, logged
@@ -62,9 +63,13 @@ class BridgeSubmission(Submission):
                 f"{self._database.uri}: transactions were sent, and no answer came. {exc}",
                 hint="Run the same command again: it asks the target how far it got and continues there.",
             ) from exc
+        failed = None if anomaly is None else anomaly_from(anomaly)
+        if failed and (failed.error in ACCESS or (failed.category, failed.error) == ("forbidden", None)):
+            # Not the transaction is refused, but whoever sends it.
+            raise error_from(failed, "transact")
         return BatchResult(
             _committed(frames.unpack(done)),
-            None if anomaly is None else anomaly_from(anomaly),
+            failed,
             _committed(frames.unpack(behind)),
         )
 

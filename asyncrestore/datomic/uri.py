@@ -74,7 +74,9 @@ def _parts(text: str, example: str, known: set[str]) -> tuple[str, str, str, dic
     before, _, query = text.partition("://")[2].partition("?")
     place, _, db = (_unquoted(part, shown, example) for part in before.partition("/"))
     # A plus stays a plus: a directory may have one in its name.
-    given = (option.partition("=") for option in query.split("&") if option)
+    given = [option.partition("=") for option in query.split("&") if option]
+    if not all(equals for _, equals, _ in given):
+        raise UsageError(f"{shown.partition('?')[0]!r} has an option without a value", hint=example)
     options = {_unquoted(name, shown, example): _unquoted(value, shown, example) for name, _, value in given}
     unknown = options.keys() - known
     if unknown & _KEYS:
@@ -121,6 +123,8 @@ def cloud_uri(text: str) -> DatabaseUri:
     for option in ("region", "endpoint"):
         if not options.get(option):
             raise UsageError(f"{shown!r} does not name its {option}", hint=f"{_CLOUD_EXAMPLE}.")
+    if "@" in options["endpoint"]:
+        raise UsageError("The endpoint of a URI of Datomic Cloud holds a user or a key", hint=_CLOUD_EXAMPLE)
     if not _ENDPOINT.fullmatch(options["endpoint"]):
         raise UsageError(
             f"{shown!r}: the endpoint is not http://HOST or https://HOST, with or without a port",
@@ -142,7 +146,7 @@ def peer_server_uri(text: str) -> DatabaseUri:
     known = {"trust-certs", "validate-hostnames"}
     shown, server, db, options = _parts(text, _PEER_SERVER_EXAMPLE, known)
     if "@" in server:
-        raise UsageError(f"{shown!r} holds a user or a key", hint=_KEYS_HINT)
+        raise UsageError("The URI of a peer server holds a user or a key", hint=_KEYS_HINT)
     if not _SERVER.fullmatch(server) or not _is_port(server.rpartition(":")[2]) or "/" in db:
         raise UsageError(
             f"{shown!r} needs one host with its port, and one database", hint=_PEER_SERVER_EXAMPLE
@@ -150,6 +154,8 @@ def peer_server_uri(text: str) -> DatabaseUri:
     if options.get("validate-hostnames", "true") not in {"true", "false"}:
         raise UsageError(f"{shown!r}: validate-hostnames is true or false", hint=_PEER_SERVER_EXAMPLE)
     if "trust-certs" in options:
+        if not options["trust-certs"]:
+            raise UsageError(f"{shown!r} names no file in trust-certs", hint=_PEER_SERVER_EXAMPLE)
         options["trust-certs"] = str(absolute(options["trust-certs"]))
     keys = {"access-key": ACCESS_KEY_VARIABLE, "secret": SECRET_VARIABLE}
     place = {name: os.environ.get(variable, "") for name, variable in keys.items()}

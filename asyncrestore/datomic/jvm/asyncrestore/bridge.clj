@@ -133,11 +133,16 @@
 (def ^:private readers
   (delay (Executors/newFixedThreadPool 4 (daemon-threads "reads"))))
 
+(defn- of-place
+  "What the database of a place has that is opened already: its :writer, its :unanswered."
+  [databases place]
+  (some #(when (= place (:place %)) %) (vals databases)))
+
 (defn- writer-of
   "The one thread that transacts into the database of a place, in order, however often it is opened. Where there is no
   order, each transaction has a thread that waits for its answer."
   [databases place db]
-  (or (some #(when (= place (:place %)) (:writer %)) (vals databases))
+  (or (:writer (of-place databases place))
       (if (engine/ordered? db)
         (Executors/newSingleThreadExecutor (daemon-threads "transacts"))
         (Executors/newCachedThreadPool (daemon-threads "transacts")))))
@@ -165,7 +170,8 @@
     ;; Other requests may open databases at the same time.
     (locking databases
       (let [handle (count @databases)]
-        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db) :unanswered (atom #{})})
+        (swap! databases assoc handle {:db db :place place :writer (writer-of @databases place db)
+                                        :unanswered (or (:unanswered (of-place @databases place)) (atom #{}))})
         [handle (engine/database-id db) created? (engine/ordered? db)]))))
 
 (def ^:private landing-patience-s

@@ -48,7 +48,8 @@
             client)))))
 
 (defn- open [{:strs [system] :as place}]
-  (remote/open (client-of place) (str "The system " system) place
+  (remote/open (client-of place)
+               {:where (str "The system " system) :refused "system-refuses" :unreachable "endpoint-unreachable"} place
                (fn [client db] (requests/ask #(d/create-database client {:db-name db})))))
 
 (defn- refused-key-file

@@ -65,7 +65,7 @@
   (let [client (client-of place)
         where (str "The peer server at " endpoint)]
     (probe endpoint where)
-    (remote/open client where place
+    (remote/open client {:where where :refused "keys-refused" :unreachable "server-unreachable"} place
                  (fn [_ db]
                    (throw (remote/error "not-found" "not-served" (str where " has no database " db ", and cannot make one")))))))
 

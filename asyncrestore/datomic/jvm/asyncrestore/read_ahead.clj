@@ -20,7 +20,7 @@
 
 (def ^:private most-kept
   "So many logs are kept between two pages; the readers of others begin anew."
-  16)
+  8)
 
 (defn- weigh [transactions]
   (transduce (comp (mapcat :data) (map logs/weight)) + 0 transactions))
@@ -32,8 +32,13 @@
       (min (* 4 (long ts)) (long most-ts))
       (max 1)))
 
+(defn- weight-of
+  "The weight of a window, as far as it is known. One that failed says why when its turn comes."
+  [window]
+  (or (when (realized? window) (try (:weight @window) (catch Exception _))) window-weight))
+
 (defn- held [queue]
-  (reduce + 0 (map #(if (realized? %) (:weight @%) window-weight) queue)))
+  (reduce + 0 (map weight-of queue)))
 
 (defn- ask
   "Begins to read a window, on a thread of its own."

@@ -30,15 +30,40 @@
 
 (def ^:private most-readings 3)
 
+(def ^:private part-ts
+  "How many transactions a part of an answer has at most: large ones shall not make it too long for what is between."
+  256)
+
+(def ^:private whole-ms
+  "How long a window is asked for before it is asked for in halves: its answer may be too long to come."
+  15000)
+
+(declare window)
+
+(defn- halves [conn consecutive? start end]
+  (let [middle (quot (+ (long start) (long end)) 2)]
+    (into (vec (window conn consecutive? start middle)) (window conn consecutive? middle end))))
+
+(defn- curable?
+  "May what failed for a window succeed for half of it?"
+  [thrown]
+  (not (#{:cognitect.anomalies/forbidden :cognitect.anomalies/not-found} (:cognitect.anomalies/category (ex-data thrown)))))
+
 (defn- window
   "The transactions with start <= t < end. If t is consecutive and one is missing, they are read again; what persists
   is for the reader to judge."
   [conn consecutive? start end]
-  (loop [n 1]
-    (let [transactions (requests/ask-all #(d/tx-range conn {:start start :end end :limit -1 :chunk (- (long end) (long start))}))]
-      (if (or (not consecutive?) (= n most-readings) (= (map :t transactions) (range start end)))
-        transactions
-        (recur (inc n))))))
+  (let [ts (- (long end) (long start))
+        read #(requests/ask-all (fn [] (d/tx-range conn {:start start :end end :limit -1 :chunk (min ts (long part-ts))})) %)]
+    (if (= ts 1)
+      (read requests/patience-ms)
+      (let [read-whole (fn [] (try (read whole-ms) (catch clojure.lang.ExceptionInfo e (if (curable? e) nil (throw e)))))]
+        (loop [n 1]
+          (let [transactions (read-whole)]
+            (cond
+              (nil? transactions) (halves conn consecutive? start end)
+              (or (not consecutive?) (= n (long most-readings)) (= (map :t transactions) (range start end))) transactions
+              :else (recur (inc n)))))))))
 
 (defn- log [{:keys [conn consecutive? ahead]} start end]
   (or (read-ahead/take-kept ahead start end)
@@ -48,7 +73,7 @@
 
 ;; The t of all transactions, where they have gaps
 
-(def ^:private first-t
+(def ^:private first-own-t
   "Where a database of Pro begins with its own transactions. Those before it are in the index, and not in the log."
   1000)
 
@@ -77,7 +102,7 @@
 
 (defn- indexed-ts
   "As `engine/transactions`. The index has no order by t on the server's side, so no part of it is read twice."
-  [{:keys [conn index]} start end]
+  [{:keys [conn index first-t]} start end]
   (locking index
     (let [start (max (long start) (long first-t))
           end (min (long end) (inc (long (:t (p/db conn)))))]
@@ -114,11 +139,11 @@
           (nil? answer) (throw (ex-info "No answer" {:cognitect.anomalies/category :cognitect.anomalies/interrupted}))
           (instance? Throwable answer) (throw answer)
           :else (let [{:keys [db-before tx-data tempids]} answer]
-                  {:before (:t db-before) :tx (:tx (first tx-data)) :tempids tempids}))))))
+                  {:before (:t db-before) :tx (:tx (first tx-data)) :tempids (into {} (filter (comp string? key)) tempids)}))))))
 
 ;; `known` caches parts of the schema (see logs.clj), `idents` and `index` what was read of those, `ahead` what was read
-;; of the log before it was asked for. `consecutive?` says whether t is.
-(defrecord RemoteDatabase [conn consecutive? known idents index ahead]
+;; of the log before it was asked for. `consecutive?` says whether t is, `first-t` where else the log begins.
+(defrecord RemoteDatabase [conn consecutive? first-t known idents index ahead]
   engine/Database
   (database-id [_] (str (:database-id conn)))
   (basis-t [_] (newest-t conn))
@@ -158,56 +183,63 @@
   (= :cognitect.anomalies/not-found (:cognitect.anomalies/category (ex-data thrown))))
 
 (defn- unconnected
-  "The exception for one by which a connection could not be made. `where` is what was asked."
-  [where db thrown]
+  "The exception for one by which a connection could not be made. `where` is what was asked, `refused` and `unreachable`
+  are the names of what it may say."
+  [{:keys [where refused unreachable]} db thrown]
   (let [{:keys [db/error] :cognitect.anomalies/keys [category message]} (ex-data thrown)]
     (case error
       :asyncrestore/database-gone (asyncrestore.remote/error "not-found" "no-database" (str where " has no database " db))
       nil (case category
             :cognitect.anomalies/forbidden
-            (asyncrestore.remote/error "forbidden" "keys-refused" (str where " refuses the keys: " message))
+            (asyncrestore.remote/error "forbidden" refused (str where " refuses the keys: " message))
             :cognitect.anomalies/not-found
             (asyncrestore.remote/error "not-found" "no-database" (str where " has no database " db ": " message))
             (:cognitect.anomalies/unavailable :cognitect.anomalies/interrupted)
-            (asyncrestore.remote/error "unavailable" "server-unreachable" (str where " cannot be reached: " message))
+            (asyncrestore.remote/error "unavailable" unreachable (str where " cannot be reached: " message))
             thrown)
       thrown)))
 
-(defn- connect [client where db]
+(defn- connect [client asked db]
   (try
     (requests/ask #(d/connect client {:db-name db :timeout connect-ms}) connect-ms)
-    (catch clojure.lang.ExceptionInfo e (throw (unconnected where db e)))))
+    (catch clojure.lang.ExceptionInfo e (throw (unconnected asked db e)))))
 
 (defn- connect-if-there
   "A connection, or nil if there is no such database."
-  [client where db]
+  [client asked db]
   (try
-    (connect client where db)
+    (connect client asked db)
     (catch clojure.lang.ExceptionInfo e
       (when-not (absent? e) (throw e)))))
 
 (defn- connect-made
   "Connects to a database that was just made."
-  [client where db]
+  [client asked db]
   (let [deadline (+ (System/nanoTime) (* 1000000 (long made-ms)))]
     (loop []
-      (or (connect-if-there client where db)
+      (or (connect-if-there client asked db)
           (if (< deadline (System/nanoTime))
-            (connect client where db)
+            (connect client asked db)
             (do (Thread/sleep 200) (recur)))))))
 
-(defn- begins-at-0?
-  "Has the log a transaction of t 0? That of Cloud and Local does, and goes on without gaps. Pro's begins at t 1000."
+(defn- begins
+  "[whether t is consecutive, the t from which it is looked for otherwise]. The log of Cloud and of Local has a transaction
+  of t 0, and goes on without gaps. Pro's has none before its own."
   [conn]
-  (some? (seq (requests/ask-all #(d/tx-range conn {:start 0 :end 1 :limit -1})))))
+  (let [there? (fn [end] (seq (requests/ask-all #(d/tx-range conn {:start 0 :end end :limit 1}))))]
+    (cond
+      (there? 1) [true 0]
+      (there? first-own-t) [false 0]
+      :else [false first-own-t])))
 
 (defn open
   "Opens a database through a client. If it does not exist and `create` is set, calls `make` first. Returns
-  [database created?]. `where` says in a message what is asked."
-  [client where {:strs [db create]} make]
-  (let [there (if create (connect-if-there client where db) (connect client where db))
-        conn (or there (do (make client db) (connect-made client where db)))]
-    [(->RemoteDatabase conn (begins-at-0? conn) (atom {}) (atom #{}) (atom nil) (atom [])) (nil? there)]))
+  [database created?]. `asked` has :where, what is asked, and the names of errors, see `unconnected`."
+  [client asked {:strs [db create]} make]
+  (let [there (if create (connect-if-there client asked db) (connect client asked db))
+        conn (or there (do (make client db) (connect-made client asked db)))
+        [consecutive? first-t] (begins conn)]
+    [(->RemoteDatabase conn consecutive? first-t (atom {}) (atom #{}) (atom nil) (atom [])) (nil? there)]))
 
 (defn databases [client]
   (vec (sort (requests/ask #(d/list-databases client {:timeout connect-ms})))))

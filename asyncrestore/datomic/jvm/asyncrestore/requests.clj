@@ -7,7 +7,9 @@
   (:require [clojure.core.async :as async]
             [clojure.edn :as edn]
             [clojure.string :as str]
-            [datomic.client.impl.shared :as shared]))
+            [datomic.client.impl.shared :as shared])
+  (:import (java.io IOException)
+           (javax.net.ssl SSLException)))
 
 (set! *warn-on-reflection* true)
 
@@ -15,9 +17,10 @@
   "How long a single answer, or the next part of one, may take."
   60000)
 
-(def ^:private patience-ms
-  "How long a request is made again after the last sign of the server. It is less than Python waits."
-  100000)
+(def patience-ms
+  "How long a request is made again after the last sign of the server. With the last answer that is waited for it is less
+  than Python waits."
+  50000)
 
 (def ^:private most-faults
   "After this many faults in a row, which say nothing about their cause, a request is not made again."
@@ -64,7 +67,7 @@
    [#"PKIX|SSLHandshake|CertificateException|No subject alternative|No name matching|unable to find valid certification"
     :asyncrestore/certificate]
    [#"Unrecognized SSL message|Not an SSL" :asyncrestore/no-tls]
-   [#"Unable to execute HTTP request" :asyncrestore/keyfile-unreachable]
+   [#"Unable to execute HTTP request|Status Code: 5\d\d" :asyncrestore/keyfile-unreachable]
    [#"^Db not found" :asyncrestore/database-gone]])
 
 (defn- named
@@ -92,6 +95,17 @@
                :else message)]
     (if status (str text " (HTTP status " status ")") text)))
 
+(defn- broken?
+  "Did the connection break? Of all the ways in which it can, the client knows a few; the others are faults to it, and a
+  host that cannot be resolved for a moment is not found."
+  [anomaly]
+  (let [thrown (:cognitect.http-client/throwable anomaly)]
+    (and (instance? IOException thrown) (not (instance? SSLException thrown)))))
+
+(def ^:private open-errors
+  "Errors of a peer server that leave open what happened, whatever their category."
+  #{:db.error/transaction-timeout :db.error/transactor-unavailable :db.error/connection-released})
+
 (defn explained
   "An anomaly of the client as one that Python understands. Of the rest nothing is kept: it may hold the configuration."
   [anomaly]
@@ -106,6 +120,7 @@
                    {:cognitect.anomalies/category (or category :cognitect.anomalies/fault)
                     :cognitect.anomalies/message (said (merge {:cognitect.anomalies/category :cognitect.anomalies/fault} anomaly))})
       error (assoc :db/error error)
+      (or (broken? anomaly) (open-errors error)) (assoc :cognitect.anomalies/category :cognitect.anomalies/unavailable)
       (= error :asyncrestore/keyfile-unreachable) (assoc :cognitect.anomalies/category :cognitect.anomalies/unavailable)
       (and id (not (:entity anomaly))) (assoc :entity [:asyncrestore/original-id id]))))
 
@@ -128,14 +143,14 @@
        :cognitect.anomalies/message (str "No answer within " (quot (long answer-ms) 1000) " s")})))
 
 (defn- collect
-  "All parts of an answer, or an anomaly. Calls `heard` for each."
+  "All parts of an answer, or an anomaly. Calls `heard` with the number of each."
   [channel heard]
-  (loop [parts []]
+  (loop [n 1, parts []]
     (let [part (next-of channel)]
       (cond
         (nil? part) parts
         (and (map? part) (anomaly? part)) part
-        :else (do (heard) (recur (into parts part)))))))
+        :else (do (heard n) (recur (inc n) (into parts part)))))))
 
 (defn- again?
   "May a request that changes nothing succeed when it is made again?"
@@ -149,7 +164,9 @@
   "Calls `attempt` until it gives something other than an anomaly, as long as that may be cured by time."
   [attempt patience]
   (let [heard-at (atom (System/nanoTime))
-        heard #(reset! heard-at (System/nanoTime))]
+        most (atom 0)
+        ;; A part that came before is no progress: the one behind it may never come.
+        heard (fn [n] (when (< (long @most) (long n)) (reset! most n) (reset! heard-at (System/nanoTime))))]
     (loop [n 0, faults 1]
       (let [answer (attempt heard)]
         (if-not (and (map? answer) (anomaly? answer))
@@ -170,8 +187,9 @@
 
 (defn ask-all
   "The whole answer to a request that is answered in parts, as a vector."
-  [request]
-  (persist (fn [heard] (collect (request) heard)) patience-ms))
+  ([request] (ask-all request patience-ms))
+  ([request patience]
+   (persist (fn [heard] (collect (request) heard)) patience)))
 
 ;; Writing
 
