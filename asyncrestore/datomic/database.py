@@ -232,7 +232,7 @@ class Connector:
             )
         except DatabaseFailed as error:
             raise await to_thread.run_sync(unopened, place, error) from error
-        return BridgeDatabase(bridge, place, handle, identity=identity, ordered=ordered)
+        return BridgeDatabase(bridge, place, handle, identity=identity, ordered=bool(ordered))
 
     async def databases(self, uri: str) -> list[str]:
         """Returns the names of the databases in a system.

@@ -49,15 +49,18 @@
   [{:keys [system keys config]} db]
   (locking keys
     (when (operations/create system db)
-      (swap! keys merge (keys/make config (keys/of-database db))))
+      (let [made (keys/made (keys/of-database db))]
+        (swap! keys merge made)
+        (keys/publish-all config made)))
     {}))
 
 (defn- delete
   "Deletes a database and its keys."
   [{:keys [system keys config]} db]
-  (when (operations/delete system db)
-    (apply swap! keys dissoc (keys/of-database db))
-    (keys/withdraw config (keys/of-database db))))
+  (locking keys
+    (when (operations/delete system db)
+      (apply swap! keys dissoc (keys/of-database db))
+      (keys/withdraw config (keys/of-database db)))))
 
 (defn- perform
   "Carries out a request after its signature was verified. Returns the answer's body."
@@ -145,8 +148,15 @@
             {:cloud (listen (HttpServer/create) (if cloud (port-of cloud) 0) #(serve server :cloud %))
              :peer-server (listen https (if peer-server (port-of peer-server) 0) #(serve server :peer-server %))})))
 
-(defn- rotate [{:keys [keys config system]}]
-  (reset! keys (keys/make config (keys/scopes (operations/databases system)))))
+(defn- rotate
+  "Makes new keys. The old ones are accepted until all files have the new ones: a client that is refused reads its file
+  again, and only once."
+  [{:keys [keys config system]}]
+  (locking keys
+    (let [made (keys/made (keys/scopes (operations/databases system)))]
+      (swap! keys #(merge-with into % made))
+      (keys/publish-all config made)
+      (reset! keys made))))
 
 (def ^:private ^ScheduledExecutorService later (Executors/newScheduledThreadPool 1 daemons))
 
@@ -190,7 +200,7 @@
 (defn- make-server [config]
   (let [system (operations/system)]
     {:config config :system system :state (atom (faults/fresh)) :listening (atom {})
-     :keys (atom (keys/make config (keys/scopes [])))}))
+     :keys (let [made (keys/made (keys/scopes []))] (keys/publish-all config made) (atom made))}))
 
 (defn- warm-up
   "Uses what every run needs: the operations of a restore and of a backup."

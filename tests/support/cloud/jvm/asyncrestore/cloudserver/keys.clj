@@ -52,36 +52,39 @@
     (transit/write (transit/writer out :json-verbose) {:current key})
     (request-s3 config scope "PUT" (HttpRequest$BodyPublishers/ofByteArray (.toByteArray out)))))
 
-(defn make
-  "Makes a new key for each of the directories, publishes it, and returns the keys by directory."
-  [config directories]
-  (into {}
-        (map (fn [scope]
-               (let [key {:key-name (str (UUID/randomUUID)) :secret (str (UUID/randomUUID)) :created (Date.)}]
-                 (when (:s3 config) (publish config scope key))
-                 [scope key])))
+(defn made
+  "A new key for each of the directories: by directory, the keys that are accepted."
+  [directories]
+  (into {} (map (fn [scope] [scope [{:key-name (str (UUID/randomUUID)) :secret (str (UUID/randomUUID)) :created (Date.)}]]))
         directories))
+
+(defn publish-all
+  "Writes the key files."
+  [config keys]
+  (when (:s3 config)
+    (doseq [[scope accepted] keys] (publish config scope (peek accepted)))))
 
 (defn withdraw [config directories]
   (when (:s3 config)
     (doseq [scope directories] (request-s3 config scope "DELETE" (HttpRequest$BodyPublishers/noBody)))))
 
 (defn- expected
-  "What a request must be signed with; nil if no key allows the operation."
+  "What a request may be signed with: for each key that allows the operation."
   [{:keys [bucket system region access-key secret]} keys flavour operation db]
   (if (= flavour :peer-server)
-    {:access-key-id access-key :secret secret :service "peer-server" :region "none"}
+    [{:access-key-id access-key :secret secret :service "peer-server" :region "none"}]
     (let [scope (scope operation db)]
-      (when-let [key (get keys scope)]
+      (for [key (get keys scope)]
         {:access-key-id (str "s3://" bucket "/" system "/datomic/access/" scope "/" (:key-name key))
          :secret (:secret key) :service "datomic" :region region}))))
 
 (defn verify
-  "Throws an anomaly unless the request is signed with the key of its operation and database."
+  "Throws an anomaly unless the request is signed with a key of its operation and database."
   [config keys flavour operation db request]
-  (let [params (expected config keys flavour operation db)
+  (let [accepted (expected config keys flavour operation db)
         failure (cond
-                  (nil? params) (str "no key for " operation " of " db)
+                  (empty? accepted) (str "no key for " operation " of " db)
                   (not (hmac/signed? request)) "not signed"
-                  :else (hmac/verify-failure request params))]
+                  :else (let [failures (map #(hmac/verify-failure request %) accepted)]
+                          (when (every? some? failures) (first failures))))]
     (when failure (throw (wire/error :forbidden (str "Forbidden: " failure))))))
