@@ -204,6 +204,15 @@ def _transaction(text: str) -> TxData:
     return TxData(1, [positions.tempid(1), positions.ident("db/doc"), "s", text], [], None)
 
 
+async def test_a_fault_without_a_name_is_an_outage(new: NewDatabase, server: CloudServer) -> None:
+    """Where nobody sends a transaction again, the command is to be run again."""
+    database = await new()
+    server.set_faults({"of": "transact", "fault": "500-before", "at": [1]})
+    with pytest.raises(Unavailable, match="Server Error"):
+        await database.transact_edn([NUMBER])
+    await database.transact_edn([NUMBER])
+
+
 async def test_refused_keys_are_no_refusal_of_the_transaction(new: NewDatabase, server: CloudServer) -> None:
     database = await new()
     server.set_faults({"of": "transact", "fault": "refused", "chance": 1})

@@ -98,11 +98,23 @@
       (reduce-kv (fn [_ tempid id] (add (Long/parseLong tempid)) (add id)) nil made))
     (frames/pack (long-array numbers))))
 
+(defn- committed
+  "The result of a transaction that nobody sends again. Where a server is between, a fault without a name leaves open what
+  happened: it says nothing of the data."
+  [db begun]
+  (try
+    @begun
+    (catch clojure.lang.ExceptionInfo e
+      (let [{:keys [db/error] :cognitect.anomalies/keys [category]} (ex-data e)]
+        (throw (if (and (= category :cognitect.anomalies/fault) (nil? error) (not (engine/ordered? db)))
+                 (ex-info (ex-message e) (assoc (ex-data e) :cognitect.anomalies/category :cognitect.anomalies/unavailable) e)
+                 e))))))
+
 (defn- transact-edn
   "Commits transactions written as EDN, each a vector of transaction data. Returns [transaction-id tempids] of each."
   [db texts]
   (mapv (fn [text]
-          (let [{:keys [tx tempids]} @(engine/transact db (edn/read-string {:readers *data-readers*} text))]
+          (let [{:keys [tx tempids]} (committed db (engine/transact db (edn/read-string {:readers *data-readers*} text)))]
             [tx tempids]))
         texts))
 
