@@ -119,6 +119,12 @@ async def test_faults_change_nothing(
 ) -> None:
     source, target, store = await new_database(*ODD), await new(), MemoryStore()
     server.set_faults(
+        # Each once for certain, and more by chance.
+        {"of": "reads", "fault": "html-after", "at": [8]},
+        {"of": "transact", "fault": "cut-body", "at": [6]},
+        {"of": "transact", "fault": "503-after", "at": [9]},
+        {"of": "transact", "fault": "503-before", "at": [12]},
+        {"of": "transact", "fault": "cut-after", "at": [15]},
         {"of": "reads", "fault": "cut-body", "chance": 0.1},
         {"of": "reads", "fault": "html-after", "chance": 0.1},
         {"of": "transact", "fault": "cut-body", "chance": 0.1},
@@ -134,7 +140,13 @@ async def test_faults_change_nothing(
     await backup(target, store)
     assert (await verify(store, live=target)).problems == []
     assert (await verify(source, against=target)).problems == []
-    assert len(server.counts()["faults"]) >= 3
+    assert set(server.counts()["faults"]) == {
+        "html-after",
+        "cut-body",
+        "503-after",
+        "503-before",
+        "cut-after",
+    }
 
 
 # Reading
